@@ -1,0 +1,29 @@
+# Thin targets: everything real is in the `assay` command and in pytest.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+STORES ?= auto
+
+.PHONY: install compare test dev load-test lint format test-unit test-integration test-concurrency test-ledger clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+compare: install
+	$(RUN)/assay compare --stores $(STORES)
+
+test: install
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/pytest
+
+dev: install
+	$(RUN)/assay serve --build hardened --stores $(STORES)
+
+load-test: install
+	$(RUN)/assay load --stores $(STORES)
