@@ -1,7 +1,7 @@
 """The evidence of a run: one document, written by the runner, read by every report.
 
-The document is versioned (`EVIDENCE_VERSION`); its JSON schema is `evidence.schema.json` beside this
-file, generated from these models and compared with them by a test. Money is in minor units
+The document is versioned (`EVIDENCE_VERSION`); its JSON schema is `evidence.schema.json` beside
+this file, generated from these models and compared with them by a test. Money is in minor units
 (cents) and written as a string, because a float build can hold fractions of a cent and even NaN.
 Times named `*_s` are seconds; those of operations count from the start of their cell's attack.
 """
@@ -168,6 +168,8 @@ class Evidence(Record):
     duration_s: float
     seed: int
     exit_code: int | None = None
+    judged_by: Literal["prediction", "verdict"] = "verdict"
+    """What makes a cell bad: a wrong prediction (`compare`, `ablate`) or a violation (`verify`)."""
     target: str
     environment: Environment
     builds: tuple[Build, ...]

@@ -1,0 +1,130 @@
+"""Users and wallets: signing up, logging in, opening and freezing."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from engine.refusals import ALREADY_EXISTS, NOT_FOUND, UNAUTHENTICATED, Refused
+from engine.schema import User, Wallet
+from engine.unit_of_work import commit
+
+OPERATOR = "operator"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserView:
+    id: int
+    username: str
+    email: str
+    role: str
+
+
+def sign_up(
+    session: Session, *, username: str, email: str, password: str | None, role: str = "user"
+) -> UserView:
+    """Create a user. Raises Refused when the name is taken."""
+    user = User(
+        username=username,
+        email=email,
+        role=role,
+        password_hash=PasswordHasher().hash(password) if password else None,
+    )
+    session.add(user)
+    _insert(session, "that username is taken")
+    return _view(user)
+
+
+def log_in(session: Session, *, username: str, password: str) -> UserView:
+    """The user with this name and password. Raises Refused (401), the same for both mistakes."""
+    user = session.scalar(sa.select(User).where(User.username == username))
+    if user is None or not _fits(user.password_hash, password):
+        raise Refused(UNAUTHENTICATED, "username or password is wrong")
+    return _view(user)
+
+
+def user_by_id(session: Session, user_id: int) -> UserView:
+    user = session.get(User, user_id)
+    if user is None:
+        raise Refused(NOT_FOUND, f"there is no user {user_id}")
+    return _view(user)
+
+
+def list_users(session: Session, *, limit: int) -> list[UserView]:
+    return [_view(user) for user in session.scalars(sa.select(User).order_by(User.id).limit(limit))]
+
+
+def ensure_operator(session: Session, password: str) -> None:
+    """An operator to begin with; its password is set anew at each start."""
+    query = sa.select(User).where(User.username == OPERATOR).with_for_update()
+    operator = session.scalar(query)
+    if operator is None:
+        sign_up(session, username=OPERATOR, email="", password=password, role="operator")
+    else:
+        operator.password_hash = PasswordHasher().hash(password)
+        commit(session)
+
+
+def open_wallet(session: Session, *, user_id: int, asset_type_id: int) -> Wallet:
+    """An empty wallet. Raises Refused when the user has one of that asset already."""
+    wallet = Wallet(
+        user_id=user_id,
+        asset_type_id=asset_type_id,
+        balance=0,
+        version=0,
+        status="active",
+        allow_negative=False,
+    )
+    session.add(wallet)
+    _insert(session, "the user has a wallet of that asset")
+    return wallet
+
+
+def wallet_by_id(session: Session, wallet_id: int, *, lock: bool = False) -> Wallet:
+    wallet = session.get(Wallet, wallet_id, with_for_update=lock or None, populate_existing=True)
+    if wallet is None:
+        raise Refused(NOT_FOUND, f"there is no wallet {wallet_id}")
+    return wallet
+
+
+def wallets_of(session: Session, user_id: int | None, *, limit: int) -> list[Wallet]:
+    query = sa.select(Wallet).order_by(Wallet.id).limit(limit)
+    if user_id is not None:
+        query = query.where(Wallet.user_id == user_id)
+    return list(session.scalars(query))
+
+
+def set_status(session: Session, wallet_id: int, status: str) -> Wallet:
+    """Freeze, close or activate; waits for movements of this wallet that are under way."""
+    wallet = wallet_by_id(session, wallet_id, lock=True)
+    wallet.status = status
+    commit(session)
+    return wallet
+
+
+def _insert(session: Session, taken: str) -> None:
+    try:
+        session.flush()
+        commit(session)
+    except IntegrityError as error:
+        session.rollback()
+        if getattr(error.orig, "pgcode", "") == "23505":
+            raise Refused(ALREADY_EXISTS, taken) from error
+        raise Refused(NOT_FOUND, "there is no such user or asset") from error
+
+
+def _fits(password_hash: str | None, password: str) -> bool:
+    # A user without a password costs as much time as one with: names cannot be probed by the clock.
+    known = password_hash or PasswordHasher().hash("nobody's password")
+    try:
+        PasswordHasher().verify(known, password)
+    except (Argon2Error, InvalidHashError):
+        return False
+    return password_hash is not None
+
+
+def _view(user: User) -> UserView:
+    return UserView(id=user.id, username=user.username, email=user.email, role=user.role)

@@ -1,0 +1,74 @@
+"""Routes that look behind the balances: keys, assets, reconciliation."""
+
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Query
+from fastapi.responses import JSONResponse
+
+from engine.api.context import Caller, Sessions
+from engine.readings import reconcile, trial_balance
+from engine.refusals import NOT_FOUND, Refused
+from engine.schema import AssetType, IdempotencyKey
+from engine.services import Services
+
+
+def book_routes(services: Services) -> APIRouter:
+    router = APIRouter(tags=["books"])
+
+    @router.get("/idempotency/{key}")
+    def read_key(
+        key: str,
+        caller: Caller,
+        open_session: Sessions,
+        route: Annotated[str, Query(max_length=300)] = "POST /v1/transfers",
+    ) -> dict[str, Any]:
+        """What became of my request? 404: nothing, it may be sent again."""
+        scope = services.key_rules.scope(caller.name, route)
+        with open_session() as session:
+            row = session.execute(
+                sa.select(IdempotencyKey.response_status, IdempotencyKey.response_body).where(
+                    IdempotencyKey.scope == scope, IdempotencyKey.key == key
+                )
+            ).first()
+        if row is None:
+            raise Refused(NOT_FOUND, "no request with this key was settled")
+        return {"key": key, "status": row.response_status, "body": row.response_body}
+
+    @router.get("/assets")
+    def list_assets(open_session: Sessions) -> dict[str, Any]:
+        with open_session() as session:
+            assets = session.scalars(sa.select(AssetType).order_by(AssetType.id))
+            return {
+                "assets": [
+                    {"code": asset.code, "name": asset.name, "decimals": asset.decimals}
+                    for asset in assets
+                ]
+            }
+
+    @router.get("/ledger/reconciliation")
+    def reconciliation(caller: Caller, open_session: Sessions) -> JSONResponse:
+        """Every balance against its records; 503 names the first wallet that disagrees."""
+        services.permissions.to_operate(caller)
+        with open_session() as session:
+            result = reconcile(session, legs=services.double_entry)
+        body = {
+            "balanced": result.first_difference is None,
+            "wallets": result.wallets,
+            "first_difference": result.first_difference,
+        }
+        return JSONResponse(body, status_code=200 if body["balanced"] else 503)
+
+    @router.get("/ledger/trial-balance")
+    def totals(caller: Caller, open_session: Sessions) -> dict[str, Any]:
+        """Σ per asset over all wallets, system wallets included."""
+        services.permissions.to_operate(caller)
+        with open_session() as session:
+            rows = trial_balance(session)
+            codes = [services.assets.by_id(session, asset_id).code for asset_id, _ in rows]
+        write = services.money.write
+        return {
+            "totals": [write(total, code) for (_, total), code in zip(rows, codes, strict=True)]
+        }
+
+    return router

@@ -1,0 +1,39 @@
+"""Routes for those who run the engine: liveness, readiness, and which build this is."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
+
+from engine.defences import as_dict
+from engine.services import Services
+
+
+def health_routes(services: Services) -> APIRouter:
+    router = APIRouter(tags=["operation"])
+
+    @router.get("/health/live")
+    def live() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "alive"}
+
+    @router.get("/health/ready")
+    def ready() -> JSONResponse:
+        """Money can be moved. Without Redis the service is degraded, not unready."""
+        try:
+            with services.database.connect() as connection:
+                connection.execute(sa.select(1))
+        except SQLAlchemyError:
+            return JSONResponse({"status": "not ready", "database": "away"}, status_code=503)
+        redis = "up" if services.redis.healthy() else "away"
+        status = "ready" if redis == "up" else "degraded"
+        return JSONResponse({"status": status, "database": "up", "redis": redis})
+
+    @router.get("/meta")
+    def meta() -> dict[str, Any]:
+        """The effective value of every switch."""
+        return {"build": services.build.name, "defences": as_dict(services.build.defences)}
+
+    return router

@@ -1,0 +1,60 @@
+"""The unversioned routes of the engine that `fragile` stands for: one wallet a user, bare numbers."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from engine.accounts import list_users, open_wallet, sign_up, wallets_of
+from engine.api.bodies import AmountBody, TransferBody, UserBody
+from engine.api.context import Limit, MoneyCall, Sessions, WalletPath, body_of
+from engine.api.execution import execute, one_movement
+from engine.api.movements import one_sided, transfer_of
+from engine.api.users import user_view
+from engine.api.wallets import wallet_view
+from engine.money import DEFAULT_ASSET
+from engine.services import Services
+from engine.wallets import WalletState
+
+
+def legacy_routes(services: Services) -> APIRouter:
+    router = APIRouter(tags=["legacy"])
+    wire = services.money.wire_type
+
+    @router.post("/users/", status_code=201)
+    def create_user(body: UserBody, open_session: Sessions) -> dict[str, Any]:
+        """Sign up; the user's one wallet is opened as well."""
+        with open_session() as session:
+            user = sign_up(
+                session, username=body.username, email=body.email, password=body.password
+            )
+            asset = services.assets.by_code(session, DEFAULT_ASSET)
+            state = WalletState.of(open_wallet(session, user_id=user.id, asset_type_id=asset.id))
+        return user_view(user) | {"wallet": wallet_view(services, state, DEFAULT_ASSET)}
+
+    @router.get("/users/")
+    def users(open_session: Sessions, limit: Limit = 100) -> list[dict[str, Any]]:
+        with open_session() as session:
+            return [user_view(user) for user in list_users(session, limit=limit)]
+
+    @router.get("/wallets/")
+    def wallets(open_session: Sessions, limit: Limit = 100) -> list[dict[str, Any]]:
+        with open_session() as session:
+            states = [WalletState.of(w) for w in wallets_of(session, None, limit=limit)]
+        return [wallet_view(services, state, DEFAULT_ASSET) for state in states]
+
+    @router.post("/wallets/{wallet_id}/deposit")
+    def deposit(
+        wallet_id: WalletPath, call: MoneyCall, body: AmountBody[Any] = body_of(AmountBody, wire)
+    ) -> Response:
+        """Pay in; a negative amount pays out."""
+        movement = one_sided(services, "DEPOSIT", wallet_id, body.amount)
+        return execute(services, call, (movement,), body, one_movement)
+
+    @router.post("/transfer/")
+    def transfer(
+        call: MoneyCall, body: TransferBody[Any] = body_of(TransferBody, wire)
+    ) -> Response:
+        movement = transfer_of(services, body.from_wallet_id, body.to_wallet_id, body.amount)
+        return execute(services, call, (movement,), body, one_movement)
+
+    return router

@@ -1,0 +1,159 @@
+"""Errors as HTTP answers (switch `errors`).
+
+`problem`: application/problem+json (RFC 9457), which says whether a retry is safe and never quotes an
+exception or what was sent. `generic`: 400 for every refusal and 500 for the rest, with the text of
+the exception, as many services do it.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from redis.exceptions import RedisError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from engine.defences import Defences
+from engine.refusals import (
+    INTERNAL,
+    INVALID,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    UNAUTHENTICATED,
+    UNAVAILABLE,
+    Problem,
+    Refused,
+)
+
+LOG = logging.getLogger("engine")
+PASSING_STATES = frozenset({"55P03", "57014", "53300", "57P01", "57P02", "57P03", "25P03"})
+"""Lock and statement time-outs, too many connections, shutdown, idle in transaction."""
+MALFORMED_BODY = Problem(name="malformed-body", status=400, title="The body is not JSON")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorStyle:
+    """How one refusal looks: its status on the wire, its body, its media type."""
+
+    status: Callable[[Problem], int]
+    body: Callable[[Refused, str, str, list[dict[str, str]]], dict[str, Any]]
+    media_type: str
+    shows_exceptions: bool
+
+
+def error_style(defences: Defences) -> ErrorStyle:
+    if defences.errors == "problem":
+        return ErrorStyle(
+            status=lambda problem: problem.status,
+            body=_problem_body,
+            media_type="application/problem+json",
+            shows_exceptions=False,
+        )
+    return ErrorStyle(
+        status=_generic_status,
+        body=_generic_body,
+        media_type="application/json",
+        shows_exceptions=True,
+    )
+
+
+def _generic_status(problem: Problem) -> int:
+    if problem in (INVALID, NOT_FOUND, METHOD_NOT_ALLOWED):
+        return problem.status  # The framework's own.
+    return 400 if problem.status < 500 else 500
+
+
+def _generic_body(
+    refusal: Refused, path: str, request_id: str, errors: list[dict[str, str]]
+) -> dict[str, Any]:
+    del path, request_id
+    return {"detail": errors or refusal.detail}
+
+
+def _problem_body(
+    refusal: Refused, path: str, request_id: str, errors: list[dict[str, str]]
+) -> dict[str, Any]:
+    problem = refusal.problem
+    if not errors and refusal.field:
+        errors = [{"field": refusal.field, "message": refusal.detail}]
+    return {
+        "type": f"urn:problem-type:assay:{problem.name}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": refusal.detail,
+        "instance": path,
+        "retriable": problem.retriable,
+        "retry_with_same_key": problem.retry_with_same_key,
+        "request_id": request_id,
+        "errors": errors,
+    }
+
+
+def install_error_handlers(app: FastAPI, style: ErrorStyle) -> None:
+    """Every way in which a request can fail ends here."""
+
+    def respond(request: Request, refusal: Refused, errors: list[dict[str, str]]) -> JSONResponse:
+        request_id = getattr(request.state, "request_id", "")
+        problem = refusal.problem
+        headers = {}
+        if problem is UNAUTHENTICATED:
+            headers["WWW-Authenticate"] = "Bearer"
+        if problem.retriable:
+            headers["Retry-After"] = "1"
+        return JSONResponse(
+            style.body(refusal, request.url.path, request_id, errors),
+            status_code=style.status(problem),
+            media_type=style.media_type,
+            headers=headers,
+        )
+
+    def refused(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, Refused)
+        return respond(request, error, [])
+
+    def invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        errors = [_field_error(e) for e in error.errors()]
+        if any(e.get("type") == "json_invalid" for e in error.errors()):
+            return respond(request, Refused(MALFORMED_BODY, "the body is not JSON"), [])
+        fields = ", ".join(sorted({e["field"] for e in errors}))
+        return respond(request, Refused(INVALID, f"not valid: {fields}"), errors)
+
+    def http_error(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        known = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
+        problem = known.get(error.status_code, MALFORMED_BODY)
+        return respond(request, Refused(problem, problem.title), [])
+
+    def failed(request: Request, error: Exception) -> JSONResponse:
+        LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        shown = str(error) if style.shows_exceptions else None
+        return respond(request, _failure(error, shown), [])
+
+    app.add_exception_handler(Refused, refused)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http_error)
+    for kind in (SQLAlchemyError, RedisError, Exception):
+        app.add_exception_handler(kind, failed)
+
+
+def _failure(error: Exception, shown: str | None) -> Refused:
+    """What an error of the database or Redis means. COMMIT's lost answer was told apart before."""
+    if isinstance(error, PoolTimeout):
+        return Refused(UNAVAILABLE, shown or "no database connection became free in time")
+    if isinstance(error, SQLAlchemyError):
+        state = getattr(getattr(error, "orig", None), "pgcode", None)
+        lost = isinstance(error, OperationalError) and state is None
+        if lost or state in PASSING_STATES:
+            return Refused(UNAVAILABLE, shown or "the database could not do it in time")
+    return Refused(INTERNAL, shown or "this is a fault of the service")
+
+
+def _field_error(error: Any) -> dict[str, str]:
+    place = [str(part) for part in error["loc"] if part not in ("body", "query", "path", "header")]
+    return {"field": ".".join(place) or "body", "message": str(error["msg"])}

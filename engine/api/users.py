@@ -1,0 +1,62 @@
+"""Routes about users and tokens."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from engine.accounts import UserView, list_users, log_in, sign_up, user_by_id
+from engine.api.bodies import LoginBody, UserBody
+from engine.api.context import Caller, Limit, Sessions, UserPath
+from engine.refusals import UNAUTHENTICATED, Refused
+from engine.services import Services
+
+
+def user_routes(services: Services) -> APIRouter:
+    router = APIRouter(tags=["users"])
+
+    @router.post("/users", status_code=201)
+    def create(body: UserBody, open_session: Sessions) -> dict[str, Any]:
+        """Sign up."""
+        with open_session() as session:
+            user = sign_up(
+                session, username=body.username, email=body.email, password=body.password
+            )
+        return user_view(user)
+
+    @router.get("/users")
+    def list_all(caller: Caller, open_session: Sessions, limit: Limit = 100) -> dict[str, Any]:
+        """All users; takes the operator's role where roles are asked for."""
+        services.permissions.to_operate(caller)
+        with open_session() as session:
+            return {"users": [user_view(user) for user in list_users(session, limit=limit)]}
+
+    @router.get("/users/me")
+    def read_me(caller: Caller, open_session: Sessions) -> dict[str, Any]:
+        """Whoever the token names."""
+        if caller.user_id is None:
+            raise Refused(UNAUTHENTICATED, "this build asks nobody for a name")
+        with open_session() as session:
+            return user_view(user_by_id(session, caller.user_id))
+
+    @router.get("/users/{user_id}")
+    def read_one(user_id: UserPath, caller: Caller, open_session: Sessions) -> dict[str, Any]:
+        services.permissions.to_see(caller, user_id)
+        with open_session() as session:
+            return user_view(user_by_id(session, user_id))
+
+    @router.post("/auth/token")
+    def create_token(body: LoginBody, open_session: Sessions) -> dict[str, Any]:
+        """Log in."""
+        with open_session() as session:
+            user = log_in(session, username=body.username, password=body.password)
+        return {
+            "access_token": services.tokens.issue(user.id, user.role),
+            "token_type": "Bearer",
+            "expires_in": services.settings.jwt_lifetime_s,
+        }
+
+    return router
+
+
+def user_view(user: UserView) -> dict[str, Any]:
+    return {"id": user.id, "username": user.username, "email": user.email, "role": user.role}

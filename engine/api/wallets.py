@@ -1,0 +1,139 @@
+"""Routes about wallets: opening, reading one or many, freezing, statements."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from engine.accounts import open_wallet, set_status, wallet_by_id, wallets_of
+from engine.api.bodies import BalancesBody, StatusBody, WalletBody
+from engine.api.context import Caller, Limit, Sessions, WalletPath
+from engine.database import OpenSession
+from engine.readings import statement
+from engine.refusals import FORBIDDEN, NOT_FOUND, Refused
+from engine.services import Services
+from engine.wallets import WalletState
+
+
+def wallet_routes(services: Services) -> APIRouter:
+    router = APIRouter(prefix="/wallets", tags=["wallets"])
+
+    @router.post("", status_code=201)
+    def create(body: WalletBody, caller: Caller, open_session: Sessions) -> dict[str, Any]:
+        """Open an empty wallet, one a user and asset where the database insists on that."""
+        user_id = services.permissions.owner_for(caller, body.user_id)
+        if user_id is None:
+            raise Refused(FORBIDDEN, "say whose wallet it is", field="user_id")
+        with open_session() as session:
+            asset = services.assets.by_code(session, body.asset)
+            wallet = open_wallet(session, user_id=user_id, asset_type_id=asset.id)
+            state = WalletState.of(wallet)
+        return wallet_view(services, state, asset.code)
+
+    @router.patch("/{wallet_id}")
+    def change_status(
+        wallet_id: WalletPath, body: StatusBody, caller: Caller, open_session: Sessions
+    ) -> dict[str, Any]:
+        """Freeze, close or activate; takes the operator's role where roles are asked for."""
+        services.permissions.to_operate(caller)
+        with open_session() as session:
+            state = WalletState.of(set_status(session, wallet_id, body.status))
+        services.cache.forget(wallet_id)
+        return wallet_view(services, state, _code_of(services, open_session, state))
+
+    router.include_router(_reading_routes(services))
+    return router
+
+
+def _reading_routes(services: Services) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("")
+    def list_own(caller: Caller, open_session: Sessions, limit: Limit = 100) -> dict[str, Any]:
+        """The caller's wallets."""
+        with open_session() as session:
+            states = [WalletState.of(w) for w in wallets_of(session, caller.user_id, limit=limit)]
+            codes = [services.assets.by_id(session, s.asset_type_id).code for s in states]
+        views = [wallet_view(services, s, c) for s, c in zip(states, codes, strict=True)]
+        return {"wallets": views}
+
+    @router.get("/{wallet_id}")
+    def read_one(
+        wallet_id: WalletPath, caller: Caller, open_session: Sessions, response: Response
+    ) -> dict[str, Any]:
+        """One wallet; its ETag is its version."""
+        wallet = _read_cached(services, open_session, wallet_id)
+        services.permissions.to_see(caller, wallet.user_id)
+        response.headers["ETag"] = f'"{wallet.version}"'
+        return wallet_view(services, wallet, _code_of(services, open_session, wallet))
+
+    @router.post("/balances")
+    def read_many(body: BalancesBody, caller: Caller, open_session: Sessions) -> dict[str, Any]:
+        """Several wallets as of one moment. Never from the cache."""
+        with open_session() as session:
+            found = services.bulk_read(session, services.books(session), body.wallet_ids)
+            codes = {w.id: services.assets.by_id(session, w.asset_type_id).code for w in found}
+        for wallet in found:
+            services.permissions.to_see(caller, wallet.user_id)
+        if missing := set(body.wallet_ids) - set(codes):
+            raise Refused(NOT_FOUND, f"there is no wallet {min(missing)}", field="wallet_ids")
+        return {
+            "as_of": datetime.now(UTC).isoformat(),
+            "wallets": [wallet_view(services, wallet, codes[wallet.id]) for wallet in found],
+        }
+
+    @router.get("/{wallet_id}/entries")
+    def entries(
+        wallet_id: WalletPath, caller: Caller, open_session: Sessions, limit: Limit = 100
+    ) -> dict[str, Any]:
+        """The wallet's statement, newest first."""
+        with open_session() as session:
+            wallet = wallet_by_id(session, wallet_id)
+            services.permissions.to_see(caller, wallet.user_id)
+            code = services.assets.by_id(session, wallet.asset_type_id).code
+            lines = statement(session, wallet_id, legs=services.double_entry, limit=limit)
+        return {"wallet_id": wallet_id, "entries": [line_view(services, x, code) for x in lines]}
+
+    return router
+
+
+def _read_cached(services: Services, open_session: OpenSession, wallet_id: int) -> WalletState:
+    cached, token = services.cache.find(wallet_id)
+    if cached:
+        return cached
+    with open_session() as session:
+        found = services.books(session).read([wallet_id], lock=False)
+    if not found:
+        raise Refused(NOT_FOUND, f"there is no wallet {wallet_id}")
+    services.cache.fill(found[0], token)
+    return found[0]
+
+
+def _code_of(services: Services, open_session: OpenSession, wallet: WalletState) -> str:
+    if known := services.assets.known(wallet.asset_type_id):
+        return known.code
+    with open_session() as session:
+        return services.assets.by_id(session, wallet.asset_type_id).code
+
+
+def wallet_view(services: Services, wallet: WalletState, code: str) -> dict[str, Any]:
+    return {
+        "id": wallet.id,
+        "user_id": wallet.user_id,
+        "asset": code,
+        "balance": services.money.write(wallet.balance, code),
+        "version": wallet.version,
+        "status": wallet.status,
+    }
+
+
+def line_view(services: Services, line: Any, code: str) -> dict[str, Any]:
+    write = services.money.write
+    return {
+        "transaction_id": line.transaction_id,
+        "type": line.kind,
+        "entry_type": line.entry_type,
+        "amount": write(line.amount, code),
+        "balance_after": None if line.balance_after is None else write(line.balance_after, code),
+        "timestamp": line.timestamp.isoformat(),
+    }

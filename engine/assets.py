@@ -1,0 +1,54 @@
+"""Asset types and the system wallets that fund them. Assets never change, so they are kept."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from engine.refusals import ASSET_MISMATCH, Refused
+from engine.schema import AssetType, User, Wallet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asset:
+    id: int
+    code: str
+    decimals: int
+    system_wallet_id: int
+
+
+class Assets:
+    """Looked up once per process; an unknown code or id is looked up again, as it may be new."""
+
+    def __init__(self) -> None:
+        self._by_code: dict[str, Asset] = {}
+        self._by_id: dict[int, Asset] = {}
+
+    def by_code(self, session: Session, code: str) -> Asset:
+        if code not in self._by_code:
+            self._load(session)
+        if code not in self._by_code:
+            raise Refused(ASSET_MISMATCH, f"there is no asset {code[:16]!r}", field="asset")
+        return self._by_code[code]
+
+    def by_id(self, session: Session, asset_type_id: int) -> Asset:
+        if asset_type_id not in self._by_id:
+            self._load(session)
+        return self._by_id[asset_type_id]
+
+    def known(self, asset_type_id: int) -> Asset | None:
+        """The asset if it has been looked up before: no session is needed."""
+        return self._by_id.get(asset_type_id)
+
+    def _load(self, session: Session) -> None:
+        query = (
+            sa.select(AssetType.id, AssetType.code, AssetType.decimals, Wallet.id)
+            .join(Wallet, Wallet.asset_type_id == AssetType.id)
+            .join(User, User.id == Wallet.user_id)
+            .where(User.role == "system")
+        )
+        for asset_type_id, code, decimals, wallet_id in session.execute(query):
+            asset = Asset(
+                id=asset_type_id, code=code, decimals=decimals, system_wallet_id=wallet_id
+            )
+            self._by_code[code] = self._by_id[asset_type_id] = asset

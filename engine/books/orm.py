@@ -1,0 +1,83 @@
+"""Books kept by ORM objects: an attribute, a flush; as most services do it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from engine.books.ledger import LedgerWriter
+from engine.books.protocol import StaleVersion
+from engine.idempotency import keep
+from engine.schema import LedgerEntry, Transaction, Wallet
+from engine.wallets import Posting, Settlement, WalletState, Write
+
+
+class OrmBooks:
+    def __init__(self, session: Session, ledger: LedgerWriter) -> None:
+        self._session = session
+        self._ledger = ledger
+
+    def read(self, wallet_ids: Sequence[int], *, lock: bool) -> list[WalletState]:
+        query = sa.select(Wallet).where(Wallet.id.in_(wallet_ids)).order_by(Wallet.id)
+        if lock:
+            # Without populate_existing an object that the session already holds keeps old attributes.
+            query = query.with_for_update(key_share=True)
+        query = query.execution_options(populate_existing=True)
+        return [WalletState.of(wallet) for wallet in self._session.scalars(query)]
+
+    def settle(self, settlement: Settlement, checkpoint: Callable[[], None]) -> None:
+        # One flush a wallet: the unit of work's own flush would sort them by primary key.
+        for write in settlement.writes:
+            self._write(write)
+            checkpoint()
+        for posting in settlement.postings:
+            self._record(posting)
+        if settlement.kept:
+            self._session.execute(keep(settlement.kept))
+        self._session.flush()
+        checkpoint()
+
+    def _write(self, write: Write) -> None:
+        if write.expected_version is None:
+            wallet = self._session.get_one(Wallet, write.wallet_id)
+            wallet.balance = write.balance
+            wallet.version = write.version
+            self._session.flush()
+            return
+        statement = (
+            sa.update(Wallet)
+            .where(Wallet.id == write.wallet_id, Wallet.version == write.expected_version)
+            .values(balance=write.balance, version=write.version)
+            .execution_options(synchronize_session=False)
+        )
+        changed: Any = self._session.execute(statement)
+        if changed.rowcount != 1:
+            raise StaleVersion
+
+    def _record(self, posting: Posting) -> None:
+        movement = posting.movement
+        self._session.add(
+            Transaction(
+                id=posting.id,
+                type=movement.kind,
+                from_wallet_id=movement.from_wallet_id,
+                to_wallet_id=movement.to_wallet_id,
+                amount=movement.amount,
+                status="COMPLETED",
+                idempotency_key=posting.idempotency_key,
+                timestamp=posting.timestamp,
+            )
+        )
+        self._session.flush()
+        for leg in self._ledger(posting):
+            self._session.add(
+                LedgerEntry(
+                    transaction_id=posting.id,
+                    wallet_id=leg.wallet_id,
+                    entry_type=leg.entry_type,
+                    amount=leg.amount,
+                    balance_after=leg.balance_after,
+                    wallet_version=leg.wallet_version,
+                )
+            )

@@ -1,0 +1,312 @@
+"""Every switch of the engine and every named build.
+
+A switch is a field of `Defences`. Its values are listed from fragile to hardened; the annotation says
+how many of them are fragile, which are only variants (they change speed, not safety), what the
+fragile code does and what the hardened code does about it. Each switch is read at exactly one
+place in the engine; a test holds that.
+"""
+
+import dataclasses
+import difflib
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+
+class DefenceError(Exception):
+    """An unknown build, switch or value, or values that make no sense together; one clear line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Switch:
+    """What is known of one switch beside its values."""
+
+    fragile_count: int
+    """How many of the values, from the left, are fragile."""
+    fragile_does: str
+    hardened_does: str
+    variants: tuple[str, ...] = ()
+    """Values that only change speed or shape: priced, never ablated."""
+    changes_schema: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defences:
+    """The effective value of every switch."""
+
+    locking: Annotated[
+        Literal["none", "row", "version"],
+        Switch(
+            fragile_count=1,
+            fragile_does="reads a balance, compares, and writes an absolute balance back",
+            hardened_does="locks the wallets' rows before reading them, or writes only over the "
+            "version that was read",
+        ),
+    ]
+    lock_order: Annotated[
+        Literal["request", "sorted"],
+        Switch(
+            fragile_count=1,
+            fragile_does="touches payer, then payee, so that opposite transfers wait in a circle",
+            hardened_does="touches wallets in the order of their ids",
+        ),
+    ]
+    retry: Annotated[
+        Literal["none", "bounded"],
+        Switch(
+            fragile_count=1,
+            fragile_does="passes a deadlock or a serialisation failure on as 500",
+            hardened_does="runs the whole unit of work again, at most 5 times with full jitter, "
+            "never after COMMIT was sent",
+        ),
+    ]
+    unit_of_work: Annotated[
+        Literal["per_step", "per_movement", "atomic"],
+        Switch(
+            fragile_count=2,
+            fragile_does="commits after each step, or after each movement of a chain",
+            hardened_does="decides everything, then writes everything in one database transaction",
+        ),
+    ]
+    reads: Annotated[
+        Literal["per_wallet", "single_statement", "snapshot"],
+        Switch(
+            fragile_count=1,
+            fragile_does="reads several wallets with one SELECT each in READ COMMITTED",
+            hardened_does="reads them in one statement, or in one REPEATABLE READ snapshot",
+        ),
+    ]
+    idempotency: Annotated[
+        Literal["off", "redis_only", "claim"],
+        Switch(
+            fragile_count=2,
+            fragile_does="ignores the key, or keeps it only in Redis",
+            hardened_does="stores key, money and answer in one database transaction",
+        ),
+    ]
+    key_fingerprint: Annotated[
+        Literal["off", "on"],
+        Switch(
+            fragile_count=1,
+            fragile_does="answers another payload with the old answer",
+            hardened_does="refuses a key that comes back with another payload (422)",
+        ),
+    ]
+    key_scope: Annotated[
+        Literal["global", "caller_and_route"],
+        Switch(
+            fragile_count=1,
+            fragile_does="shares keys between callers, so that other people's answers leak",
+            hardened_does="a key belongs to its caller, method and path",
+        ),
+    ]
+    key_in_flight: Annotated[
+        Literal["error", "conflict", "wait"],
+        Switch(
+            fragile_count=1,
+            fragile_does="a twin that arrives meanwhile runs into the unique key and gets 500",
+            hardened_does="a twin gets 409 with Retry-After at once, or waits and gets the replay",
+        ),
+    ]
+    key_failures: Annotated[
+        Literal["not_stored", "terminal_4xx"],
+        Switch(
+            fragile_count=1,
+            fragile_does="forgets refusals, so that a retry may be decided differently",
+            hardened_does="stores definite refusals under the key and repeats them",
+        ),
+    ]
+    replay_cache: Annotated[
+        Literal["unscoped", "scoped", "off"],
+        Switch(
+            fragile_count=1,
+            fragile_does="answers replays from Redis by the bare key",
+            hardened_does="answers replays from Redis by scope, key and fingerprint",
+            variants=("off",),
+        ),
+    ]
+    money: Annotated[
+        Literal["float", "minor_units"],
+        Switch(
+            fragile_count=1,
+            fragile_does="keeps money in binary fractions",
+            hardened_does="keeps money in whole minor units (cents)",
+            changes_schema=True,
+        ),
+    ]
+    validation: Annotated[
+        Literal["lax", "strict"],
+        Switch(
+            fragile_count=1,
+            fragile_does="lets negative amounts, NaN, true, 1e400 and self-transfers pass",
+            hardened_does="takes whole positive amounts up to 2^53 - 1 between two wallets",
+        ),
+    ]
+    constraints: Annotated[
+        Literal["off", "on"],
+        Switch(
+            fragile_count=1,
+            fragile_does="has no CHECK, UNIQUE or FOREIGN KEY",
+            hardened_does="the database itself refuses negative balances and orphans",
+            changes_schema=True,
+        ),
+    ]
+    ledger: Annotated[
+        Literal["single_entry", "double_entry"],
+        Switch(
+            fragile_count=1,
+            fragile_does="writes one row a transfer, from which no balance can be proved",
+            hardened_does="writes a debit and a credit leg with the balance after each",
+            changes_schema=True,
+        ),
+    ]
+    authentication: Annotated[
+        Literal["none", "weak", "jwt"],
+        Switch(
+            fragile_count=2,
+            fragile_does="asks for nothing, or reads a token without checking its signature",
+            hardened_does="checks algorithm, signature, expiry, issuer and audience",
+        ),
+    ]
+    authorization: Annotated[
+        Literal["trust_body", "owner"],
+        Switch(
+            fragile_count=1,
+            fragile_does="takes the payer from the body",
+            hardened_does="the payer's wallet must belong to the token's user; minting and "
+            "freezing need the operator's role",
+        ),
+    ]
+    balance_cache: Annotated[
+        Literal["before_commit", "versioned", "off"],
+        Switch(
+            fragile_count=1,
+            fragile_does="drops the cached balance inside the database transaction, where a reader "
+            "caches the old one again",
+            hardened_does="writes the cache after commit, only forwards in versions, and starts a "
+            "new generation of keys after an outage",
+            variants=("off",),
+        ),
+    ]
+    redis_policy: Annotated[
+        Literal["required", "unbounded", "bounded"],
+        Switch(
+            fragile_count=2,
+            fragile_does="uses the client's defaults: one call blocks for seconds, and an error "
+            "becomes the request's",
+            hardened_does="50 ms, no retries, a circuit breaker; without Redis the database answers",
+        ),
+    ]
+    timeouts: Annotated[
+        Literal["off", "on"],
+        Switch(
+            fragile_count=1,
+            fragile_does="nothing bounds a wait",
+            hardened_does="connect 3 s, lock 5 s, statement 10 s, idle in transaction 15 s, pool 2 s",
+        ),
+    ]
+    session_scope: Annotated[
+        Literal["dependency", "inline"],
+        Switch(
+            fragile_count=1,
+            fragile_does="holds the connection in a yield dependency until after the answer",
+            hardened_does="takes a connection when it needs one and returns it before answering",
+        ),
+    ]
+    funding: Annotated[
+        Literal["open", "system"],
+        Switch(
+            fragile_count=1,
+            fragile_does="deposits create money without a counterpart",
+            hardened_does="deposits are paid by a system wallet, so that everything sums to zero",
+        ),
+    ]
+    execution: Annotated[
+        Literal["orm", "core"],
+        Switch(
+            fragile_count=0,
+            fragile_does="",
+            hardened_does="ORM objects, a flush a step; or Core SQL, six round trips a transfer",
+            variants=("orm", "core"),
+        ),
+    ]
+    errors: Annotated[
+        Literal["generic", "problem"],
+        Switch(
+            fragile_count=1,
+            fragile_does="answers 400 or 500 with the text of the exception",
+            hardened_does="answers problem details that say whether a retry is safe",
+        ),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """A named setting of all switches."""
+
+    name: str
+    defences: Defences
+    legacy_routes: bool
+    """Whether the unversioned routes of the engine that `fragile` stands for answer too."""
+
+
+def switches() -> dict[str, Switch]:
+    """Every switch by name, in the order of `Defences`."""
+    hints = get_type_hints(Defences, include_extras=True)
+    return {name: hint.__metadata__[0] for name, hint in hints.items()}
+
+
+def values_of(switch: str) -> tuple[str, ...]:
+    """The values of a switch, from fragile to hardened."""
+    hint = get_type_hints(Defences, include_extras=True)[switch]
+    return get_args(get_args(hint)[0])
+
+
+def named_builds() -> dict[str, Build]:
+    fragile: dict[str, Any] = {name: values_of(name)[0] for name in switches()}
+    hardened: dict[str, Any] = {
+        name: values_of(name)[switch.fragile_count] for name, switch in switches().items()
+    }
+    hardened["execution"] = "core"
+    return {
+        "fragile": Build(name="fragile", defences=Defences(**fragile), legacy_routes=True),
+        "hardened": Build(name="hardened", defences=Defences(**hardened), legacy_routes=False),
+    }
+
+
+def parse_build(text: str) -> Build:
+    """Read "hardened" or "hardened,locking=none,retry=none".
+
+    Raises DefenceError with one line that names what is unknown and what there is instead.
+    """
+    base_name, *settings = [part.strip() for part in text.split(",")]
+    builds = named_builds()
+    if base_name not in builds:
+        raise DefenceError(f"unknown build {base_name!r}{_instead(base_name, builds)}")
+    base = builds[base_name]
+    changed: dict[str, Any] = {}
+    for setting in settings:
+        switch, _, value = setting.partition("=")
+        _check_setting(switch, value)
+        changed[switch] = value
+    defences = dataclasses.replace(base.defences, **changed)
+    return Build(name=text, defences=defences, legacy_routes=base.legacy_routes)
+
+
+def _check_setting(switch: str, value: str) -> None:
+    if switch not in switches():
+        raise DefenceError(f"unknown switch {switch!r}{_instead(switch, switches())}")
+    if value not in values_of(switch):
+        raise DefenceError(
+            f"switch {switch} has no value {value!r}{_instead(value, values_of(switch))}"
+        )
+
+
+def _instead(word: str, known: Any) -> str:
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{hint} (there are: {', '.join(names)})"
+
+
+def as_dict(defences: Defences) -> dict[str, str]:
+    return dataclasses.asdict(defences)

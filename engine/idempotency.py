@@ -1,0 +1,205 @@
+"""Idempotency keys: one key, one effect, one answer (`idempotency` and the `key_*` switches).
+
+The durable way claims the key in the database transaction that moves the money and stores the
+answer there, so that key, money and answer are committed together or not at all.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from engine.defences import Defences
+from engine.redis_client import RedisAccess
+from engine.refusals import KEY_IN_FLIGHT, KEY_REUSED, Refused
+from engine.schema import IdempotencyKey
+from engine.wallets import Answer, KeptAnswer
+
+LOCK_CLASS = "assay-key"
+"""Prefix of the text whose 64-bit hash is the advisory lock: 32 bits would collide."""
+REDIS_ONLY_LIFETIME_S = 86_400
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyedRequest:
+    """What a request is recognised by."""
+
+    scope: str
+    key: str | None
+    fingerprint: str
+
+
+class Keys(Protocol):
+    required: bool
+
+    def find(self, session: Session, request: KeyedRequest) -> Answer | None:
+        """Claim the key; an answer means that the work was done before.
+
+        Raises Refused for a key in flight or one that was used with another payload.
+        """
+
+    def kept(self, request: KeyedRequest, answer: Answer) -> KeptAnswer | None:
+        """What a settlement has to store with the money."""
+
+    def after_commit(self, request: KeyedRequest, answer: Answer) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyRules:
+    """The four `key_*` switches, each read here once."""
+
+    check_fingerprint: bool
+    scoped: bool
+    in_flight: str
+    store_refusals: bool
+
+    @classmethod
+    def of(cls, defences: Defences) -> "KeyRules":
+        return cls(
+            check_fingerprint=defences.key_fingerprint == "on",
+            scoped=defences.key_scope == "caller_and_route",
+            in_flight=defences.key_in_flight,
+            store_refusals=defences.key_failures == "terminal_4xx",
+        )
+
+    def scope(self, caller: str, route: str) -> str:
+        return f"{caller} {route}" if self.scoped else ""
+
+    def refuse_other_payload(self, kept: str, sent: str) -> None:
+        if self.check_fingerprint and kept != sent:
+            raise Refused(KEY_REUSED, "this Idempotency-Key was used with another payload")
+
+
+def fingerprint_of(payload: Any) -> str:
+    """The same for the same payload, whatever the order of its keys or its white space."""
+    text = json.dumps(payload, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class KeysIgnored:
+    required = False
+
+    def find(self, session: Session, request: KeyedRequest) -> Answer | None:  # noqa: ARG002
+        return None
+
+    def kept(self, request: KeyedRequest, answer: Answer) -> KeptAnswer | None:  # noqa: ARG002
+        return None
+
+    def after_commit(self, request: KeyedRequest, answer: Answer) -> None:
+        pass
+
+
+class KeysInRedis:
+    """Looked up before, written after: two at once both find nothing, and an eviction forgets."""
+
+    required = True
+
+    def __init__(self, redis: RedisAccess, namespace: str, rules: KeyRules) -> None:
+        self._redis = redis
+        self._namespace = namespace
+        self._rules = rules
+
+    def find(self, session: Session, request: KeyedRequest) -> Answer | None:  # noqa: ARG002
+        text = self._redis.call(lambda client: client.get(self._name(request)))
+        if not text:
+            return None
+        kept = json.loads(text)
+        self._rules.refuse_other_payload(kept["fingerprint"], request.fingerprint)
+        return Answer(status=kept["status"], body=kept["body"], replayed=True)
+
+    def kept(self, request: KeyedRequest, answer: Answer) -> KeptAnswer | None:  # noqa: ARG002
+        return None
+
+    def after_commit(self, request: KeyedRequest, answer: Answer) -> None:
+        text = json.dumps(
+            {
+                "fingerprint": request.fingerprint,
+                "status": answer.status,
+                "body": answer.body,
+            }
+        )
+        self._redis.call(
+            lambda client: client.setex(self._name(request), REDIS_ONLY_LIFETIME_S, text)
+        )
+
+    def _name(self, request: KeyedRequest) -> str:
+        return f"{self._namespace}:key:{request.scope}:{request.key}"
+
+
+class KeysClaimed:
+    """The key is a row, claimed first and answered last, in the money's own database transaction."""
+
+    required = True
+
+    def __init__(self, rules: KeyRules) -> None:
+        self._rules = rules
+
+    def find(self, session: Session, request: KeyedRequest) -> Answer | None:
+        if self._rules.in_flight == "conflict":
+            self._refuse_twin(session, request)
+        if self._claim(session, request):
+            return None
+        kept = session.execute(
+            sa.select(
+                IdempotencyKey.fingerprint,
+                IdempotencyKey.response_status,
+                IdempotencyKey.response_body,
+            ).where(IdempotencyKey.scope == request.scope, IdempotencyKey.key == request.key)
+        ).one()
+        self._rules.refuse_other_payload(kept.fingerprint, request.fingerprint)
+        if kept.response_status is None:
+            raise Refused(
+                KEY_IN_FLIGHT, "a request with this Idempotency-Key has not been answered"
+            )
+        return Answer(status=kept.response_status, body=kept.response_body, replayed=True)
+
+    def kept(self, request: KeyedRequest, answer: Answer) -> KeptAnswer | None:
+        if answer.status >= 400 and not self._rules.store_refusals:
+            return None
+        return KeptAnswer(scope=request.scope, key=request.key or "", answer=answer)
+
+    def after_commit(self, request: KeyedRequest, answer: Answer) -> None:
+        pass
+
+    def _refuse_twin(self, session: Session, request: KeyedRequest) -> None:
+        """Without this ON CONFLICT would wait for the twin to end (`key_in_flight=wait`)."""
+        name = f"{LOCK_CLASS} {request.scope} {request.key}"
+        lock = sa.func.pg_try_advisory_xact_lock(sa.func.hashtextextended(name, 0))
+        if not session.execute(sa.select(lock)).scalar_one():
+            raise Refused(KEY_IN_FLIGHT, "the same request is being processed: ask again shortly")
+
+    def _claim(self, session: Session, request: KeyedRequest) -> bool:
+        row = insert(IdempotencyKey).values(
+            scope=request.scope, key=request.key, fingerprint=request.fingerprint
+        )
+        if self._rules.in_flight == "error":
+            exists = sa.select(IdempotencyKey.key).where(
+                IdempotencyKey.scope == request.scope, IdempotencyKey.key == request.key
+            )
+            if session.execute(exists).first():
+                return False
+            session.execute(row)
+            return True
+        claim = row.on_conflict_do_nothing().returning(IdempotencyKey.key)
+        return session.execute(claim).first() is not None
+
+
+def keep(kept: KeptAnswer) -> Any:
+    """The statement that stores an answer under its claimed key."""
+    return (
+        sa.update(IdempotencyKey)
+        .where(IdempotencyKey.scope == kept.scope, IdempotencyKey.key == kept.key)
+        .values(response_status=kept.answer.status, response_body=kept.answer.body)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def keys_of(defences: Defences, redis: RedisAccess, namespace: str, rules: KeyRules) -> Keys:
+    value = defences.idempotency
+    if value == "off":
+        return KeysIgnored()
+    return KeysClaimed(rules) if value == "claim" else KeysInRedis(redis, namespace, rules)

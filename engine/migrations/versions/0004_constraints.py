@@ -1,0 +1,56 @@
+"""what the database itself refuses"""
+
+from alembic import context, op
+
+from engine.migrations.shape import Shape
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+CHECKS = (
+    ("wallets", "wallets_never_negative", "allow_negative OR balance >= 0"),
+    ("wallets", "wallets_status_known", "status IN ('active', 'frozen', 'closed')"),
+    ("transactions", "transactions_amount_positive", "amount > 0"),
+    ("transactions", "transactions_two_wallets", "from_wallet_id <> to_wallet_id"),
+)
+UNIQUES = (
+    ("users", "users_username", ("username",)),
+    ("wallets", "wallets_one_per_user_and_asset", ("user_id", "asset_type_id")),
+)
+FOREIGN_KEYS = (
+    ("wallets", "user_id", "users"),
+    ("wallets", "asset_type_id", "asset_types"),
+    ("transactions", "from_wallet_id", "wallets"),
+    ("transactions", "to_wallet_id", "wallets"),
+)
+LEDGER_CHECKS = (
+    ("ledger_entries", "ledger_amount_positive", "amount > 0"),
+    ("ledger_entries", "ledger_entry_type_known", "entry_type IN ('DEBIT', 'CREDIT')"),
+)
+LEDGER_FOREIGN_KEYS = (
+    ("ledger_entries", "transaction_id", "transactions"),
+    ("ledger_entries", "wallet_id", "wallets"),
+)
+
+
+def upgrade() -> None:
+    shape: Shape = context.config.attributes["shape"]
+    if not shape.constraints:
+        return
+    checks = CHECKS + (LEDGER_CHECKS if shape.double_entry else ())
+    foreign_keys = FOREIGN_KEYS + (LEDGER_FOREIGN_KEYS if shape.double_entry else ())
+    for table, name, condition in checks:
+        op.create_check_constraint(name, table, condition)
+    for table, name, columns in UNIQUES:
+        op.create_unique_constraint(name, table, list(columns))
+    for table, column, referred in foreign_keys:
+        op.create_foreign_key(f"{table}_{column}_fk", table, referred, [column], ["id"])
+
+
+def downgrade() -> None:
+    for table, column, _ in FOREIGN_KEYS + LEDGER_FOREIGN_KEYS:
+        op.execute(f"ALTER TABLE IF EXISTS {table} DROP CONSTRAINT IF EXISTS {table}_{column}_fk")
+    for table, name, _ in UNIQUES + CHECKS + LEDGER_CHECKS:
+        op.execute(f"ALTER TABLE IF EXISTS {table} DROP CONSTRAINT IF EXISTS {name}")

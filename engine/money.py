@@ -1,0 +1,75 @@
+"""How money is written on the wire and in the database (`money`), and which amounts pass.
+
+`minor_units` builds speak {"amount": 1250, "asset": "USD"} in whole cents; `float` builds speak 12.5.
+The limit is 2^53 - 1, the largest whole number that every JSON reader keeps.
+"""
+
+from typing import Annotated, Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine.defences import Defences
+from engine.schema import Amount
+
+LARGEST_AMOUNT = 2**53 - 1
+DEFAULT_ASSET = "USD"
+
+
+class Money(Protocol):
+    """Between the wire and the database."""
+
+    wire_type: Any
+    """The type of an amount in a request body, for pydantic and OpenAPI."""
+
+    def read(self, wire: Any) -> tuple[Amount, str | None]:
+        """The amount and its asset's code; None means whatever the wallet holds."""
+
+    def write(self, amount: Amount, asset: str) -> Any: ...
+
+
+class StrictMinorUnits(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    amount: Annotated[int, Field(strict=True, gt=0, le=LARGEST_AMOUNT, examples=[1250])]
+    asset: Annotated[str, Field(min_length=1, max_length=16, examples=["USD"])] = DEFAULT_ASSET
+
+
+class LaxMinorUnits(BaseModel):
+    amount: int
+    asset: str = DEFAULT_ASSET
+
+
+StrictFloat = Annotated[
+    float, Field(strict=True, gt=0, le=LARGEST_AMOUNT / 100, allow_inf_nan=False, multiple_of=0.01)
+]
+
+
+class MinorUnits:
+    def __init__(self, *, strict: bool) -> None:
+        self.wire_type: Any = StrictMinorUnits if strict else LaxMinorUnits
+
+    def read(self, wire: Any) -> tuple[Amount, str | None]:
+        return wire.amount, wire.asset
+
+    def write(self, amount: Amount, asset: str) -> Any:
+        return {"amount": int(amount), "asset": asset}
+
+
+class Floats:
+    def __init__(self, *, strict: bool) -> None:
+        self.wire_type: Any = StrictFloat if strict else float
+
+    def read(self, wire: Any) -> tuple[Amount, str | None]:
+        return float(wire), None
+
+    def write(self, amount: Amount, asset: str) -> Any:  # noqa: ARG002 - one signature for both
+        # NaN and the infinities have no JSON: the text keeps the answer readable.
+        return amount if amount - amount == 0 else str(amount)
+
+
+def money_of(kind: str, *, strict: bool) -> Money:
+    return Floats(strict=strict) if kind == "float" else MinorUnits(strict=strict)
+
+
+def is_strict(defences: Defences) -> bool:
+    """Whether amounts and wallets are checked before anything runs (switch `validation`)."""
+    return defences.validation == "strict"

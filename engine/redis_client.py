@@ -1,0 +1,165 @@
+"""Redis behind a policy: what one call may cost, and what an outage means (`redis_policy`).
+
+Redis is an optimisation here: every caller says what to do without it. With the policy `required` an
+error is the request's error all the same, as client defaults have it.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from engine.defences import Defences
+from engine.settings import Settings
+
+T = TypeVar("T")
+Command = Callable[["Redis"], Any]
+
+CALL_TIMEOUT_S = 0.05
+COOL_DOWN_S = 0.5
+
+
+class RedisAccess(Protocol):
+    """Runs a command, or answers with `otherwise` when Redis is not to be had."""
+
+    def call(self, command: Command, otherwise: Any = None) -> Any: ...
+
+    def healthy(self) -> bool: ...
+
+
+class NoRedis:
+    """The engine runs without Redis."""
+
+    def call(self, command: Command, otherwise: Any = None) -> Any:  # noqa: ARG002
+        return otherwise
+
+    def healthy(self) -> bool:
+        return True
+
+
+class Required:
+    """The client's own defaults; whatever it raises ends the request."""
+
+    def __init__(self, client: "Redis") -> None:
+        self._client = client
+
+    def call(self, command: Command, otherwise: Any = None) -> Any:  # noqa: ARG002
+        return command(self._client)
+
+    def healthy(self) -> bool:
+        return _answers(self._client)
+
+
+class Unbounded:
+    """Errors are passed over, but the client's defaults decide how long each one takes."""
+
+    def __init__(self, client: "Redis") -> None:
+        self._client = client
+
+    def call(self, command: Command, otherwise: Any = None) -> Any:
+        try:
+            return command(self._client)
+        except RedisError:
+            return otherwise
+
+    def healthy(self) -> bool:
+        return _answers(self._client)
+
+
+class Bounded:
+    """A short time-out, no retries, and a circuit breaker.
+
+    After a failure nobody asks Redis until the cool-down has passed. Then one caller tries, and before
+    anything else it starts a new generation of keys: what was cached before the outage may be older
+    than what was acknowledged during it.
+    """
+
+    def __init__(self, client: "Redis", on_return: Command) -> None:
+        self._client = client
+        self._on_return = on_return
+        self._lock = threading.Lock()
+        self._open_until_s = 0.0
+        self._broken = False
+        self._probing = False
+
+    def call(self, command: Command, otherwise: Any = None) -> Any:
+        if self._broken and not self._returned():
+            return otherwise
+        try:
+            return command(self._client)
+        except RedisError:
+            self._open()
+            return otherwise
+
+    def healthy(self) -> bool:
+        return not self._broken and _answers(self._client)
+
+    def _open(self) -> None:
+        with self._lock:
+            self._broken = True
+            self._open_until_s = time.monotonic() + COOL_DOWN_S
+
+    def _returned(self) -> bool:
+        """Whether Redis is back; at most one caller at a time finds out."""
+        with self._lock:
+            if not self._broken:
+                return True
+            if self._probing or time.monotonic() < self._open_until_s:
+                return False
+            self._probing = True
+        try:
+            self._on_return(self._client)
+        except RedisError:
+            self._open()
+            return False
+        else:
+            with self._lock:
+                self._broken = False
+            return True
+        finally:
+            self._probing = False
+
+
+def redis_access(settings: Settings, defences: Defences, on_return: Command) -> RedisAccess:
+    if not settings.redis_url:
+        return NoRedis()
+    policy = defences.redis_policy
+    if policy == "bounded":
+        return Bounded(_bounded_client(settings.redis_url), on_return)
+    client = _default_client(settings.redis_url)
+    return Required(client) if policy == "required" else Unbounded(client)
+
+
+def _default_client(url: str) -> "Redis":
+    """As the client's documentation begins: host, port, and its defaults for everything else."""
+    parts = urlsplit(url)
+    return Redis(
+        host=parts.hostname or "127.0.0.1",
+        port=parts.port or 6379,
+        db=int(parts.path.strip("/") or 0),
+        password=parts.password,
+        decode_responses=True,
+    )
+
+
+def _bounded_client(url: str) -> "Redis":
+    return Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=CALL_TIMEOUT_S,
+        socket_connect_timeout=CALL_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def _answers(client: "Redis") -> bool:
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False

@@ -1,0 +1,70 @@
+"""Why the engine refuses, as plain values; the API turns them into answers.
+
+`Refused` is definite: nothing happened and nothing will. `Conflict` and `Unavailable` are definite
+too, and worth another try. After `OutcomeUnknown` only the idempotency key can tell.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One kind of refusal: its stable name, HTTP status, title, and what a client may do about it."""
+
+    name: str
+    status: int
+    title: str
+    retriable: bool = False
+    retry_with_same_key: bool = False
+    stored_under_key: bool = False
+    """Whether this refusal is a final answer, repeated to whoever repeats the key."""
+
+
+def _final(name: str, status: int, title: str) -> Problem:
+    return Problem(name=name, status=status, title=title, stored_under_key=True)
+
+
+def _passing(name: str, status: int, title: str) -> Problem:
+    return Problem(name=name, status=status, title=title, retriable=True, retry_with_same_key=True)
+
+
+KEY_MISSING = Problem(name="idempotency-key-missing", status=400, title="Idempotency-Key required")
+KEY_MALFORMED = Problem(
+    name="idempotency-key-malformed", status=400, title="Idempotency-Key is malformed"
+)
+UNAUTHENTICATED = Problem(name="unauthenticated", status=401, title="Not authenticated")
+INSUFFICIENT_FUNDS = _final("insufficient-funds", 402, "Insufficient funds")
+FORBIDDEN = _final("forbidden", 403, "Not allowed")
+NOT_FOUND = _final("not-found", 404, "Not found")
+METHOD_NOT_ALLOWED = Problem(name="method-not-allowed", status=405, title="Method not allowed")
+WALLET_INACTIVE = _final("wallet-inactive", 409, "Wallet is not active")
+ALREADY_EXISTS = Problem(name="already-exists", status=409, title="Already exists")
+KEY_IN_FLIGHT = _passing("idempotency-key-in-flight", 409, "The same request is being processed")
+VERSION_CONFLICT = _passing("version-conflict", 409, "The wallet changed meanwhile")
+INVALID = Problem(name="invalid-request", status=422, title="The request is not valid")
+KEY_REUSED = Problem(
+    name="idempotency-key-reused", status=422, title="Idempotency-Key reused with another payload"
+)
+SELF_TRANSFER = Problem(name="self-transfer", status=422, title="Payer and payee are the same")
+ASSET_MISMATCH = _final("asset-mismatch", 422, "Wallets hold different assets")
+BALANCE_LIMIT = _final("balance-limit", 422, "The balance would pass its limit")
+UNAVAILABLE = _passing("unavailable", 503, "Temporarily unavailable; nothing was committed")
+OUTCOME_UNKNOWN = Problem(
+    name="outcome-unknown",
+    status=504,
+    title="The outcome is not known; ask with the same key",
+    retry_with_same_key=True,
+)
+INTERNAL = Problem(name="internal-error", status=500, title="Internal error")
+
+PROBLEMS = {value.name: value for value in list(globals().values()) if isinstance(value, Problem)}
+
+
+class Refused(Exception):  # noqa: N818 - reads as the sentence "the request was refused"
+    """The request ends with this problem; `detail` may be shown to the caller."""
+
+    def __init__(self, problem: Problem, detail: str, *, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.problem = problem
+        self.detail = detail
+        self.field = field

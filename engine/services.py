@@ -1,0 +1,91 @@
+"""One engine put together: each switch has chosen its part, and nothing asks for switches after this."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from engine.assets import Assets
+from engine.balance_cache import BalanceCache, balance_cache, start_generation
+from engine.books import OpenBooks, books_of
+from engine.database import SessionScope, create_engine
+from engine.defences import Build
+from engine.idempotency import KeyRules, Keys, keys_of
+from engine.identity import Permissions, Tokens
+from engine.locking import Locking, lock_order_of
+from engine.migrations.shape import Shape
+from engine.money import Money, is_strict, money_of
+from engine.payments import Parts, Payments, funding_of
+from engine.readings import BulkRead, bulk_read_of
+from engine.redis_client import RedisAccess, redis_access
+from engine.replay_cache import replay_cache
+from engine.retry import retry_of
+from engine.settings import Settings
+from engine.unit_of_work import UnitOfWork
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """What the API's routes use."""
+
+    build: Build
+    settings: Settings
+    database: sa.Engine
+    scope: SessionScope
+    redis: RedisAccess
+    tokens: Tokens
+    permissions: Permissions
+    keys: Keys
+    key_rules: KeyRules
+    money: Money
+    strict: bool
+    double_entry: bool
+    payments: Payments
+    cache: BalanceCache
+    assets: Assets
+    books: OpenBooks
+    bulk_read: BulkRead
+
+
+def assemble(settings: Settings, build: Build) -> Services:
+    """Raises DefenceError when the switches or settings make no sense together."""
+    defences = build.defences
+    shape = Shape.of(defences)
+    namespace = settings.redis_namespace
+    database = create_engine(settings, defences)
+    redis = redis_access(settings, defences, lambda client: start_generation(client, namespace))
+    rules = KeyRules.of(defences)
+    work = UnitOfWork(defences)
+    strict = is_strict(defences)
+    parts = Parts(
+        keys=keys_of(defences, redis, namespace, rules),
+        replays=replay_cache(defences, redis, namespace, rules),
+        locking=Locking(defences),
+        lock_order=lock_order_of(defences),
+        books=books_of(defences, double_entry=shape.double_entry, one_commit=work.one_commit),
+        work=work,
+        retry=retry_of(defences),
+        permissions=Permissions(defences),
+        cache=balance_cache(defences, redis, namespace),
+        assets=Assets(),
+        fund=funding_of(defences),
+        limited=strict,
+    )
+    return Services(
+        build=build,
+        settings=settings,
+        database=database,
+        scope=SessionScope(database, defences),
+        redis=redis,
+        tokens=Tokens(settings, defences),
+        permissions=parts.permissions,
+        keys=parts.keys,
+        key_rules=rules,
+        money=money_of(shape.money, strict=strict),
+        strict=strict,
+        double_entry=shape.double_entry,
+        payments=Payments(parts),
+        cache=parts.cache,
+        assets=parts.assets,
+        books=parts.books,
+        bulk_read=bulk_read_of(defences),
+    )

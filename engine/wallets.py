@@ -1,0 +1,111 @@
+"""Plain values that the money movements pass around."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from engine.schema import Amount, Wallet
+
+Kind = Literal["TRANSFER", "DEPOSIT", "WITHDRAWAL"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WalletState:
+    """A wallet's row as it was read."""
+
+    id: int
+    user_id: int
+    asset_type_id: int
+    balance: Amount
+    version: int
+    status: str
+    allow_negative: bool
+
+    @classmethod
+    def of(cls, row: Wallet) -> "WalletState":
+        return cls(
+            id=row.id,
+            user_id=row.user_id,
+            asset_type_id=row.asset_type_id,
+            balance=row.balance,
+            version=row.version,
+            status=row.status,
+            allow_negative=row.allow_negative,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Movement:
+    """Money from one wallet to another. A side that is None lies outside (deposits, withdrawals)."""
+
+    kind: Kind
+    from_wallet_id: int | None
+    to_wallet_id: int | None
+    amount: Amount
+    asset: str | None
+    """Code of the asset that the request named; None where amounts are bare numbers."""
+
+    @property
+    def wallet_ids(self) -> tuple[int, ...]:
+        return tuple(i for i in (self.from_wallet_id, self.to_wallet_id) if i is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leg:
+    """One side of a movement in the ledger."""
+
+    wallet_id: int
+    entry_type: Literal["DEBIT", "CREDIT"]
+    amount: Amount
+    balance_after: Amount
+    wallet_version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Posting:
+    """A movement that has been decided: its record and its legs."""
+
+    id: uuid.UUID
+    movement: Movement
+    legs: tuple[Leg, ...]
+    idempotency_key: str | None
+    timestamp: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Write:
+    """A wallet's new absolute balance."""
+
+    wallet_id: int
+    balance: Amount
+    version: int
+    expected_version: int | None
+    """Write only over this version (optimistic locking), or over whatever is there when None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the client gets, and gets again when it repeats its key."""
+
+    status: int
+    body: dict[str, Any]
+    replayed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptAnswer:
+    """An answer to be stored under its idempotency key."""
+
+    scope: str
+    key: str
+    answer: Answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settlement:
+    """Everything that one decision writes, in the order in which it is to be written."""
+
+    writes: tuple[Write, ...]
+    postings: tuple[Posting, ...]
+    kept: KeptAnswer | None

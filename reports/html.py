@@ -1,0 +1,18 @@
+"""The run as one HTML page: no network, no fonts to load, readable without JavaScript."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from reports.evidence import Evidence
+from reports.page import lay_out_page
+
+
+def render_html(evidence: Evidence) -> str:
+    """The page as text. Everything from the evidence is escaped: targets choose part of it."""
+    environment = Environment(
+        loader=PackageLoader("reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(page=lay_out_page(evidence))

@@ -1,0 +1,178 @@
+"""What a run and its cells say, in plain words that every report shares."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from reports.evidence import Cell, Evidence, Strength, SuiteVerdict, Verdict
+from reports.judgement import needs_attention
+
+BUILDS_NAMED_ONE_BY_ONE = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """The result of a run: a title, and a sentence beneath it."""
+
+    title: str
+    detail: str
+    tone: str
+    """"good", "bad" or "open": what colour it deserves."""
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.title}. {self.detail}"
+
+
+def headline(evidence: Evidence) -> Headline:
+    cells = len(evidence.cells)
+    detail = f"{count(len(evidence.builds), 'build')}, {count(cells, 'cell')}"
+    suites = _suites_in_words(evidence)
+    detail = f"{detail}: {suites}." if suites else f"{detail}."
+    title, tone = _title(evidence)
+    return Headline(title=title, detail=detail, tone=tone)
+
+
+def _title(evidence: Evidence) -> tuple[str, str]:
+    cells, planned = len(evidence.cells), len(evidence.builds) * len(evidence.claims)
+    bad = needs_attention(evidence)
+    unknown = sum(cell.verdict is Verdict.UNKNOWN for cell in bad)
+    wrong = len(bad) - unknown
+    by_prediction = evidence.judged_by == "prediction"
+    if wrong:
+        kind = "not as predicted" if by_prediction else "violated"
+        more = f", {unknown} unknown" if unknown else ""
+        return f"{wrong} of {count(cells, 'cell')} {_are(wrong)} {kind}{more}", "bad"
+    if evidence.status != "complete":
+        state = "Interrupted" if evidence.status == "interrupted" else "Not finished"
+        return f"{state} after {cells} of {count(planned, 'cell')}", "open"
+    if unknown:
+        return f"{unknown} of {count(cells, 'cell')} {_are(unknown)} unknown", "open"
+    if not cells:
+        return "Nothing was run", "open"
+    return "Every prediction came true" if by_prediction else "Every claim held", "good"
+
+
+def _suites_in_words(evidence: Evidence) -> str:
+    named = [suite for suite in evidence.suites if suite.named]
+    if not named:
+        return ""
+    if len(evidence.builds) > BUILDS_NAMED_ONE_BY_ONE:
+        broken = len({suite.build for suite in named if suite.verdict is Verdict.VIOLATED})
+        verb = "breaks" if broken <= 1 else "break"
+        return f"{broken or 'none'} of the builds {verb} in a named suite"
+    first, *others = [_breaks_in(build.name, named) for build in evidence.builds]
+    suites = len({suite.suite for suite in named})
+    return ", ".join(
+        [f"{first[0]} breaks in {first[1]} of {suites} named suites{first[2]}"]
+        + [f"{name} in {broken}{unknown}" for name, broken, unknown in others]
+    )
+
+
+def _breaks_in(build: str, named: list[SuiteVerdict]) -> tuple[str, str, str]:
+    """The build, in how many named suites it breaks, and a remark on those that stayed unknown."""
+    verdicts = Counter(suite.verdict for suite in named if suite.build == build)
+    broken, unknown = verdicts[Verdict.VIOLATED], verdicts[Verdict.UNKNOWN]
+    return build, str(broken or "none"), f" ({unknown} unknown)" if unknown else ""
+
+
+def exit_code_in_words(evidence: Evidence) -> str:
+    by_prediction = evidence.judged_by == "prediction"
+    good = "every prediction came true" if by_prediction else "every claim held"
+    bad = "a prediction did not come true" if by_prediction else "a claim was violated"
+    meanings = {
+        0: good,
+        1: bad,
+        2: "the command was used wrongly",
+        3: "something stayed unknown, and nothing worse was seen",
+        4: "the environment could not be started",
+    }
+    if evidence.exit_code is None:
+        return "none: the run did not end by itself"
+    return f"{evidence.exit_code}: {meanings.get(evidence.exit_code, 'no exit code of Assay')}"
+
+
+def strength_in_words(cell: Cell) -> str:
+    """The weight of a verdict in one or two sentences."""
+    strength = cell.strength
+    if not strength.rounds:
+        return "Nothing was run."
+    head = {
+        "exhausted": f"Exhausted: all {count(strength.rounds, 'schedule')} were run",
+        "bounded": f"Bounded: {count(strength.rounds, 'schedule')} within the bound were run",
+        "sampled": f"Sampled: {count(strength.rounds, 'round')}",
+    }[strength.kind]
+    return f"{head}, {_hits(strength)}{_overlap(strength)}.{_chance(cell)}"
+
+
+def strength_in_brief(cell: Cell) -> str:
+    """The same in a few words, to stand beside a badge."""
+    strength = cell.strength
+    unit = "round" if strength.kind == "sampled" else "schedule"
+    if not strength.rounds:
+        return "nothing was run"
+    if cell.verdict is Verdict.VIOLATED:
+        return f"violated in {strength.violated_rounds} of {count(strength.rounds, unit)}"
+    return f"{strength.kind}, {count(strength.rounds, unit)}"
+
+
+def _hits(strength: Strength) -> str:
+    hits = strength.violated_rounds
+    return f"violated in {hits}" if hits else "violated in none"
+
+
+def _overlap(strength: Strength) -> str:
+    if not strength.overlapped_rounds:
+        return ""
+    return f"; requests really overlapped in {strength.overlapped_rounds}"
+
+
+def _chance(cell: Cell) -> str:
+    """The rule of three: no hit in n rounds bounds the chance of one by 3/n (95 % confidence)."""
+    rounds = cell.strength.rounds
+    if cell.strength.kind != "sampled" or cell.verdict is not Verdict.HELD:
+        return ""
+    if rounds <= 3:
+        return " That is too few rounds to bound the chance of a violation."
+    share = f"{300 / rounds:.2g}"
+    return (
+        f" So the chance of a violation per round is below {share} % "
+        f"(3/{rounds}, with 95 % confidence)."
+    )
+
+
+def prediction_in_words(cell: Cell) -> str:
+    if cell.as_predicted:
+        return "as predicted"
+    return f"NOT as predicted: {cell.predicted.shown} ({cell.predicted.value}) was expected"
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def duration(seconds: float) -> str:
+    """41.2 s below two minutes, then minutes and seconds."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def milliseconds(value: float) -> str:
+    """A time with a digit after the point while that still says something."""
+    return f"{value:.1f}" if value < 1000 else f"{value:,.0f}"
+
+
+def moment(when: datetime) -> str:
+    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def listing(pairs: Iterable[tuple[str, str]]) -> str:
+    """Switches as one types them: locking=none, retry=none."""
+    return ", ".join(f"{name}={value}" for name, value in pairs)

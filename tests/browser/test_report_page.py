@@ -1,0 +1,129 @@
+"""The page in a real browser: drawn without an error, without a network, at any width."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from reports.html import render_html
+from tests.unit.evidence_samples import sample
+
+pytestmark = pytest.mark.browser
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+HOW = "no Chromium on the PATH; get it with `apt-get install chromium`"
+FLAGS = (
+    "--headless",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--enable-logging=stderr",
+    "--virtual-time-budget=4000",
+    "--window-size=1500,1200",
+)
+
+# Opens everything, then tells the frame around it how wide the content became, and what is too
+# wide. What scrolls within its own box may be as wide as it likes.
+MEASURE = """<script>addEventListener("load", function () {
+  document.querySelectorAll("details").forEach(function (d) { d.open = true; });
+  var root = document.documentElement, wide = [];
+  document.querySelectorAll("body *").forEach(function (e) {
+    if (!e.closest(".scroll, .chart, .skip") && e.getBoundingClientRect().right > innerWidth + 1) {
+      wide.push(e.tagName + "." + e.className);
+    }
+  });
+  parent.postMessage({asked: innerWidth, got: root.scrollWidth, wide: wide.slice(0, 9)}, "*");
+});</script></body>"""
+
+FRAMES = """<!doctype html><body><pre id="sizes"></pre><script>
+  addEventListener("message", function (event) {
+    document.getElementById("sizes").textContent += JSON.stringify(event.data) + "\\n";
+  });
+</script>%s</body>"""
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if found:
+        return found
+    if os.environ.get("ASSAY_REQUIRE_BROWSER"):
+        pytest.fail(f"ASSAY_REQUIRE_BROWSER is set, but there is {HOW}")
+    pytest.skip(HOW)
+
+
+def _dom(chromium: str, url: str, profile: Path) -> tuple[str, str]:
+    """What the page became, and what the browser complained about."""
+    # Chromium has no sandbox for root, which is who runs in most containers.
+    sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()
+    command = [chromium, *FLAGS, *sandbox, f"--user-data-dir={profile}", "--dump-dom", url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stderr
+    complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return done.stdout, "\n".join(complaints)
+
+
+def _text(markup: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", markup).split())
+
+
+def test_the_matrix_is_drawn_and_nothing_is_complained_about(chromium: str, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    page.write_text(render_html(sample()), encoding="utf-8")
+    dom, complaints = _dom(chromium, page.as_uri(), tmp_path / "profile")
+    assert complaints == ""
+    matrix = _text(dom.split('<table class="matrix">')[1].split("</table>")[0])
+    for row in (
+        "Double spend ✕ FAIL as predicted ✓ PASS as predicted",
+        "Deadlock ✕ FAIL as predicted ? UNKNOWN NOT as predicted",
+        "rounding N parts of x add up to x, exactly. ✓ PASS NOT as predicted",
+        "persistence A clean restart of everything loses nothing. – N/A as predicted",
+    ):
+        assert row in matrix
+
+
+def test_a_console_error_would_have_been_seen(chromium: str, tmp_path: Path) -> None:
+    page = tmp_path / "broken.html"
+    page.write_text("<script>undefinedFunction()</script>", encoding="utf-8")
+    assert "undefinedFunction" in _dom(chromium, page.as_uri(), tmp_path / "profile")[1]
+
+
+def test_a_link_opens_the_cell_that_it_leads_to(chromium: str, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    page.write_text(render_html(sample()), encoding="utf-8")
+    anchor = "cell-lost-update--hardened"
+    before, _ = _dom(chromium, page.as_uri(), tmp_path / "one")
+    after, _ = _dom(chromium, f"{page.as_uri()}#{anchor}", tmp_path / "two")
+    assert 'class="cell">' in _details_around(before, anchor)
+    assert 'class="cell" open="">' in _details_around(after, anchor)
+
+
+def test_the_page_never_scrolls_sideways(chromium: str, tmp_path: Path) -> None:
+    page, frames = tmp_path / "report.html", tmp_path / "frames.html"
+    page.write_text(render_html(sample()).replace("</body>", MEASURE), encoding="utf-8")
+    markup = "".join(
+        f'<iframe src="report.html" style="border:0;height:900px;width:{width}px"></iframe>'
+        for width in (390, 768, 1400)
+    )
+    frames.write_text(FRAMES % markup, encoding="utf-8")
+    dom, _ = _dom(chromium, frames.as_uri(), tmp_path / "profile")
+    lines = dom.split('<pre id="sizes">')[1].split("</pre>")[0].split()
+    sizes = [json.loads(line) for line in lines]
+    assert sorted(size["asked"] for size in sizes) == [390, 768, 1400]
+    for size in sizes:
+        assert size["got"] <= size["asked"], size
+        assert size["wide"] == [], size
+
+
+def _details_around(dom: str, anchor: str) -> str:
+    before = dom.split(f'id="{anchor}"')[0]
+    return before[before.rindex("<details") :]

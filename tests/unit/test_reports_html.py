@@ -1,0 +1,113 @@
+"""The page: whole without a network, safe with any text, every link leads somewhere."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from reports.evidence import Evidence
+from reports.html import render_html
+from tests.unit.evidence_samples import cell_of, clean_sample, interrupted_sample, sample
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7 * 7 }}"
+
+
+class Page(HTMLParser):
+    """What of a page matters to these tests."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        values = dict(attrs)
+        if identity := values.get("id"):
+            self.ids.append(identity)
+        self.links += [value for name in ("href", "src") if (value := values.get(name))]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.parametrize("evidence", [sample(), clean_sample(), interrupted_sample()])
+def test_every_link_leads_to_one_place_of_the_page_or_into_the_folder(evidence: Evidence) -> None:
+    page = Page(render_html(evidence))
+    assert len(page.ids) == len(set(page.ids))
+    inside = [link[1:] for link in page.links if link.startswith("#")]
+    assert set(inside) <= set(page.ids)
+    outside = {link for link in page.links if not link.startswith("#")}
+    allowed = re.compile(r"evidence\.json|data:,|histories/(fragile|hardened)/[a-z-]+\.jsonl")
+    assert all(allowed.fullmatch(link) for link in outside)
+
+
+def test_the_page_needs_no_network() -> None:
+    text = render_html(sample())
+    assert re.search(r"(?:https?|wss?|ftp)://", text) is None
+    assert "@import" not in text
+    assert "url(" not in text
+    assert "default-src 'none'" in text
+
+
+def test_text_of_the_evidence_is_never_markup() -> None:
+    plain, hostile = Page(render_html(sample())), Page(render_html(_hostile(sample())))
+    assert hostile.tags.count("script") == plain.tags.count("script") == 1
+    assert "img" not in hostile.tags
+    assert hostile.text.count(HOSTILE) >= 6
+
+
+def test_a_history_outside_the_folder_is_not_linked() -> None:
+    for file in ("javascript:alert(1)", "../../etc/passwd", "/etc/passwd", "//host/x", "", "a\\b"):
+        cell = cell_of(sample(), "double-spend", "fragile").model_copy(
+            update={"history_file": file}
+        )
+        page = Page(render_html(sample().model_copy(update={"cells": (cell,)})))
+        assert all(link.startswith(("#", "evidence.json", "data:,")) for link in page.links)
+
+
+def test_the_page_explains_a_cell_from_claim_to_command() -> None:
+    text = " ".join(Page(render_html(sample())).text.split())
+    for part in (
+        "A wallet never pays out more than it held.",
+        "Double spend, limit overrun; lost update (P4).",
+        "Wallet 1 held 100.00 and A was paid 100.00",
+        "sum of all balances 20000",
+        "◀ this cannot be, while 2 was open",
+        "7 more findings in this cell",
+        "…and 3 more, all in evidence.json",
+        "assay verify --build fragile --only double-spend --seed 20261121",
+        "below 30 % (3/10, with 95 % confidence)",
+        "1: a prediction did not come true",
+        "skipped container: no engine answered",
+    ):
+        assert part in text
+
+
+def test_an_interrupted_run_has_a_banner() -> None:
+    text = " ".join(Page(render_html(interrupted_sample())).text.split())
+    assert "This run was interrupted. 11 of 34 cells ran." in text
+    assert "was interrupted" not in render_html(clean_sample())
+
+
+def _hostile(evidence: Evidence) -> Evidence:
+    claim = evidence.claims[0].model_copy(
+        update={"claim": HOSTILE, "attack": HOSTILE, "why": HOSTILE}
+    )
+    cell = evidence.cells[0]
+    moment = cell.timeline[0].model_copy(
+        update={"text": HOSTILE, "answer": HOSTILE, "actor": HOSTILE}
+    )
+    finding = cell.findings[0].model_copy(update={"summary": HOSTILE, "observed": HOSTILE})
+    hurt = cell.model_copy(update={"cause": HOSTILE, "timeline": (moment,), "findings": (finding,)})
+    return evidence.model_copy(
+        update={
+            "target": HOSTILE,
+            "command": HOSTILE,
+            "claims": (claim, *evidence.claims[1:]),
+            "cells": (hurt, *evidence.cells[1:]),
+        }
+    )
