@@ -157,6 +157,7 @@ class Workspace:
         return path
 
     def note_container(self, container_id: str) -> None:
+        """Call it before the container is made, with the name that it will get."""
         self._containers.append(container_id)
         self._record()
 
@@ -172,6 +173,8 @@ class Workspace:
             return
         for child in reversed(self._children):
             child.stop()
+        # Also a child that was started as an exception struck, or one that a child left behind.
+        _end_processes(_marked(self.path))
         try:
             if self._containers:
                 _remove_containers(self.path, self._containers)
@@ -226,7 +229,7 @@ def _remove_containers(workspace: Path, noted: Sequence[str]) -> list[str]:
 
 
 def _sweep_folder(folder: Path) -> list[str]:
-    left = [process for process in psutil.process_iter() if _is_marked(process, folder)]
+    left = _marked(folder)
     lines = [f"ended process {process.pid} of {folder}" for process in left]
     _end_processes(left)
     try:
@@ -290,6 +293,10 @@ def _is_ours(folder: Path) -> bool:
         return folder.lstat().st_uid == os.geteuid()
     except OSError:
         return False
+
+
+def _marked(folder: Path) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if _is_marked(process, folder)]
 
 
 def _is_marked(process: psutil.Process, folder: Path) -> bool:

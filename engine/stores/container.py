@@ -21,7 +21,6 @@ class OwnedContainer:
         self.port = port
         self._workspace = workspace
         self._container = container
-        workspace.note_container(str(container.id))
 
     def end(self, signal_name: str, deadline_s: int) -> None:
         """Send a signal and wait for the end; SIGKILL when it has not come within the deadline."""
@@ -66,7 +65,7 @@ class OwnedContainer:
 
         with _engine_errors(self.image), suppress(NotFound):
             self._container.remove(force=True, v=True)
-        self._workspace.forget_container(str(self._container.id))
+        self._workspace.forget_container(str(self._container.name))
 
 
 def run_container(
@@ -82,7 +81,9 @@ def run_container(
         _configure_testcontainers()
         for attempt in range(PORT_ATTEMPTS):
             port = free_port()
-            prepared = _prepared(workspace, image, command, env)
+            name = f"{workspace.path.name}-{port}"
+            workspace.note_container(name)
+            prepared = _prepared(workspace, image, command, env).with_name(name)
             # testcontainers publishes on every interface, unless the address is given the way the
             # engine's client takes it.
             prepared.ports[f"{inner_port}/tcp"] = (LOOPBACK, port)
@@ -91,6 +92,7 @@ def run_container(
             except OSError as error:
                 with suppress(OSError):
                     prepared.stop()
+                workspace.forget_container(name)
                 if attempt + 1 < PORT_ATTEMPTS and any(w in str(error) for w in PORT_TAKEN):
                     continue
                 raise

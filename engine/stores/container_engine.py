@@ -27,15 +27,19 @@ def connect() -> Any | str:
     """A client of the engine, or one line that says why there is none."""
     import docker  # type: ignore[import-untyped] # noqa: PLC0415
     from docker.errors import DockerException  # type: ignore[import-untyped] # noqa: PLC0415
+    from testcontainers.core.docker_client import get_docker_host  # noqa: PLC0415
 
+    # testcontainers also looks into docker's contexts; both must mean the same engine.
+    host = get_docker_host()
+    environment = {**os.environ, **({"DOCKER_HOST": host} if host else {})}
     try:
-        probe = docker.from_env(timeout=ANSWER_S)
+        probe = docker.from_env(timeout=ANSWER_S, environment=environment)
         probe.ping()
         probe.close()
-        client = docker.from_env(timeout=CALL_S)
+        client = docker.from_env(timeout=CALL_S, environment=environment)
     except (DockerException, OSError) as error:
         return f"no container engine answers ({in_short(error)})"
-    address = urlsplit(os.environ.get("DOCKER_HOST", ""))
+    address = urlsplit(host or "")
     if address.hostname not in {None, "localhost", LOOPBACK} and address.scheme in {"tcp", "ssh"}:
         return f"the container engine is on another machine ({address.hostname})"
     return client

@@ -160,6 +160,11 @@ def _make_cluster(cluster: Path, user: str | None, binaries: Binaries, workspace
             file.write_text(password)
         give(handed_over, user)
         _initdb(cluster, user, binaries, workspace, handed_over)
+    except PermissionError as error:
+        raise StoreError(
+            f"PostgreSQL, as user {user or 'this one'}, cannot use {cluster}: {error.strerror}; "
+            "set TMPDIR (or --data) to a folder which that user can enter from / on"
+        ) from error
     except OSError as error:
         raise StoreError(
             f"cannot make a PostgreSQL cluster in {cluster}: {error.strerror}; "

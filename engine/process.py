@@ -1,0 +1,120 @@
+"""The engine as an operating-system process of its own, which can be killed and started again."""
+
+import secrets
+import sys
+import time
+from dataclasses import dataclass
+
+import httpx
+
+from engine.defences import Build
+from engine.ownership import OwnedProcess, Workspace
+from engine.stores import free_port
+
+READY_WITHIN_S = 30.0
+POLL_S = 0.02
+
+
+class EngineError(Exception):
+    """One clear line: the engine did not start, and its own last words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """What an engine process is started with."""
+
+    build: Build
+    database_url: str
+    redis_url: str
+    redis_namespace: str
+    pool_size: int = 10
+    port: int | None = None
+    """None: any free port."""
+    host: str = "127.0.0.1"
+
+
+class EngineProcess:
+    """A running engine. It comes back on the same port, with the same secrets."""
+
+    def __init__(self, workspace: Workspace, config: EngineConfig) -> None:
+        self._workspace = workspace
+        self._config = config
+        self._jwt_secret = secrets.token_urlsafe(48)
+        self.operator_password = secrets.token_urlsafe(18)
+        self.port = config.port or free_port()
+        self.base_url = f"http://{config.host}:{self.port}"
+        self._process = self._spawn()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.alive
+
+    def start(self) -> None:
+        """Start again after `kill` or `stop`. Raises EngineError."""
+        self._process = self._spawn()
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Return when it can move money. Raises EngineError with its last words when it cannot."""
+        deadline_s = time.monotonic() + READY_WITHIN_S
+        with httpx.Client(base_url=self.base_url, timeout=5) as client:
+            while time.monotonic() < deadline_s:
+                if not self._process.alive:
+                    break
+                if _ready(client):
+                    return
+                time.sleep(POLL_S)
+        words = self._process.tail(3).replace("\n", " · ") or "it wrote nothing"
+        self._process.stop()
+        raise EngineError(
+            f"the engine ({self._config.build.name}) did not get ready on port {self.port}: {words}"
+        )
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def pause(self) -> None:
+        self._process.pause()
+
+    def resume(self) -> None:
+        self._process.resume()
+
+    def stop(self) -> None:
+        self._process.stop()
+
+    def log(self, lines: int = 20) -> str:
+        return self._process.tail(lines)
+
+    def _spawn(self) -> OwnedProcess:
+        config = self._config
+        environment = {
+            "DATABASE_URL": config.database_url,
+            "REDIS_URL": config.redis_url,
+            "REDIS_NAMESPACE": config.redis_namespace,
+            "ENGINE_BUILD": config.build.name,
+            "ENGINE_HOST": config.host,
+            "ENGINE_PORT": str(self.port),
+            "ENGINE_POOL_SIZE": str(config.pool_size),
+            "JWT_SECRET": self._jwt_secret,
+            "OPERATOR_PASSWORD": self.operator_password,
+        }
+        name = f"engine-{self.port}"
+        return self._workspace.start(name, [sys.executable, "-m", "engine"], env=environment)
+
+
+def _ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/v1/health/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def start_engine(workspace: Workspace, config: EngineConfig) -> EngineProcess:
+    """Start one and wait until it is ready. Raises EngineError."""
+    engine = EngineProcess(workspace, config)
+    engine.wait_until_ready()
+    return engine
