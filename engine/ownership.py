@@ -28,6 +28,7 @@ import psutil
 MARK = "ASSAY_WORKSPACE"
 PREFIX = "assay-"
 POLL_S = 0.01
+FORKED_COPY_S = 1.0
 
 
 class WorkspaceError(Exception):
@@ -153,7 +154,10 @@ class Workspace:
     def folder(self, name: str) -> Path:
         """A folder of that name in the workspace, made when it is not there."""
         path = self.path / name
-        path.mkdir(exist_ok=True)
+        if not path.is_dir():
+            path.mkdir(parents=True)
+            # Whatever the umask says: a child may run as another user.
+            path.chmod(0o755)
         return path
 
     def note_container(self, container_id: str) -> None:
@@ -202,7 +206,7 @@ def sweep() -> list[str]:
     """
     cleaned: list[str] = []
     for folder in sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}????????")):
-        lock = _lock(folder) if _is_ours(folder) else None
+        lock = _lock_of_dead_owner(folder) if _is_ours(folder) else None
         if lock is None:
             continue
         try:
@@ -264,7 +268,7 @@ def _locked_folder() -> tuple[Path, int]:
             path.chmod(0o711)
             lock = _lock(path)
             # A sweep may have taken the folder in the moment before it was locked.
-            if lock is not None and path.exists():
+            if lock is not None:
                 return path, lock
     except OSError as error:
         raise WorkspaceError(
@@ -285,7 +289,36 @@ def _lock(folder: Path) -> int | None:
     except OSError:
         os.close(descriptor)
         return None
+    if not folder.exists():
+        os.close(descriptor)
+        return None
     return descriptor
+
+
+def _lock_of_dead_owner(folder: Path) -> int | None:
+    """The lock, or None when the owner lives.
+
+    A copy of the owner holds the lock too until it becomes the program that it was forked for:
+    wait a moment for it when the owner is dead already.
+    """
+    lock = _lock(folder)
+
+    def decided() -> bool:
+        nonlocal lock
+        lock = lock if lock is not None else _lock(folder)
+        return lock is not None or not folder.exists()
+
+    if lock is None and not _owner_exists(folder):
+        poll(decided, FORKED_COPY_S)
+    return lock
+
+
+def _owner_exists(folder: Path) -> bool:
+    """Whether a process has the owner's id; also true while there is no record."""
+    try:
+        return psutil.pid_exists(json.loads((folder / "owner.json").read_text())["owner"]["pid"])
+    except (OSError, ValueError, KeyError):
+        return True
 
 
 def _is_ours(folder: Path) -> bool:

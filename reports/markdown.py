@@ -71,12 +71,10 @@ def _matrix(evidence: Evidence) -> str:
 
 
 def _group(group: Group) -> list[str]:
-    title = f"**{_text(group.suite.title)}**"
-    return [_row(title, group.suite), *(_row(_claim_title(line), line) for line in group.lines)]
-
-
-def _claim_title(line: Line) -> str:
-    return f"&nbsp;&nbsp;&nbsp;{_text(line.title)}"
+    if group.kind == "canary":
+        return [_row(f"{_text(line.title)} (must fail)", line) for line in group.lines]
+    claims = [_row(f"&nbsp;&nbsp;&nbsp;{_text(line.title)}", line) for line in group.lines]
+    return [_row(f"**{_text(group.suite.title)}**", group.suite), *claims]
 
 
 def _row(title: str, line: Line) -> str:

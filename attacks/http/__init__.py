@@ -1,0 +1,1 @@
+"""Attacks over HTTP: requests released together, answers lost on their way."""

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import secrets
 import signal
 from pathlib import Path
@@ -14,7 +15,7 @@ from engine.stores.model import Choice, StoreError
 from engine.stores.ports import LOOPBACK, free_port
 from engine.stores.postgres_binaries import Binaries, find_binaries, readable_by
 from engine.stores.shared_memory import release
-from engine.stores.unprivileged import give, unprivileged_user
+from engine.stores.unprivileged import can_write, give, unprivileged_user
 from engine.stores.urls import with_database
 
 ROLE = "assay"
@@ -47,6 +48,7 @@ class EmbeddedPostgres:
         home = workspace.folder("postgres") if data is None else _data_home(data)
         self._cluster = home / "cluster"
         self._user = _cluster_user(self._cluster)
+        _make_folder(self._cluster, self._user)
         self._binaries = readable_by(find_binaries(), self._user, workspace.folder("programs"))
         self._password = _make_cluster(self._cluster, self._user, self._binaries, workspace)
         self._process = self._start_on_free_port()
@@ -144,6 +146,22 @@ def _cluster_user(cluster: Path) -> str | None:
     return user if user is None or owner == 0 else pwd.getpwuid(owner).pw_name
 
 
+def _make_folder(cluster: Path, user: str | None) -> None:
+    if cluster.is_dir():
+        return
+    try:
+        cluster.mkdir(mode=0o700)
+        give(cluster, user)
+    except OSError as error:
+        raise _no_cluster(cluster, error) from error
+    if not can_write(cluster, user):
+        cluster.rmdir()
+        raise StoreError(
+            f"PostgreSQL runs as user {user} here, and {user} cannot enter {cluster.parent}; "
+            "set TMPDIR (or --data) to a folder that everybody can enter"
+        )
+
+
 def _make_cluster(cluster: Path, user: str | None, binaries: Binaries, workspace: Workspace) -> str:
     """Run initdb unless there is a cluster already; answers the password of its role."""
     kept_password = cluster.with_name("postgres.password")
@@ -153,23 +171,13 @@ def _make_cluster(cluster: Path, user: str | None, binaries: Binaries, workspace
     password = secrets.token_urlsafe(18)
     handed_over = workspace.path / "initdb.password"
     try:
-        cluster.mkdir(mode=0o700, exist_ok=True)
-        give(cluster, user)
         for file in (kept_password, handed_over):
             file.touch(mode=0o600)
             file.write_text(password)
         give(handed_over, user)
         _initdb(cluster, user, binaries, workspace, handed_over)
-    except PermissionError as error:
-        raise StoreError(
-            f"PostgreSQL, as user {user or 'this one'}, cannot use {cluster}: {error.strerror}; "
-            "set TMPDIR (or --data) to a folder which that user can enter from / on"
-        ) from error
     except OSError as error:
-        raise StoreError(
-            f"cannot make a PostgreSQL cluster in {cluster}: {error.strerror}; "
-            "make room there, or set TMPDIR (or --data) to another folder"
-        ) from error
+        raise _no_cluster(cluster, error) from error
     finally:
         handed_over.unlink(missing_ok=True)
     return password
@@ -195,8 +203,8 @@ def _initdb(
     process.stop()
     if status != 0:
         raise StoreError(
-            f"initdb failed in {cluster}: {_telling_line(process.tail())}; "
-            f"make room there or choose another folder (TMPDIR, --data); log: {process.log}"
+            f"initdb failed in {cluster}: {_telling_line(process)}; "
+            "make room there or choose another folder (TMPDIR, --data)"
         )
 
 
@@ -234,18 +242,25 @@ def _read(file: Path) -> str:
         ) from error
 
 
-def _start_failed(process: OwnedProcess) -> StoreError:
-    how = "did not answer in time" if process.alive else "ended at once"
-    cause = _telling_line(process.tail())
+def _no_cluster(cluster: Path, error: OSError) -> StoreError:
     return StoreError(
-        f"embedded PostgreSQL {how}: {cause}; make room or free the port; log: {process.log}"
+        f"cannot make a PostgreSQL cluster in {cluster}: {error.strerror}; "
+        "make room there, or set TMPDIR (or --data) to another folder"
     )
 
 
-def _telling_line(log: str) -> str:
-    """The last complaint, or the last line."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    complaints = [
-        line for line in lines if any(w in line for w in ("FATAL", "PANIC", "rror:", "ERROR"))
-    ]
-    return (complaints or lines or ["it wrote nothing"])[-1]
+def _start_failed(process: OwnedProcess) -> StoreError:
+    how = "did not answer in time" if process.alive else "ended at once"
+    process.stop()
+    return StoreError(
+        f"embedded PostgreSQL {how}: {_telling_line(process)}; "
+        "make room or free its port, or choose another folder (TMPDIR, --data)"
+    )
+
+
+def _telling_line(process: OwnedProcess) -> str:
+    """Its first complaint since its last start that is not about us asking too early."""
+    log = process.tail(200).rpartition("starting PostgreSQL")[2]
+    complaints = re.findall(r"(?:FATAL|PANIC|ERROR|error): +(.*)", log)
+    telling = [c for c in complaints if "the database system is" not in c]
+    return (telling or log.splitlines()[-1:] or ["it wrote nothing"])[0]

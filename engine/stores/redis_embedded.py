@@ -130,5 +130,8 @@ def _data_folder(data: Path) -> Path:
 
 def _start_failed(process: OwnedProcess) -> StoreError:
     how = "did not answer in time" if process.alive else "ended at once"
+    process.stop()
     last = process.tail(1) or "it wrote nothing"
-    return StoreError(f"embedded Redis {how}: {last}; `assay doctor` helps; log: {process.log}")
+    return StoreError(
+        f"embedded Redis {how}: {last}; free its port, or choose another folder (TMPDIR, --data)"
+    )

@@ -32,9 +32,18 @@ def give(path: Path, user: str | None) -> None:
 
 def can_run(program: Path, user: str | None) -> bool:
     """Whether that user can run the program where it lies, found out by running `--version`."""
+    return _succeeds([str(program), "--version"], user)
+
+
+def can_write(folder: Path, user: str | None) -> bool:
+    """Whether that user can come to the folder and write there."""
+    return _succeeds(["test", "-w", str(folder)], user)
+
+
+def _succeeds(args: list[str], user: str | None) -> bool:
     try:
         done = subprocess.run(
-            [program, "--version"],
+            args,
             cwd="/",
             user=user,
             group=None if user is None else pwd.getpwnam(user).pw_gid,

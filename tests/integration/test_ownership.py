@@ -17,14 +17,16 @@ from engine.ownership import OwnedProcess, Workspace, WorkspaceError, poll, swee
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
 # Ends on SIGTERM the way the command line does, by a normal exit.
 OWNER = """
-import signal, sys, time
+import os, signal, sys, time
+from pathlib import Path
 from engine.ownership import Workspace
 from engine.stores import open_postgres, open_redis
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 with Workspace() as workspace:
-    open_postgres("embedded", workspace)
-    open_redis("embedded", workspace)
+    data = Path(os.environ["DATA"]) if "DATA" in os.environ else None
+    open_postgres("embedded", workspace, data=data)
+    open_redis("embedded", workspace, data=data)
     workspace.folder("ready")
     time.sleep(600)
 """
@@ -112,6 +114,27 @@ def test_a_killed_postmaster_leaves_no_segment(place: Path) -> None:
         named = segments_of(place)
         server.kill()
         assert named <= segments(), "the segment is expected to outlive its server"
+    assert not named & segments()
+
+
+def test_a_killed_owner_s_data_folder_can_be_used_again(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.stores import open_postgres
+
+    data = place / "data"
+    monkeypatch.setenv("DATA", str(data))
+    owner = start_owner(place, "ready")
+    owner.kill()
+    owner.wait()
+    named = segments_of(place)
+    assert len(named) == 1
+    sweep()
+    assert started_from(place) == []
+    assert [left.name for left in place.iterdir()] == ["data"]
+    with Workspace() as workspace:
+        open_postgres("embedded", workspace, data=data)
+        named |= segments_of(place)
     assert not named & segments()
 
 

@@ -20,6 +20,8 @@ from engine.stores import (
     inspect_stores,
     open_postgres,
     open_redis,
+    postgres_embedded,
+    redis_embedded,
 )
 from engine.stores.urls import with_database
 
@@ -177,6 +179,19 @@ def test_two_runs_at_once_do_not_meet(postgres: PostgresServer, cache: RedisServ
         postgres.create_database("same_name")
         second.kill()
         assert execute(postgres.url("same_name"), "SELECT 1") == [(1,)]
+
+
+def test_a_port_that_was_just_taken_is_left_to_its_taker(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = pair[1].port
+    for module in (postgres_embedded, redis_embedded):
+        offered = iter([taken, free_port()])
+        monkeypatch.setattr(module, "free_port", offered.__next__)
+    with Workspace() as other:
+        assert f":{taken}/" not in open_postgres("embedded", other).admin_url
+        assert open_redis("embedded", other).port != taken
+    assert client_of(pair[1]).ping()
 
 
 def test_the_older_major_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -252,6 +252,15 @@ def _cause(name: str) -> str:
 
 
 def _findings(name: str) -> tuple[Finding, ...]:
+    if name == "redis-outage":
+        slow = Finding(
+            invariant="requests_end_in_their_bound",
+            summary="The second transfer of A waited for Redis and passed its bound.",
+            expected="an answer within 2,000 ms",
+            observed="an answer after 5,002 ms",
+            round=1,
+        )
+        return (slow,)
     first = Finding(
         invariant="money_is_conserved",
         summary="Money in the system: 100.00 before, 200.00 after. Nothing paid the difference in.",
@@ -274,7 +283,7 @@ def _findings(name: str) -> tuple[Finding, ...]:
 
 def _timeline(name: str, *, breaks: bool) -> tuple[Moment, ...]:
     if name == "redis-outage":
-        return _outage()
+        return _outage(breaks=breaks)
     if name == "concurrent-replay":
         return _stampede(breaks=breaks)
     second = ("201", "ok") if breaks else ("409 insufficient funds", "failed")
@@ -286,24 +295,23 @@ def _timeline(name: str, *, breaks: bool) -> tuple[Moment, ...]:
     )
 
 
-def _outage() -> tuple[Moment, ...]:
+def _outage(*, breaks: bool) -> tuple[Moment, ...]:
+    first = ("201", "ok")
+    second = ("no answer (time-out after 5 s)", "unknown") if breaks else ("201", "ok")
+    slow = 5.0 if breaks else 0.012
+    payment = "transfer 10.00 wallet 1 -> wallet 2"
     return (
-        _operation(0.010, 0.022, "A", "transfer 10.00 wallet 1 -> wallet 2", ("201", "ok")),
-        Moment(
-            at_s=0.040, until_s=5.2, actor="Redis", text="hangs: accepts and never answers",
-            answer="", outcome="event",
-        ),
-        _operation(
-            0.051, 5.053, "A", "transfer 10.00 wallet 1 -> wallet 2", ("201", "ok"), culprit=True
-        ),
-        _operation(
-            0.060, 5.060, "B", "transfer 25.00 wallet 2 -> wallet 1",
-            ("no answer (time-out after 5 s)", "unknown"),
-        ),
-        Moment(at_s=5.1, until_s=None, actor="process", text="engine killed", answer="SIGKILL",
-               outcome="event"),
+        _operation(0.010, 0.022, "A", payment, ("201", "ok")),
+        _event(0.040, 5.2, "Redis", "hangs: accepts and never answers", ""),
+        _operation(0.051, 0.053 + slow, "A", payment, first, culprit=breaks),
+        _operation(0.060, 0.060 + slow, "B", "transfer 25.00 wallet 2 -> wallet 1", second),
+        _event(5.1, None, "process", "engine killed", "SIGKILL"),
         _operation(5.301, 5.313, "A", "GET /wallets/1", ("200, balance 80.00", "ok")),
-    )  # fmt: skip
+    )
+
+
+def _event(at: float, until: float | None, actor: str, text: str, answer: str) -> Moment:
+    return Moment(at_s=at, until_s=until, actor=actor, text=text, answer=answer, outcome="event")
 
 
 def _stampede(*, breaks: bool) -> tuple[Moment, ...]:

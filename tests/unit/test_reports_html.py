@@ -93,6 +93,39 @@ def test_an_interrupted_run_has_a_banner() -> None:
     assert "was interrupted" not in render_html(clean_sample())
 
 
+PAIRS = (
+    *((text, ground) for text in ("ink", "soft", "gold", "link") for ground in ("paper", "card")),
+    *((tone, f"{tone}-bg") for tone in ("pass", "fail", "unknown", "na")),
+    *((tone, ground) for tone in ("pass", "fail", "unknown", "na") for ground in ("paper", "card")),
+    ("ink", "shade"), ("soft", "shade"), ("ink", "fail-bg"), ("soft", "fail-bg"),
+)  # fmt: skip
+
+
+def test_every_text_has_the_contrast_of_aa_in_light_and_in_dark() -> None:
+    palettes = re.findall(r":root \{(.*?)\}", render_html(sample()), flags=re.DOTALL)[:2]
+    assert len(palettes) == 2
+    for palette in palettes:
+        colours = dict(re.findall(r"--([a-z-]+): #([0-9a-f]{6})", palette))
+        poor = [
+            (text, ground, round(ratio, 2))
+            for text, ground in PAIRS
+            if (ratio := _contrast(colours[text], colours[ground])) < 4.5
+        ]
+        assert poor == []
+
+
+def _contrast(one: str, other: str) -> float:
+    """The ratio of WCAG 2.2."""
+    dark, light = sorted((_luminance(one), _luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[start : start + 2], 16) / 255 for start in (0, 2, 4)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
 def _hostile(evidence: Evidence) -> Evidence:
     claim = evidence.claims[0].model_copy(
         update={"claim": HOSTILE, "attack": HOSTILE, "why": HOSTILE}

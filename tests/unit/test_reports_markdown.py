@@ -18,9 +18,10 @@ def _columns(line: str) -> int:
 
 def test_the_matrix_has_every_suite_and_claim() -> None:
     lines = _table(render_markdown(sample()), "## The matrix")
-    assert len(lines) == 2 + 8 + 17
+    assert len(lines) == 2 + 7 + 17
     assert all(_columns(line) == 3 for line in lines)
     assert "| **double spend** | ❌ FAIL <sub>as predicted</sub> | ✅ PASS" in "\n".join(lines)
+    assert lines[-1].startswith("| canary (must fail) | ❌ FAIL")
     assert any("rounding" in line and "**NOT as predicted**" in line for line in lines)
 
 

@@ -3,8 +3,9 @@
 import pytest
 
 from reports.chart import lay_out_chart
+from reports.drawing import drawing
 from reports.evidence import Moment
-from reports.terminal import drawing, render_text
+from reports.terminal import render_text
 from reports.timeline import Gap, Row, Timeline, lay_out
 from tests.unit.evidence_samples import cell_of, sample
 

@@ -1,0 +1,154 @@
+"""What was asked, what came back, and what was done to the service: the history of a run.
+
+The history is the only bridge between attacks and judges. It is written to a file line by line, so
+that a killed run keeps what it saw. Times are seconds since the recorder was made; money is in
+minor units.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+Outcome = Literal["ok", "failed", "unknown"]
+"""Acknowledged; definitely not done; nobody can say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """Money that an operation asks to be moved. A side that is None lies outside the service."""
+
+    payer: str | None
+    payee: str | None
+    amount_minor: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One request with its outcome."""
+
+    id: int
+    actor: str
+    """Which client: A, B, …"""
+    name: str
+    """What kind of request, e.g. "transfer", "read-balances"."""
+    text: str
+    """The request as one reads it."""
+    round: int | None
+    """The round it belongs to; None for what belongs to no round (control, log-in)."""
+    moves: tuple[Move, ...] = ()
+    key: str | None = None
+    started_s: float
+    ended_s: float
+    outcome: Outcome
+    status: int | None
+    answer: str
+    """The answer as one reads it, or why there is none."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """What the answer said, e.g. {"id": …} or {"balances": {"1": 100}}."""
+
+    @property
+    def duration_s(self) -> float:
+        return self.ended_s - self.started_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that was done to the service, or seen of it, that is no request."""
+
+    kind: str
+    """A fault ("kill", "cut", "pause", …), or "note"."""
+    text: str
+    round: int | None
+    at_s: float
+    until_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """A finished history, in the order of start."""
+
+    operations: tuple[Operation, ...]
+    events: tuple[Event, ...] = ()
+
+
+class Recorder:
+    """Collects a history from any number of threads."""
+
+    def __init__(self, file: TextIO | None = None) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._began_s = time.monotonic()
+        self._operations: list[Operation] = []
+        self._events: list[Event] = []
+        self._next_id = 0
+
+    def now_s(self) -> float:
+        return time.monotonic() - self._began_s
+
+    def new_id(self) -> int:
+        with self._lock:
+            self._next_id += 1
+            return self._next_id
+
+    def operation(self, operation: Operation) -> Operation:
+        with self._lock:
+            self._operations.append(operation)
+            self._write("operation", asdict(operation))
+        return operation
+
+    def event(self, kind: str, text: str, *, round: int | None = None) -> None:  # noqa: A002
+        at_s = self.now_s()
+        self._add(Event(kind=kind, text=text, round=round, at_s=at_s))
+
+    @contextmanager
+    def lasting(self, kind: str, text: str, *, round: int | None = None) -> Iterator[None]:  # noqa: A002
+        """An event with a duration: recorded when it ends."""
+        at_s = self.now_s()
+        try:
+            yield
+        finally:
+            until_s = self.now_s()
+            self._add(Event(kind=kind, text=text, round=round, at_s=at_s, until_s=until_s))
+
+    def history(self) -> History:
+        """What was recorded so far."""
+        with self._lock:
+            return History(
+                operations=tuple(sorted(self._operations, key=lambda o: (o.started_s, o.id))),
+                events=tuple(sorted(self._events, key=lambda e: e.at_s)),
+            )
+
+    def _add(self, event: Event) -> None:
+        with self._lock:
+            self._events.append(event)
+            self._write("event", asdict(event))
+
+    def _write(self, kind: str, value: dict[str, Any]) -> None:
+        if self._file is not None:
+            self._file.write(json.dumps({kind: value}, default=str) + "\n")
+            self._file.flush()
+
+
+def read_history(path: Path) -> History:
+    """Read a recorded file. Raises ValueError that names the first line that cannot be read."""
+    operations, events = [], []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        try:
+            record = json.loads(line)
+            if "operation" in record:
+                operations.append(_operation(record["operation"]))
+            else:
+                events.append(Event(**record["event"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path.name}:{number} is not a line of a history: {error}") from error
+    return History(operations=tuple(operations), events=tuple(events))
+
+
+def _operation(record: dict[str, Any]) -> Operation:
+    moves = tuple(Move(**move) for move in record.pop("moves"))
+    return Operation(moves=moves, **record)
