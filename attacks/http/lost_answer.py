@@ -13,7 +13,7 @@ ABORT = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: close() resets the connection instead of ending it politely."""
 
 
-def send_and_lose_answer(
+def send_and_lose_answer(  # noqa: PLR0913 - what an operation is made of
     base_url: str,
     request: Request,
     recorder: Recorder,

@@ -67,6 +67,10 @@ class Sender:
             )
         )
 
+    def ask(self, request: Request) -> Reply:
+        """Send without recording: for log-ins and other preparations, whose answers are secrets."""
+        return _exchange(self._client("preparation"), request)[1]
+
     def together(self, requests: Sequence[Request], *, round: int | None = None) -> Batch:  # noqa: A002
         """Send all at once: every client is connected and waits at a barrier for the others."""
         actors = [actor_name(position) for position in range(len(requests))]

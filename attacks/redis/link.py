@@ -1,7 +1,7 @@
 """The wire to Redis, which can be cut: a TCP relay between the service and its Redis.
 
-Open, it passes bytes both ways. `refuse` resets every connection and takes no new one, as a dead host
-does; `swallow` keeps connections open and answers nothing, as a lost network does.
+Open, it passes bytes both ways. `refuse` resets every connection and takes no new one, as a dead
+host does; `swallow` keeps connections open and answers nothing, as a lost network does.
 """
 
 import contextlib

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from engine.ownership import Workspace
+from engine.ownership import Workspace, poll
 from engine.stores.container_engine import LABEL, connect, in_short
 from engine.stores.model import StoreError
 from engine.stores.ports import LOOPBACK, free_port
@@ -22,14 +22,15 @@ class OwnedContainer:
         self._workspace = workspace
         self._container = container
 
-    def end(self, signal_name: str, deadline_s: int) -> None:
+    def end(self, signal_name: str, deadline_s: float) -> None:
         """Send a signal and wait for the end; SIGKILL when it has not come within the deadline."""
         self.resume()
         with _engine_errors(self.image):
             if self.status() == "running":
                 self._container.kill(signal=signal_name)
-                # The engine sends nothing more, but waits, and kills when the time is over.
-                self._container.stop(timeout=deadline_s)
+            if not poll(lambda: not self.is_running(), deadline_s):
+                self._container.kill()
+                poll(lambda: not self.is_running(), deadline_s)
 
     def start(self) -> None:
         with _engine_errors(self.image):

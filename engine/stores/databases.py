@@ -11,11 +11,13 @@ from engine.stores.model import StoreError
 from engine.stores.urls import with_database, without_password
 
 CONNECT_S = 5
+# The least that libpq accepts.
+TRY_S = 2
 
 
-def connect(url: str) -> extensions.connection:
+def connect(url: str, *, deadline_s: int = CONNECT_S) -> extensions.connection:
     """An autocommit connection, made within a bound."""
-    opened = psycopg2.connect(url, connect_timeout=CONNECT_S)
+    opened = psycopg2.connect(url, connect_timeout=deadline_s)
     opened.autocommit = True
     return opened
 
@@ -35,7 +37,8 @@ def wait_until_ready(url: str, *, alive: Callable[[], bool], deadline_s: float) 
     def decided() -> bool:
         nonlocal accepted
         try:
-            connect(url).close()
+            # On a port that is somebody else's, the answer may never come.
+            connect(url, deadline_s=TRY_S).close()
             accepted = True
         except psycopg2.OperationalError:
             accepted = False

@@ -14,7 +14,7 @@ SETTING = "ASSAY_POSTGRES_IMAGE"
 DEFAULT_IMAGE = "postgres:18-alpine"
 ROLE = "assay"
 READY_S = 60.0
-STOP_S = 20
+STOP_S = 20.0
 COMMAND = ["postgres", "-c", "deadlock_timeout=20ms", "-c", "max_connections=200"]
 
 

@@ -12,6 +12,7 @@ import psutil
 from engine.ownership import OwnedProcess, Workspace
 from engine.stores.databases import Databases, server_version, wait_until_ready
 from engine.stores.model import Choice, StoreError
+from engine.stores.placement import spread_folders_of
 from engine.stores.ports import LOOPBACK, free_port
 from engine.stores.postgres_binaries import Binaries, find_binaries, readable_by
 from engine.stores.shared_memory import release
@@ -150,6 +151,7 @@ def _make_folder(cluster: Path, user: str | None) -> None:
     if cluster.is_dir():
         return
     try:
+        spread_folders_of(cluster.parent)
         cluster.mkdir(mode=0o700)
         give(cluster, user)
     except OSError as error:
@@ -176,6 +178,7 @@ def _make_cluster(cluster: Path, user: str | None, binaries: Binaries, workspace
             file.write_text(password)
         give(handed_over, user)
         _initdb(cluster, user, binaries, workspace, handed_over)
+        spread_folders_of(cluster / "base")
     except OSError as error:
         raise _no_cluster(cluster, error) from error
     finally:

@@ -14,7 +14,7 @@ from engine.stores.redis_embedded import server_info
 SETTING = "ASSAY_REDIS_IMAGE"
 DEFAULT_IMAGE = "redis:7-alpine"
 READY_S = 30.0
-STOP_S = 10
+STOP_S = 10.0
 # Debian's redis-server answers its own container only, unless it is told otherwise.
 COMMAND = ["redis-server", "--save", "", "--appendonly", "no"]
 COMMAND += ["--bind", "0.0.0.0", "--protected-mode", "no"]  # noqa: S104 - published on loopback

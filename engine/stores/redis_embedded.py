@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from engine.ownership import OwnedProcess, Workspace, poll
 from engine.stores.model import Choice, StoreError
@@ -94,8 +96,10 @@ class EmbeddedRedis:
 
 def server_info(url: str, timeout_s: float = 2.0) -> dict[str, object]:
     """The answer to INFO server. Raises redis.RedisError."""
+    # The client's own retries would wait for seconds on a closed port.
+    once = Retry(NoBackoff(), 0)
     with redis.Redis.from_url(
-        url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s
+        url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=once
     ) as client:
         return dict(client.info("server"))
 

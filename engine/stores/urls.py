@@ -1,10 +1,12 @@
 """URLs of PostgreSQL servers."""
 
 import re
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from engine.stores.model import StoreError
 from engine.stores.ports import LOOPBACK
+
+ABOUT_THE_WAY = re.compile("host|hostaddr|port|ssl.*|gssencmode|channel_binding")
 
 
 def parse_postgres(text: str) -> SplitResult:
@@ -27,13 +29,19 @@ def parse_postgres(text: str) -> SplitResult:
 
 
 def with_database(url: str, database: str, *, proxy_port: int | None = None) -> str:
-    """The same server and user, another database; with `proxy_port`, reached through a proxy."""
+    """The same server and user, another database.
+
+    With `proxy_port` it is reached through a proxy on the loopback interface, which is not
+    encrypted; how the proxy reaches the server is the proxy's affair.
+    """
     parts = urlsplit(url)
-    address = parts.netloc
+    address, options = parts.netloc, parts.query
     if proxy_port is not None:
         user, at, _ = parts.netloc.rpartition("@")
         address = f"{user}{at}{LOOPBACK}:{proxy_port}"
-    return urlunsplit((parts.scheme, address, f"/{database}", parts.query, ""))
+        kept = [(k, v) for k, v in parse_qsl(options) if not ABOUT_THE_WAY.fullmatch(k)]
+        options = urlencode(kept)
+    return urlunsplit((parts.scheme, address, f"/{database}", options, ""))
 
 
 def without_password(url: str) -> str:

@@ -1,0 +1,50 @@
+"""Every scenario, in the order in which they are run and shown."""
+
+from scenarios import canary
+from scenarios.atomicity import chained_movements, partial_commit, persistence
+from scenarios.concurrency import deadlock, double_spend, read_skew, self_transfer
+from scenarios.model import Scenario
+from scenarios.money import bad_amounts, ledger
+from scenarios.outage import redis_outage, stale_cache
+from scenarios.replay import concurrent_replay, lost_ack, sequential_replay
+
+SCENARIOS: tuple[Scenario, ...] = (
+    double_spend.SCENARIO,
+    read_skew.SCENARIO,
+    partial_commit.SCENARIO,
+    chained_movements.SCENARIO,
+    sequential_replay.SCENARIO,
+    concurrent_replay.SCENARIO,
+    lost_ack.SCENARIO,
+    deadlock.SCENARIO,
+    redis_outage.SCENARIO,
+    stale_cache.SCENARIO,
+    self_transfer.SCENARIO,
+    persistence.SCENARIO,
+    bad_amounts.SCENARIO,
+    ledger.SCENARIO,
+    canary.SCENARIO,
+)
+
+
+class UnknownScenario(Exception):  # noqa: N818 - the scenario is unknown; that is the whole story
+    """One clear line: no claim and no suite of that name."""
+
+
+def select(names: tuple[str, ...]) -> tuple[Scenario, ...]:
+    """Scenarios by claim or suite ("double spend" or "double-spend"); all without names."""
+    if not names:
+        return SCENARIOS
+    wanted = {name.lower().replace(" ", "-").replace("_", "-") for name in names}
+    suites = {_suite_name(s) for s in SCENARIOS}
+    known = suites | {s.name for s in SCENARIOS}
+    if unknown := sorted(wanted - known):
+        raise UnknownScenario(
+            f"no claim or suite is called {', '.join(unknown)}; there are: "
+            f"{', '.join(sorted(known))}"
+        )
+    return tuple(s for s in SCENARIOS if {s.name, _suite_name(s)} & wanted)
+
+
+def _suite_name(scenario: Scenario) -> str:
+    return scenario.suite.lower().replace(" ", "-")

@@ -1,0 +1,29 @@
+"""A wallet pays itself.
+
+Claim    Paying oneself changes nothing.
+Attack   A transfer of the whole balance, and of half of it, from a wallet to the same wallet.
+Why      Both balances are read before either is written; the second write wins, and it added.
+Known as Self-transfer, aliasing.
+"""
+
+from scenarios.invariants import balances_are_explained, money_is_conserved, never_overdrawn
+from scenarios.lab import Lab
+from scenarios.model import Scenario
+from scenarios.needs import switch
+
+
+def attack(lab: Lab) -> None:
+    for number, amount_minor in enumerate((100_00, 50_00), start=1):
+        (wallet,) = lab.wallets(100_00, round=number)
+        lab.sender.send(wallet.pays(wallet, amount_minor), round=number)
+
+
+SCENARIO = Scenario(
+    name="self-transfer",
+    suite="concurrency",
+    claim="Paying oneself changes nothing.",
+    story=__doc__,
+    attack=attack,
+    invariants=(money_is_conserved, balances_are_explained, never_overdrawn),
+    holds_when=switch("validation", "strict"),
+)

@@ -1,0 +1,187 @@
+"""Balances: nothing lost, nothing made, nothing paid that was not there."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from itertools import product
+
+from scenarios.invariants.observed import (
+    Finding,
+    Observed,
+    Work,
+    deltas,
+    shown,
+    shown_wallets,
+    works,
+)
+
+MOST_UNKNOWN = 10
+"""Up to so many works of unknown outcome are tried in every combination; past it, by bounds."""
+
+
+def money_is_conserved(observed: Observed) -> tuple[Finding, ...]:
+    """Σ of the balances = acknowledged money in less acknowledged money out.
+
+    Work of unknown outcome may have happened or not: the sum has to lie between.
+    """
+    total = sum((b.amount_minor for b in observed.truth.balances.values()), Decimal(0))
+    least = most = 0
+    for work in works(observed.operations):
+        net = sum(deltas(work.moves).values())
+        if work.outcome == "ok":
+            least, most = least + net, most + net
+        elif work.outcome == "unknown":
+            least, most = least + min(net, 0), most + max(net, 0)
+    if total.is_finite() and least <= total <= most:
+        return ()
+    gone = "is missing" if total < least else "came from nowhere"
+    difference = shown(abs(total - (least if total < least else most)))
+    return (
+        Finding(
+            invariant="money is conserved",
+            summary=f"{difference} {gone}: the wallets hold {shown(total)} together, and what was "
+            f"paid in less what was paid out is {_between(least, most)}.",
+            expected=f"total {_between(least, most)}",
+            observed=f"total {shown(total)}",
+            round=observed.round,
+        ),
+    )
+
+
+def never_overdrawn(observed: Observed) -> tuple[Finding, ...]:
+    """No balance is negative, and each is a number."""
+    findings = []
+    for balance in observed.truth.balances.values():
+        amount = balance.amount_minor
+        if balance.may_be_negative or (amount.is_finite() and amount >= 0):
+            continue
+        findings.append(
+            Finding(
+                invariant="never overdrawn",
+                summary=f"Wallet {balance.wallet} holds {shown(amount)}, which no wallet can hold.",
+                expected=f"wallet {balance.wallet}: 0.00 or more",
+                observed=f"wallet {balance.wallet}: {shown(amount)}",
+                round=observed.round,
+            )
+        )
+    return tuple(findings)
+
+
+def never_paid_out_more_than_held(observed: Observed) -> tuple[Finding, ...]:
+    """Acknowledged payments out of a wallet ≤ everything that may have come in."""
+    findings = []
+    for wallet in observed.wallets:
+        paid_in = _sum(observed, wallet, sign=1, outcomes=("ok", "unknown"))
+        payments = [
+            work
+            for work in works(observed.operations)
+            if work.outcome == "ok" and deltas(work.moves).get(wallet, 0) < 0
+        ]
+        paid_out = -sum(deltas(work.moves)[wallet] for work in payments)
+        if paid_out <= paid_in:
+            continue
+        who = ", ".join(
+            f"{w.operations[0].actor} was paid {shown(-deltas(w.moves)[wallet])}" for w in payments
+        )
+        findings.append(
+            Finding(
+                invariant="never paid out more than held",
+                summary=f"Wallet {wallet} held {shown(paid_in)}; {who}: "
+                f"{shown(paid_out)} went out, {shown(paid_out - paid_in)} more than was there.",
+                expected=f"at most {shown(paid_in)} paid out of wallet {wallet}",
+                observed=f"{shown(paid_out)} paid out, all acknowledged",
+                round=observed.round,
+                operations=tuple(work.operations[0].id for work in payments),
+            )
+        )
+    return tuple(findings)
+
+
+def balances_are_explained(observed: Observed) -> tuple[Finding, ...]:
+    """Some choice of the works of unknown outcome, each whole or not at all, explains all balances.
+
+    Acknowledged work happened, failed work did not, unknown work did or did not, as a whole. This
+    one sentence covers lost updates, halves of transfers, failed answers that had an effect, and
+    acknowledged ones that had none.
+    """
+    truth = {w: b.amount_minor for w, b in observed.truth.balances.items()}
+    done = works(observed.operations)
+    certain = _applied([work for work in done if work.outcome == "ok"], truth)
+    unknown = [work for work in done if work.outcome == "unknown"]
+    if len(unknown) > MOST_UNKNOWN:
+        explained = _within_bounds(truth, certain, unknown)
+    else:
+        explained = any(state == truth for state in _states(certain, unknown))
+    if explained:
+        return ()
+    return (_unexplained(observed, truth, certain, unknown),)
+
+
+def _states(
+    certain: Mapping[str, Decimal], unknown: Sequence[Work]
+) -> Iterator[Mapping[str, Decimal]]:
+    for choice in product((False, True), repeat=len(unknown)):
+        chosen = [work for work, happened in zip(unknown, choice, strict=True) if happened]
+        yield _applied(chosen, certain, onto=certain)
+
+
+def _applied(
+    done: Sequence[Work],
+    wallets: Mapping[str, Decimal],
+    *,
+    onto: Mapping[str, Decimal] | None = None,
+) -> dict[str, Decimal]:
+    state = dict(onto) if onto is not None else dict.fromkeys(wallets, Decimal(0))
+    for work in done:
+        for wallet, change in deltas(work.moves).items():
+            if wallet in state:
+                state[wallet] += change
+    return state
+
+
+def _within_bounds(
+    truth: Mapping[str, Decimal], certain: Mapping[str, Decimal], unknown: Sequence[Work]
+) -> bool:
+    for wallet, amount in truth.items():
+        changes = [deltas(work.moves).get(wallet, 0) for work in unknown]
+        least = certain[wallet] + sum(change for change in changes if change < 0)
+        most = certain[wallet] + sum(change for change in changes if change > 0)
+        if not (amount.is_finite() and least <= amount <= most):
+            return False
+    return True
+
+
+def _unexplained(
+    observed: Observed,
+    truth: Mapping[str, Decimal],
+    certain: Mapping[str, Decimal],
+    unknown: Sequence[Work],
+) -> Finding:
+    wrong = {w: a for w, a in truth.items() if not (a.is_finite() and a == certain[w])}
+    names = ", ".join(f"wallet {w} holds {shown(a)}" for w, a in wrong.items())
+    if unknown:
+        doubt = "; no choice among the requests without an answer, each whole or not at all, "
+        doubt += "leads there either"
+    else:
+        doubt = ""
+    return Finding(
+        invariant="balances are explained by the answers",
+        summary=f"By the answers it should be {shown_wallets({w: certain[w] for w in wrong})}, "
+        f"but {names}{doubt}.",
+        expected=shown_wallets(certain),
+        observed=shown_wallets(truth),
+        round=observed.round,
+        operations=tuple(w.operations[0].id for w in works(observed.operations)),
+    )
+
+
+def _sum(observed: Observed, wallet: str, *, sign: int, outcomes: tuple[str, ...]) -> int:
+    changes = (
+        deltas(work.moves).get(wallet, 0) * sign
+        for work in works(observed.operations)
+        if work.outcome in outcomes
+    )
+    return sum(change for change in changes if change > 0)
+
+
+def _between(least: int, most: int) -> str:
+    return shown(least) if least == most else f"between {shown(least)} and {shown(most)}"

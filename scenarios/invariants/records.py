@@ -1,0 +1,186 @@
+"""Records: what was acknowledged is recorded, once; what was refused is not."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from scenarios.invariants.observed import Finding, Observed, Work, shown, works
+
+Signature = tuple[str | None, str | None, int]
+"""Payer, payee and amount: what a movement is recognised by, whatever the service calls it."""
+
+
+def acknowledged_is_recorded(observed: Observed) -> tuple[Finding, ...]:
+    """Every acknowledged movement is recorded exactly once, and nothing else is.
+
+    Counted by payer, payee and amount: at least the acknowledged ones, at most those and the ones
+    without an answer. All requests with one key are one piece of work, so this is also "at most one
+    effect a key, exactly one for an acknowledged one" and "a failed answer had no effect".
+    """
+    recorded = Counter(
+        (e.payer, e.payee, int(e.amount_minor) if e.amount_minor.is_finite() else -1)
+        for e in observed.truth.effects
+    )
+    done = works(observed.operations)
+    required = _count(work for work in done if work.outcome == "ok")
+    possible = required + _count(work for work in done if work.outcome == "unknown")
+    findings = []
+    for signature in sorted({*recorded, *required}, key=str):
+        count, least, most = recorded[signature], required[signature], possible[signature]
+        if not least <= count <= most:
+            concerned = [work for work in done if signature in _signatures(work)]
+            findings.append(_wrong_count(observed, signature, (count, least, most), concerned))
+    return tuple(findings)
+
+
+def replays_answer_alike(observed: Observed) -> tuple[Finding, ...]:
+    """All acknowledged answers to one key are the same answer."""
+    findings = []
+    for work in works(observed.operations):
+        answered = [o for o in work.operations if o.outcome == "ok"]
+        different = {str(o.values.get("body", o.answer)) for o in answered}
+        if len(different) > 1:
+            findings.append(
+                Finding(
+                    invariant="replays get the first answer",
+                    summary=f"The same request with key {work.key} was sent {len(work.operations)} "
+                    f"times and got {len(different)} different acknowledgements.",
+                    expected="one answer, repeated",
+                    observed=f"{len(different)} answers, each for a movement of its own",
+                    round=observed.round,
+                    operations=tuple(o.id for o in answered),
+                )
+            )
+    return tuple(findings)
+
+
+def legs_prove_the_balances(observed: Observed) -> tuple[Finding, ...]:
+    """Each movement has legs that cancel; each balance equals its legs; `balance_after` chains."""
+    legs = observed.truth.legs
+    if legs is None:
+        return (
+            _ledger(
+                observed,
+                "The service keeps no legs: a balance that is wrong cannot be told from one that "
+                "is right.",
+                "a debit and a credit for every movement",
+                "one row a movement, no legs",
+            ),
+        )
+    return (*_legs_are_whole(observed), *_legs_chain(observed))
+
+
+def _legs_are_whole(observed: Observed) -> Iterable[Finding]:
+    legs = observed.truth.legs or ()
+    for effect in observed.truth.effects:
+        sides = [side for side in (effect.payer, effect.payee) if side in observed.truth.balances]
+        own = [leg for leg in legs if leg.effect == effect.id]
+        expected = sorted(
+            (side, -effect.amount_minor if side == effect.payer else effect.amount_minor)
+            for side in sides
+            if side is not None
+        )
+        if sorted((leg.wallet, leg.amount_minor) for leg in own) != expected:
+            yield _ledger(
+                observed,
+                f"Movement {effect.id} of {shown(effect.amount_minor)} has {len(own)} legs that do "
+                "not say what it did.",
+                f"a leg for each of {len(expected)} wallets",
+                ", ".join(f"wallet {leg.wallet}: {shown(leg.amount_minor)}" for leg in own),
+            )
+
+
+def _legs_chain(observed: Observed) -> Iterable[Finding]:
+    for wallet, balance in observed.truth.balances.items():
+        own = sorted(
+            (leg for leg in observed.truth.legs or () if leg.wallet == wallet),
+            key=lambda leg: leg.position,
+        )
+        running = own[0].balance_after_minor - own[0].amount_minor if own else balance.amount_minor
+        for leg in own:
+            running += leg.amount_minor
+            if running != leg.balance_after_minor:
+                yield _ledger(
+                    observed,
+                    f"Wallet {wallet}: after leg {leg.position} the legs add up to "
+                    f"{shown(running)}, the ledger says {shown(leg.balance_after_minor)}.",
+                    shown(running),
+                    shown(leg.balance_after_minor),
+                )
+                return
+        positions = [leg.position for leg in own]
+        if positions != list(range(positions[0], positions[0] + len(own)) if own else []):
+            yield _ledger(
+                observed,
+                f"Wallet {wallet} has a gap or a double in the numbering of its legs.",
+                "numbered without a gap",
+                ", ".join(map(str, positions)),
+            )
+        if sum((leg.amount_minor for leg in own), start=0 * balance.amount_minor) != (
+            balance.amount_minor
+        ):
+            yield _ledger(
+                observed,
+                f"Wallet {wallet} holds {shown(balance.amount_minor)}, its legs add up to "
+                f"{shown(running)}.",
+                shown(running),
+                shown(balance.amount_minor),
+            )
+
+
+def _ledger(observed: Observed, summary: str, expected: str, found: str) -> Finding:
+    return Finding(
+        invariant="legs prove the balances",
+        summary=summary,
+        expected=expected,
+        observed=found,
+        round=observed.round,
+    )
+
+
+def _signatures(work: Work) -> list[Signature]:
+    return [(move.payer, move.payee, move.amount_minor) for move in work.moves]
+
+
+def _count(done: Iterable[Work]) -> Counter[Signature]:
+    return Counter(signature for work in done for signature in _signatures(work))
+
+
+def _wrong_count(
+    observed: Observed,
+    signature: Signature,
+    counts: tuple[int, int, int],
+    concerned: list[Work],
+) -> Finding:
+    payer, payee, amount = signature
+    count, least, most = counts
+    what = f"{shown(amount)} from {_side(payer)} to {_side(payee)}"
+    if not concerned:
+        cause = f"A movement that nobody asked for is recorded: {what}."
+    elif count > most:
+        cause = _too_many(count, most, what, concerned)
+    else:
+        cause = f"{least} times {what} was acknowledged, {count} times it is recorded."
+    return Finding(
+        invariant="acknowledged = recorded, once a key",
+        summary=cause,
+        expected=f"{least} recorded" if least == most else f"{least} to {most} recorded",
+        observed=f"{count} recorded",
+        round=observed.round,
+        operations=tuple(o.id for work in concerned for o in work.operations),
+    )
+
+
+def _too_many(count: int, most: int, what: str, concerned: list[Work]) -> str:
+    requests = sum(len(work.operations) for work in concerned)
+    if requests > len(concerned):
+        keys = "one key" if len(concerned) == 1 else f"{len(concerned)} keys"
+        return (
+            f"{what} was asked for with {keys} in {requests} requests, and happened {count} times."
+        )
+    if most == 0:
+        return f"The client was told that it failed, and yet {what} is recorded {count} times."
+    return f"{what} was acknowledged at most {most} times and is recorded {count} times."
+
+
+def _side(wallet: str | None) -> str:
+    return "outside" if wallet is None else f"wallet {wallet}"

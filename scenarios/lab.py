@@ -1,0 +1,138 @@
+"""What an attack stands on: a running service, its stores, and ways to reach and to hurt them."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from attacks.history import Operation, Recorder
+from attacks.http.request import Request
+from attacks.http.sender import Sender
+from attacks.postgres.side_session import SideSession
+from attacks.redis.link import Link
+from scenarios.targets.protocol import Target, WalletRef
+
+
+class AttackFailed(Exception):  # noqa: N818 - the attack failed; nothing is said of the service
+    """The attack could not be carried out, so nothing can be said. One clear line."""
+
+
+class Service(Protocol):
+    """The process under attack."""
+
+    @property
+    def alive(self) -> bool: ...
+
+    def kill(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def start(self) -> None: ...
+
+
+class Restartable(Protocol):
+    """A store of ours."""
+
+    @property
+    def restartable(self) -> bool: ...
+
+    def kill(self) -> None: ...
+
+    def start(self) -> None: ...
+
+
+class RedisStore(Restartable, Protocol):
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+
+class PostgresStore(Restartable, Protocol):
+    def restart(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wallet:
+    """A wallet and the words for what it does. Every request has a new key unless one is given."""
+
+    ref: WalletRef
+    lab: "Lab"
+
+    @property
+    def id(self) -> str:
+        return self.ref.id
+
+    def pays(self, payee: "Wallet", amount_minor: int, *, key: str | None = None) -> Request:
+        return self.lab.target.transfer(
+            self.ref, payee.ref, amount_minor, key=key or self.lab.new_key()
+        )
+
+    def pays_raw(self, payee: "Wallet", amount: str) -> Request:
+        return self.lab.target.transfer_of_raw_amount(
+            self.ref, payee.ref, amount, key=self.lab.new_key()
+        )
+
+    def receives(self, amount_minor: int) -> Request:
+        return self.lab.target.deposit(self.ref, amount_minor, key=self.lab.new_key())
+
+    def pays_out(self, amount_minor: int) -> Request:
+        return self.lab.target.withdraw(self.ref, amount_minor, key=self.lab.new_key())
+
+    def chains(self, payee: "Wallet", amount_minor: int) -> Request:
+        return self.lab.target.chain(self.ref, payee.ref, amount_minor, key=self.lab.new_key())
+
+    def read(self) -> Request:
+        return self.lab.target.read_balance(self.ref)
+
+    def becomes(self, status: str) -> Request:
+        return self.lab.target.set_status(self.ref, status)
+
+    def row_lock(self) -> tuple[str, Sequence[Any]]:
+        return self.lab.target.lock_wallet(self.ref)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lab:
+    """One service for one scenario: a database of its own, a Redis behind a link."""
+
+    target: Target
+    sender: Sender
+    recorder: Recorder
+    service: Service
+    postgres: PostgresStore
+    redis: RedisStore
+    link: Link
+    base_url: str
+    database_url: str
+    pool_size: int
+    """Connections in the service's pool: racing more than these at once only queues them."""
+    effort: float
+    """Scales the number of rounds; 1 is the usual."""
+    random: random.Random
+
+    def rounds(self, usual: int) -> range:
+        return range(1, max(1, round(usual * self.effort)) + 1)
+
+    def new_key(self) -> str:
+        return f"key-{self.random.getrandbits(64):016x}"
+
+    def wallets(self, *balances_minor: int, round: int | None) -> tuple[Wallet, ...]:  # noqa: A002
+        """Wallets of different owners, each with this balance paid in. Raises AttackFailed."""
+        opened = tuple(
+            Wallet(ref=self.target.open_wallet(self.sender.ask, can_pay=True), lab=self)
+            for _ in balances_minor
+        )
+        for wallet, balance_minor in zip(opened, balances_minor, strict=True):
+            if balance_minor:
+                self.must(wallet.receives(balance_minor), round=round)
+        return opened
+
+    def must(self, request: Request, *, round: int | None) -> Operation:  # noqa: A002
+        """Send what the attack cannot do without. Raises AttackFailed."""
+        operation = self.sender.send(request, actor="setup", round=round)
+        if operation.outcome != "ok":
+            raise AttackFailed(f"{request.text} was answered {operation.answer}")
+        return operation
+
+    def side_session(self) -> SideSession:
+        return SideSession(self.database_url)

@@ -1,0 +1,51 @@
+"""What a scenario is: a claim, an attack on it, the judges, and what it takes to believe them."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from attacks.history import History
+from reports.evidence import Measure
+from scenarios.invariants import Invariant
+from scenarios.lab import Lab
+from scenarios.needs import Need
+
+Suite = Literal["double spend", "read skew", "partial commit", "replay", "deadlock", "Redis outage"]
+NAMED_SUITES: tuple[Suite, ...] = (
+    "double spend",
+    "read skew",
+    "partial commit",
+    "replay",
+    "deadlock",
+    "Redis outage",
+)
+
+Requirement = Callable[[History], str | None]
+"""Why a history without findings proves nothing (the race never overlapped, …); None if it does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One claim and everything about it; a file each."""
+
+    name: str
+    suite: str
+    """One of the six named suites, or the group of the catalogue for the other claims."""
+    claim: str
+    story: str | None
+    """The module's docstring: its paragraphs Attack, Why and Known as are shown in reports."""
+    attack: Callable[[Lab], None]
+    invariants: tuple[Invariant, ...]
+    holds_when: Need
+    requires: tuple[Requirement, ...] = ()
+    measures: tuple[Callable[[History], Measure], ...] = ()
+    restarts: frozenset[Literal["postgres", "redis"]] = frozenset()
+    """Stores that the attack restarts; not applicable where they are not ours."""
+    canary: bool = False
+
+    def told(self, heading: str) -> str:
+        """A paragraph of the story, on one line."""
+        pattern = rf"^{heading} +(.+?)(?=^\S|\Z)"
+        found = re.search(pattern, self.story or "", flags=re.MULTILINE | re.DOTALL)
+        return " ".join(found.group(1).split()) if found else ""

@@ -1,0 +1,63 @@
+"""Under which switches a claim must hold: conditions that can be evaluated and read aloud."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+Switches = Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """A condition over the values of switches."""
+
+    holds: Callable[[Switches], bool]
+    text: str
+    switches: tuple[str, ...]
+    """The switches it looks at, in the order of its text."""
+
+
+def switch(name: str, *values: str) -> Need:
+    """The switch has one of these values."""
+    return Need(
+        holds=lambda switches: switches[name] in values,
+        text=f"{name} is {' or '.join(values)}",
+        switches=(name,),
+    )
+
+
+def all_of(*needs: Need) -> Need:
+    return Need(
+        holds=lambda switches: all(need.holds(switches) for need in needs),
+        text=" and ".join(_grouped(need) for need in needs),
+        switches=_together(needs),
+    )
+
+
+def any_of(*needs: Need) -> Need:
+    return Need(
+        holds=lambda switches: any(need.holds(switches) for need in needs),
+        text=", or ".join(need.text for need in needs),
+        switches=_together(needs),
+    )
+
+
+def nothing() -> Need:
+    """Holds in every build: the database gives it for free."""
+    return Need(holds=lambda _: True, text="always", switches=())
+
+
+def never() -> Need:
+    """Holds in no build: the canary's."""
+    return Need(holds=lambda _: False, text="never", switches=())
+
+
+def _grouped(need: Need) -> str:
+    return f"({need.text})" if ", or " in need.text else need.text
+
+
+def _together(needs: tuple[Need, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for need in needs for name in need.switches))
+
+
+SERIALISED = switch("locking", "row", "version")
+"""Two movements of one wallet do not write over each other."""

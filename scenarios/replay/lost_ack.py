@@ -1,0 +1,42 @@
+"""The answer is lost, and the client tries again.
+
+Claim    Work whose answer was lost, sent again with its key, has one effect.
+Attack   A transfer whose connection is reset when the service has begun to answer, then the same
+         request again with the same key.
+Why      The client cannot know whether it was paid. Without a key its only choices are to pay twice
+         or perhaps not at all.
+Known as Lost acknowledgement, retry after time-out; exactly-once.
+"""
+
+from attacks.http.lost_answer import send_and_lose_answer
+from scenarios.invariants import (
+    acknowledged_is_recorded,
+    balances_are_explained,
+    money_is_conserved,
+)
+from scenarios.lab import Lab
+from scenarios.model import Scenario
+from scenarios.needs import switch
+from scenarios.requirements import struck
+
+ROUNDS = 3
+
+
+def attack(lab: Lab) -> None:
+    for number in lab.rounds(ROUNDS):
+        payer, payee = lab.wallets(100_00, 0, round=number)
+        request = payer.pays(payee, 10_00, key=lab.new_key())
+        send_and_lose_answer(lab.base_url, request, lab.recorder, round=number)
+        lab.sender.send(request, round=number)
+
+
+SCENARIO = Scenario(
+    name="lost-ack",
+    suite="replay",
+    claim="Work whose answer was lost, sent again with its key, has one effect.",
+    story=__doc__,
+    attack=attack,
+    invariants=(acknowledged_is_recorded, balances_are_explained, money_is_conserved),
+    holds_when=switch("idempotency", "redis_only", "claim"),
+    requires=(struck("lost-answer"),),
+)

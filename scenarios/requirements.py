@@ -1,0 +1,59 @@
+"""What it takes to believe a history without findings: the window opened, the fault struck."""
+
+from collections.abc import Sequence
+
+from attacks.history import History, Operation
+from scenarios.model import Requirement
+
+
+def overlapped(history: History) -> str | None:
+    """In at least half of the rounds two requests were under way at the same moment."""
+    rounds = rounds_of(history)
+    hits = [number for number in rounds if overlaps(_moving(history, number))]
+    if rounds and len(hits) * 2 >= len(rounds):
+        return None
+    return f"requests overlapped in only {len(hits)} of {len(rounds)} rounds: no race took place"
+
+
+def struck(*kinds: str) -> Requirement:
+    """Each of these faults struck at least once."""
+
+    def missing(history: History) -> str | None:
+        seen = {event.kind for event in history.events}
+        absent = [kind for kind in kinds if kind not in seen]
+        return f"these faults never struck: {', '.join(absent)}" if absent else None
+
+    return missing
+
+
+def read_during(history: History) -> str | None:
+    """Bulk reads were under way while money moved."""
+    for number in rounds_of(history):
+        operations = [o for o in history.operations if o.round == number]
+        reads = [o for o in operations if o.name == "read-balances"]
+        writes = [o for o in operations if o.name == "transfer"]
+        if any(r.started_s < w.ended_s and w.started_s < r.ended_s for r in reads for w in writes):
+            return None
+    return "no read was under way while money moved"
+
+
+def rounds_of(history: History) -> Sequence[int]:
+    return sorted({o.round for o in history.operations if o.round is not None})
+
+
+def overlapped_rounds(history: History) -> int:
+    return sum(overlaps(_moving(history, number)) for number in rounds_of(history))
+
+
+def overlaps(operations: Sequence[Operation]) -> bool:
+    """Whether any two of them were under way at the same moment."""
+    latest_end_s = float("-inf")
+    for operation in sorted(operations, key=lambda o: o.started_s):
+        if operation.started_s < latest_end_s:
+            return True
+        latest_end_s = max(latest_end_s, operation.ended_s)
+    return False
+
+
+def _moving(history: History, number: int) -> list[Operation]:
+    return [o for o in history.operations if o.round == number and o.actor != "setup"]
