@@ -1,28 +1,26 @@
 """The FastAPI application of one build."""
 
-import re
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from redis.exceptions import RedisError
 
 from engine.accounts import ensure_operator
 from engine.api.books import book_routes
+from engine.api.documents import install_documents
 from engine.api.health import health_routes
 from engine.api.legacy import legacy_routes
 from engine.api.movements import movement_routes
 from engine.api.problems import error_style, install_error_handlers
+from engine.api.reception import Reception
 from engine.api.users import user_routes
 from engine.api.wallets import wallet_routes
 from engine.balance_cache import start_generation
-from engine.defences import Build
+from engine.defences import Build, DefenceError
+from engine.migrations import Shape
 from engine.services import Services, assemble
 from engine.settings import Settings
-
-REQUEST_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
-NextHandler = Callable[[Request], Awaitable[Response]]
 
 
 def create_app(settings: Settings, build: Build) -> FastAPI:
@@ -33,15 +31,19 @@ def create_app(settings: Settings, build: Build) -> FastAPI:
         version="1",
         description=f"Build `{build.name}`: its switches are at `/v1/meta`.",
         lifespan=lambda _: _lifespan(services),
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # A path is right or it is 404, a problem document.
     )
     app.state.services = services
     app.state.error_style = error_style(build.defences)
     install_error_handlers(app, app.state.error_style)
-    app.middleware("http")(_name_request)
+    app.add_middleware(Reception, style=app.state.error_style, deadline_s=services.deadline_s)
     for routes in (user_routes, wallet_routes, movement_routes, book_routes, health_routes):
         app.include_router(routes(services), prefix="/v1")
     if build.legacy_routes:
         app.include_router(legacy_routes(services))
+    install_documents(app, app.state.error_style)
     return app
 
 
@@ -53,7 +55,12 @@ async def _lifespan(services: Services) -> AsyncIterator[None]:
 
 
 def _start(services: Services) -> None:
-    """What a process that died before us may have left in Redis is not ours to serve."""
+    """Raises DefenceError when the database was not migrated for this build."""
+    with services.database.connect() as connection:
+        recorded = Shape.recorded(connection)
+    if recorded != Shape.of(services.build.defences):
+        raise DefenceError(_other_schema(services.build, recorded))
+    # What a process that died before us may have left in Redis is not ours to serve.
     namespace = services.settings.redis_namespace
     with suppress(RedisError):
         services.redis.call(lambda client: start_generation(client, namespace))
@@ -62,10 +69,7 @@ def _start(services: Services) -> None:
             ensure_operator(session, services.settings.operator_password)
 
 
-async def _name_request(request: Request, call_next: NextHandler) -> Response:
-    """Give every request an id, the client's own where it is harmless, and echo it."""
-    sent = request.headers.get("X-Request-Id", "")
-    request.state.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
-    response = await call_next(request)
-    response.headers["X-Request-Id"] = request.state.request_id
-    return response
+def _other_schema(build: Build, recorded: Shape | None) -> str:
+    needed = Shape.of(build.defences).label
+    found = "was never migrated" if recorded is None else f"was migrated as {recorded.label}"
+    return f"the database {found}, {build.name} needs {needed}: migrate one of its own for it"

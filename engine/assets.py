@@ -24,12 +24,17 @@ class Assets:
         self._by_code: dict[str, Asset] = {}
         self._by_id: dict[int, Asset] = {}
 
-    def by_code(self, session: Session, code: str) -> Asset:
+    def find(self, session: Session, code: str) -> Asset | None:
         if code not in self._by_code:
             self._load(session)
-        if code not in self._by_code:
-            raise Refused(ASSET_MISMATCH, f"there is no asset {code[:16]!r}", field="asset")
-        return self._by_code[code]
+        return self._by_code.get(code)
+
+    def by_code(self, session: Session, code: str) -> Asset:
+        """Raises Refused for an unknown code."""
+        asset = self.find(session, code)
+        if asset is None:
+            raise Refused(ASSET_MISMATCH, "there is no such asset", field="asset")
+        return asset
 
     def by_id(self, session: Session, asset_type_id: int) -> Asset:
         if asset_type_id not in self._by_id:

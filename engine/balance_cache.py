@@ -1,14 +1,15 @@
-"""Balances in Redis for 60 s (switch `balance_cache`). No decision is ever made on a cached balance.
+"""Balances in Redis for 60 s (switch `balance_cache`). No decision is ever made on a cached one.
 
-The versioned cache keeps, in a generation of keys, the newest version of a wallet that anybody wrote. Reader and
-writer go through one script, which refuses an older version and an older generation; the generation
-changes whenever Redis comes back (see `redis_client.Bounded`), so that nothing cached before an
+The versioned cache keeps, in a generation of keys, the newest version of a wallet that anybody
+wrote. Readers and writers go through one script, which refuses an older version and an older
+generation. The generation changes whenever Redis comes back (see `redis_client.Bounded`), and a
+restarted server is told by its run id, whatever it loaded from its disk: nothing cached before an
 outage is served after it.
 """
 
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -21,24 +22,39 @@ from engine.wallets import WalletState
 LIFETIME_S = 60
 JITTER_S = 6
 
-STORE_IF_NEWER = """
-local generation = redis.call('GET', KEYS[1])
-if not generation or generation ~= ARGV[1] then return 0 end
-local key = KEYS[2] .. generation
-local version = redis.call('HGET', key, 'version')
-if version and tonumber(version) >= tonumber(ARGV[2]) then return 0 end
-redis.call('HSET', key, 'version', ARGV[2], 'state', ARGV[3])
-redis.call('EXPIRE', key, ARGV[4])
-return 1
-"""
-FIND = """
+PRESENT_GENERATION = """
 local generation = redis.call('GET', KEYS[1])
 if not generation then
-    redis.call('SET', KEYS[1], ARGV[1])
     generation = ARGV[1]
+    redis.call('SET', KEYS[1], generation)
 end
-return {generation, redis.call('HGET', KEYS[2] .. generation, 'state') or false}
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+local present = generation .. ':' .. run .. ':'
 """
+FIND = (
+    PRESENT_GENERATION
+    + """
+return {present, redis.call('HGET', KEYS[2] .. present, 'state') or ''}
+"""
+)
+STORE_IF_NEWER = (
+    PRESENT_GENERATION
+    + """
+local changed = ARGV[2] ~= present
+if changed and ARGV[4] == 'read' then return present end
+for i = 2, #KEYS do
+    local key, version, state = KEYS[i] .. present, ARGV[2 * i + 1], ARGV[2 * i + 2]
+    -- Nobody knows how old this write is: no wallet reaches that version, so nothing is cached.
+    if changed then version, state = '9007199254740992', '' end
+    local stored = redis.call('HGET', key, 'version')
+    if not stored or tonumber(stored) < tonumber(version) then
+        redis.call('HSET', key, 'version', version, 'state', state)
+        redis.call('EXPIRE', key, ARGV[3])
+    end
+end
+return present
+"""
+)
 
 
 class BalanceCache(Protocol):
@@ -48,11 +64,14 @@ class BalanceCache(Protocol):
     def fill(self, wallet: WalletState, token: str) -> None:
         """Offer what a reader has read from the database."""
 
+    def begin(self) -> str:
+        """Called before wallets are changed: a token that `after_commit` wants back."""
+
     def before_commit(self, wallet_ids: Iterable[int]) -> None: ...
 
-    def after_commit(self, wallets: Iterable[WalletState]) -> None: ...
+    def after_commit(self, wallets: Iterable[WalletState], token: str) -> None: ...
 
-    def forget(self, wallet_id: int) -> None:
+    def forget(self, wallet: WalletState) -> None:
         """Something beside the balance has changed."""
 
 
@@ -63,13 +82,16 @@ class NoCache:
     def fill(self, wallet: WalletState, token: str) -> None:
         pass
 
+    def begin(self) -> str:
+        return ""
+
     def before_commit(self, wallet_ids: Iterable[int]) -> None:
         pass
 
-    def after_commit(self, wallets: Iterable[WalletState]) -> None:
+    def after_commit(self, wallets: Iterable[WalletState], token: str) -> None:
         pass
 
-    def forget(self, wallet_id: int) -> None:
+    def forget(self, wallet: WalletState) -> None:
         pass
 
 
@@ -88,59 +110,73 @@ class DroppedBeforeCommit:
         key, state = self._key(wallet.id), _written(wallet)
         self._redis.call(lambda client: client.setex(key, LIFETIME_S, state))
 
+    def begin(self) -> str:
+        return ""
+
     def before_commit(self, wallet_ids: Iterable[int]) -> None:
         keys = [self._key(wallet_id) for wallet_id in wallet_ids]
         self._redis.call(lambda client: client.delete(*keys))
 
-    def after_commit(self, wallets: Iterable[WalletState]) -> None:
+    def after_commit(self, wallets: Iterable[WalletState], token: str) -> None:
         pass
 
-    def forget(self, wallet_id: int) -> None:
-        self.before_commit([wallet_id])
+    def forget(self, wallet: WalletState) -> None:
+        self.before_commit([wallet.id])
 
     def _key(self, wallet_id: int) -> str:
         return f"{self._namespace}:balance:{wallet_id}"
 
 
 class Versioned:
-    """Written after commit, only forwards; one script serves readers and writers."""
+    """Written after commit, only forwards; one script serves readers and writers.
+
+    A write belongs to the generation that was there before its database transaction. When that
+    has changed meanwhile, newer writes may have gone to the old one: the wallet stays uncached.
+    """
 
     def __init__(self, redis: RedisAccess, namespace: str) -> None:
         self._redis = redis
         self._namespace = namespace
+        self._generation = ""
+        """The last one seen: asking for it before each write would cost a round trip."""
 
     def find(self, wallet_id: int) -> tuple[WalletState | None, str]:
         keys = [generation_key(self._namespace), self._prefix(wallet_id)]
         found = self._redis.call(lambda client: client.eval(FIND, 2, *keys, secrets.token_hex(8)))
         if not found:
             return None, ""
-        generation, text = found
-        return (_read(text) if text else None), generation
+        self._generation, text = found
+        return (_read(text) if text else None), found[0]
 
     def fill(self, wallet: WalletState, token: str) -> None:
-        if token:
-            self._store(wallet, token)
+        self._store([wallet], token, "read")
+
+    def begin(self) -> str:
+        return self._generation or self.find(0)[1]
 
     def before_commit(self, wallet_ids: Iterable[int]) -> None:
         pass
 
-    def after_commit(self, wallets: Iterable[WalletState]) -> None:
-        generation = self._redis.call(lambda client: client.get(generation_key(self._namespace)))
-        if generation:
-            for wallet in wallets:
-                self._store(wallet, generation)
+    def after_commit(self, wallets: Iterable[WalletState], token: str) -> None:
+        self._store(list(wallets), token, "write")
 
-    def forget(self, wallet_id: int) -> None:
-        _, generation = self.find(wallet_id)
-        if generation:
-            key = self._prefix(wallet_id) + generation
-            self._redis.call(lambda client: client.delete(key))
+    def forget(self, wallet: WalletState) -> None:
+        # Its version has not changed, so that a request under way could bring the old state back:
+        # written for no generation it stays uncached until such requests are long gone.
+        self._store([wallet], "", "write")
 
-    def _store(self, wallet: WalletState, generation: str) -> None:
-        keys = [generation_key(self._namespace), self._prefix(wallet.id)]
+    def _store(self, wallets: Sequence[WalletState], generation: str, mode: str) -> None:
+        if not wallets:
+            return
+        keys = [generation_key(self._namespace), *(self._prefix(wallet.id) for wallet in wallets)]
         lifetime_s = LIFETIME_S - secrets.randbelow(JITTER_S)
-        values: list[Any] = [generation, wallet.version, _written(wallet), lifetime_s]
-        self._redis.call(lambda client: client.eval(STORE_IF_NEWER, 2, *keys, *values))
+        values: list[Any] = [secrets.token_hex(8), generation, lifetime_s, mode]
+        for wallet in wallets:
+            values += [wallet.version, _written(wallet)]
+        found = self._redis.call(
+            lambda client: client.eval(STORE_IF_NEWER, len(keys), *keys, *values)
+        )
+        self._generation = found or self._generation
 
     def _prefix(self, wallet_id: int) -> str:
         return f"{self._namespace}:balance:{wallet_id}:"
@@ -166,5 +202,8 @@ def _written(wallet: WalletState) -> str:
     return json.dumps(asdict(wallet))
 
 
-def _read(text: str) -> WalletState:
-    return WalletState(**json.loads(text))
+def _read(text: str) -> WalletState | None:
+    try:
+        return WalletState(**json.loads(text))
+    except (ValueError, TypeError):
+        return None  # Written by another version of this engine, or by nobody we know.

@@ -2,20 +2,50 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session, sessionmaker
 
-from engine.defences import Defences
+from engine.defences import DefenceError, Defences
 from engine.settings import Settings
 
 OpenSession = Callable[[], AbstractContextManager[Session]]
 """Gives a session for the length of a `with` block; whatever was not committed is rolled back."""
 
+CONNECT_S = 3
+POOL_S = 2
+DEADLINE_S = 20.0
 BOUNDED_WAITS = (
     "-c lock_timeout=5000 -c statement_timeout=10000 -c idle_in_transaction_session_timeout=15000"
 )
+DEAD_PEER = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""A server that vanished without a word is noticed after about ten seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waits:
+    """What bounds a request's waiting; by default nothing does."""
+
+    engine_options: dict[str, Any] = field(default_factory=dict)
+    deadline_s: float | None = None
+    """After this long the client is told that the outcome is not known."""
+
+
+def waits_of(defences: Defences) -> Waits:
+    if defences.timeouts == "off":
+        return Waits()
+    connect = {"connect_timeout": CONNECT_S, "options": BOUNDED_WAITS, **DEAD_PEER}
+    return Waits(
+        engine_options={"pool_timeout": POOL_S, "connect_args": connect}, deadline_s=DEADLINE_S
+    )
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -26,12 +56,15 @@ def sqlalchemy_url(url: str) -> str:
     return url
 
 
-def create_engine(settings: Settings, defences: Defences) -> sa.Engine:
-    options: dict[str, Any] = {"pool_size": settings.engine_pool_size, "max_overflow": 0}
-    if defences.timeouts == "on":
-        options["pool_timeout"] = 2
-        options["connect_args"] = {"connect_timeout": 3, "options": BOUNDED_WAITS}
-    return sa.create_engine(sqlalchemy_url(settings.database_url), **options)
+def create_engine(settings: Settings, waits: Waits) -> sa.Engine:
+    """Connects when first used. Raises DefenceError for a URL that names no database."""
+    options = {"pool_size": settings.engine_pool_size, "max_overflow": 0, **waits.engine_options}
+    try:
+        return sa.create_engine(sqlalchemy_url(settings.database_url), **options)
+    except ArgumentError as error:
+        raise DefenceError(
+            "DATABASE_URL is no URL of a database: write postgresql://user:password@host/database"
+        ) from error
 
 
 class SessionScope:
@@ -43,17 +76,14 @@ class SessionScope:
 
     def __init__(self, engine: sa.Engine, defences: Defences) -> None:
         self._factory = sessionmaker(engine, expire_on_commit=False, autoflush=False)
-        self._held_until_answered = defences.session_scope == "dependency"
+        self.held_until_answered = defences.session_scope == "dependency"
 
     def new(self) -> Session:
-        """A session outside any request."""
+        """A session that ends with its `with` block."""
         return self._factory()
 
-    def request(self) -> Iterator[OpenSession]:
-        """The FastAPI dependency."""
-        if not self._held_until_answered:
-            yield self._factory
-            return
+    def held(self) -> Iterator[OpenSession]:
+        """The yield dependency: every `with` block gets the same session."""
         with self._factory() as session:
             yield lambda: _lent(session)
 

@@ -16,6 +16,7 @@ from engine.refusals import (
     BALANCE_LIMIT,
     INSUFFICIENT_FUNDS,
     NOT_FOUND,
+    SELF_TRANSFER,
     WALLET_INACTIVE,
     Refused,
 )
@@ -38,22 +39,25 @@ def decide(
     *,
     asset_codes: Mapping[int, str],
     idempotency_key: str | None,
-    limited: bool,
+    strict: bool,
 ) -> Decision:
     """Apply the movements to the wallets one after the other.
 
-    Raises Refused: not found, wallet inactive, asset mismatch, insufficient funds, balance limit.
-    `asset_codes` names each wallet's asset; `limited` refuses balances that JSON could no longer
-    carry exactly.
+    Raises Refused: not found, wallet inactive, asset mismatch, insufficient funds; with `strict`
+    also self-transfer, and balance limit where JSON could no longer carry the balance exactly.
+    `asset_codes` names each wallet's asset.
     """
     current = dict(wallets)
     touched: dict[int, None] = {}
     postings = []
     for movement in movements:
         _check(movement, current, asset_codes)
+        if strict and movement.from_wallet_id == movement.to_wallet_id:
+            # Also a deposit into the very wallet that funds deposits.
+            raise Refused(SELF_TRANSFER, "payer and payee are the same wallet")
         # Both sides are computed from the balances as they stood before this movement.
         changed = _apply(movement, current)
-        if limited:
+        if strict:
             _refuse_large(changed)
         current.update({wallet.id: wallet for wallet in changed})
         touched.update(dict.fromkeys(wallet.id for wallet in changed))

@@ -1,7 +1,7 @@
 """Every switch of the engine and every named build.
 
-A switch is a field of `Defences`. Its values are listed from fragile to hardened; the annotation says
-how many of them are fragile, which are only variants (they change speed, not safety), what the
+A switch is a field of `Defences`. Its values are listed from fragile to hardened; the annotation
+says how many of them are fragile, which are only variants (they change speed, not safety), what the
 fragile code does and what the hardened code does about it. Each switch is read at exactly one
 place in the engine; a test holds that.
 """
@@ -193,7 +193,8 @@ class Defences:
             fragile_count=2,
             fragile_does="uses the client's defaults: one call blocks for seconds, and an error "
             "becomes the request's",
-            hardened_does="50 ms, no retries, a circuit breaker; without Redis the database answers",
+            hardened_does="50 ms, no retries, a circuit breaker; without Redis the database "
+            "answers",
         ),
     ]
     timeouts: Annotated[
@@ -201,7 +202,8 @@ class Defences:
         Switch(
             fragile_count=1,
             fragile_does="nothing bounds a wait",
-            hardened_does="connect 3 s, lock 5 s, statement 10 s, idle in transaction 15 s, pool 2 s",
+            hardened_does="connect 3 s, lock 5 s, statement 10 s, idle in transaction 15 s, "
+            "pool 2 s, whole request 20 s",
         ),
     ]
     session_scope: Annotated[
@@ -287,6 +289,8 @@ def parse_build(text: str) -> Build:
     for setting in settings:
         switch, _, value = setting.partition("=")
         _check_setting(switch, value)
+        if switch in changed:
+            raise DefenceError(f"switch {switch} is set twice: leave one of them out")
         changed[switch] = value
     defences = dataclasses.replace(base.defences, **changed)
     return Build(name=text, defences=defences, legacy_routes=base.legacy_routes)

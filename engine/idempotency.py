@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from engine.defences import Defences
+from engine.defences import DefenceError, Defences
 from engine.redis_client import RedisAccess
 from engine.refusals import KEY_IN_FLIGHT, KEY_REUSED, Refused
 from engine.schema import IdempotencyKey
@@ -131,7 +131,7 @@ class KeysInRedis:
 
 
 class KeysClaimed:
-    """The key is a row, claimed first and answered last, in the money's own database transaction."""
+    """The key is a row, claimed first and answered last in the money's database transaction."""
 
     required = True
 
@@ -202,4 +202,8 @@ def keys_of(defences: Defences, redis: RedisAccess, namespace: str, rules: KeyRu
     value = defences.idempotency
     if value == "off":
         return KeysIgnored()
+    if value == "redis_only" and redis.state() == "none":
+        raise DefenceError(
+            "idempotency=redis_only keeps its keys in Redis: set REDIS_URL, or choose another value"
+        )
     return KeysClaimed(rules) if value == "claim" else KeysInRedis(redis, namespace, rules)

@@ -1,9 +1,10 @@
 """How money is written on the wire and in the database (`money`), and which amounts pass.
 
-`minor_units` builds speak {"amount": 1250, "asset": "USD"} in whole cents; `float` builds speak 12.5.
-The limit is 2^53 - 1, the largest whole number that every JSON reader keeps.
+`minor_units` builds speak {"amount": 1250, "asset": "USD"} in whole cents; `float` builds speak
+12.5. The limit is 2^53 - 1, the largest whole number that every JSON reader keeps.
 """
 
+import math
 from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +14,7 @@ from engine.schema import Amount
 
 LARGEST_AMOUNT = 2**53 - 1
 DEFAULT_ASSET = "USD"
+AssetCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,16}$", examples=["USD"])]
 
 
 class Money(Protocol):
@@ -30,7 +32,7 @@ class Money(Protocol):
 class StrictMinorUnits(BaseModel):
     model_config = ConfigDict(extra="forbid")
     amount: Annotated[int, Field(strict=True, gt=0, le=LARGEST_AMOUNT, examples=[1250])]
-    asset: Annotated[str, Field(min_length=1, max_length=16, examples=["USD"])] = DEFAULT_ASSET
+    asset: AssetCode = DEFAULT_ASSET
 
 
 class LaxMinorUnits(BaseModel):
@@ -62,8 +64,12 @@ class Floats:
         return float(wire), None
 
     def write(self, amount: Amount, asset: str) -> Any:  # noqa: ARG002 - one signature for both
-        # NaN and the infinities have no JSON: the text keeps the answer readable.
-        return amount if amount - amount == 0 else str(amount)
+        return json_number(amount)
+
+
+def json_number(amount: Amount) -> Amount | str:
+    """NaN and the infinities have no JSON: as text they keep an answer readable."""
+    return amount if math.isfinite(amount) else str(amount)
 
 
 def money_of(kind: str, *, strict: bool) -> Money:

@@ -14,11 +14,10 @@ from engine.balance_cache import BalanceCache
 from engine.books import OpenBooks
 from engine.database import OpenSession
 from engine.decisions import Decision, decide
-from engine.defences import Defences
+from engine.funding import Funding
 from engine.idempotency import KeyedRequest, Keys, keep
 from engine.identity import Permissions, Principal
 from engine.locking import Locking, LockOrder
-from engine.money import DEFAULT_ASSET
 from engine.refusals import Refused
 from engine.replay_cache import ReplayCache
 from engine.unit_of_work import UnitOfWork, commit
@@ -26,7 +25,7 @@ from engine.wallets import Answer, Movement, Posting, Settlement, WalletState, W
 
 Present = Callable[[Sequence[Posting], Mapping[int, str]], dict[str, Any]]
 """Makes the answer's body from the postings and each wallet's asset code."""
-RenderRefusal = Callable[[Refused], dict[str, Any]]
+PresentRefusal = Callable[[Refused], Answer]
 Run = Callable[[Callable[[], "Done"]], "Done"]
 
 
@@ -38,7 +37,7 @@ class Order:
     request: KeyedRequest
     movements: tuple[Movement, ...]
     present: Present
-    render_refusal: RenderRefusal
+    present_refusal: PresentRefusal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,28 +62,8 @@ class Parts:
     permissions: Permissions
     cache: BalanceCache
     assets: Assets
-    fund: Callable[[Movement, int], Movement]
-    limited: bool
-
-
-def self_funded(movement: Movement, _: int) -> Movement:
-    """Deposits create money and withdrawals destroy it."""
-    return movement
-
-
-def system_funded(movement: Movement, system_wallet_id: int) -> Movement:
-    """The side that lies outside is a system wallet, so that everything sums to zero."""
-    return Movement(
-        kind=movement.kind,
-        from_wallet_id=movement.from_wallet_id or system_wallet_id,
-        to_wallet_id=movement.to_wallet_id or system_wallet_id,
-        amount=movement.amount,
-        asset=movement.asset,
-    )
-
-
-def funding_of(defences: Defences) -> Callable[[Movement, int], Movement]:
-    return system_funded if defences.funding == "system" else self_funded
+    funding: Funding
+    strict: bool
 
 
 class Payments:
@@ -99,9 +78,10 @@ class Payments:
         parts = self._parts
         if known := parts.replays.find(order.request):
             return known
+        cached_before = parts.cache.begin()
         done = parts.retry(lambda: self._once(open_session, order))
         # Redis only now: never while a row lock or a connection is held.
-        parts.cache.after_commit(done.changed)
+        parts.cache.after_commit(done.changed, cached_before)
         if not done.answer.replayed:
             parts.keys.after_commit(order.request, done.answer)
         parts.replays.remember(order.request, done.answer)
@@ -118,8 +98,7 @@ class Payments:
 
     def _refuse(self, session: Session, order: Order, refusal: Refused) -> Done:
         """Store a final refusal with its key. Nothing else was written: deciding comes first."""
-        body = order.render_refusal(refusal)
-        answer = Answer(status=refusal.problem.status, body=body)
+        answer = order.present_refusal(refusal)
         kept = self._parts.keys.kept(order.request, answer)
         if kept is None or not refusal.problem.stored_under_key:
             raise refusal
@@ -128,49 +107,46 @@ class Payments:
         return Done(answer=answer)
 
     def _move(self, session: Session, order: Order) -> Done:
-        groups = self._parts.work.groups(order.movements)
+        parts = self._parts
+        funded = [parts.funding.complete(session, movement) for movement in order.movements]
         postings: list[Posting] = []
+        seen: dict[int, WalletState] = {}
         changed: dict[int, WalletState] = {}
-        codes: dict[int, str] = {}
-        answer = Answer(status=201, body={})
-        for group in groups:
-            decision, names = self._decide(session, order, group)
+        answer: Answer | None = None
+        for group in parts.work.groups(funded):
+            wallets = self._read(session, group)
+            seen.update(wallets)
+            # A chain is judged as a whole up to here: what it paid out before, it may pay in now.
+            so_far = order.movements[: len(postings) + len(group)]
+            parts.permissions.to_move(order.principal, so_far, seen)
+            codes = self._asset_codes(session, seen)
+            decision = decide(
+                group,
+                wallets,
+                asset_codes=codes,
+                idempotency_key=order.request.key,
+                strict=parts.strict,
+            )
             postings += decision.postings
-            codes.update(names)
-            if group is groups[-1]:
-                answer = Answer(status=201, body=order.present(postings, codes))
-            self._settle(session, order, decision, answer if group is groups[-1] else None)
             changed.update({wallet.id: wallet for wallet in decision.after})
+            if len(postings) == len(funded):
+                answer = Answer(status=201, body=order.present(postings, codes))
+            self._settle(session, order, decision, answer)
+        assert answer is not None, "an order has at least one movement"
         return Done(answer=answer, changed=tuple(changed.values()))
 
-    def _decide(
-        self, session: Session, order: Order, group: Sequence[Movement]
-    ) -> tuple[Decision, Mapping[int, str]]:
-        parts = self._parts
-        funded = [parts.fund(m, self._system_wallet(session, m)) for m in group]
-        wallets = self._read(session, [i for movement in funded for i in movement.wallet_ids])
-        parts.permissions.to_move(order.principal, group, wallets)
-        names = {
-            wallet.id: parts.assets.by_id(session, wallet.asset_type_id).code
-            for wallet in wallets.values()
-        }
-        key = order.request.key
-        decision = decide(
-            funded, wallets, asset_codes=names, idempotency_key=key, limited=parts.limited
-        )
-        return decision, names
-
-    def _system_wallet(self, session: Session, movement: Movement) -> int:
-        code = movement.asset or DEFAULT_ASSET
-        return self._parts.assets.by_code(session, code).system_wallet_id
-
-    def _read(self, session: Session, wallet_ids: Sequence[int]) -> dict[int, WalletState]:
+    def _read(self, session: Session, movements: Sequence[Movement]) -> dict[int, WalletState]:
         books = self._parts.books(session)
+        wallet_ids = [i for movement in movements for i in movement.wallet_ids]
         wallets: dict[int, WalletState] = {}
         for ids in self._parts.lock_order(wallet_ids):
             for wallet in books.read(ids, lock=self._parts.locking.locks_rows):
                 wallets[wallet.id] = wallet
         return wallets
+
+    def _asset_codes(self, session: Session, wallets: Mapping[int, WalletState]) -> dict[int, str]:
+        by_id = self._parts.assets.by_id
+        return {w.id: by_id(session, w.asset_type_id).code for w in wallets.values()}
 
     def _settle(
         self, session: Session, order: Order, decision: Decision, answer: Answer | None

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from engine.books import Books
 from engine.defences import Defences
+from engine.money import json_number
 from engine.refusals import NOT_FOUND, Refused
 from engine.schema import LedgerEntry, Transaction, Wallet
 from engine.wallets import WalletState
@@ -154,7 +155,6 @@ class Reconciliation:
     """Every balance against what the records say it should be."""
 
     wallets: int
-    total: int | float
     first_difference: dict[str, Any] | None
     """The first wallet, by id, whose balance is not what its records add up to."""
 
@@ -165,13 +165,12 @@ def reconcile(session: Session, *, legs: bool) -> Reconciliation:
     different = next((row for row in rows if row[1] != row[2]), None)
     return Reconciliation(
         wallets=len(rows),
-        total=sum(row[1] for row in rows) if rows else 0,
         first_difference=None
         if different is None
         else {
             "wallet_id": different[0],
-            "balance": _number(different[1]),
-            "records": _number(different[2]),
+            "balance": json_number(_number(different[1])),
+            "records": json_number(_number(different[2])),
         },
     )
 

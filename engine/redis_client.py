@@ -1,13 +1,13 @@
 """Redis behind a policy: what one call may cost, and what an outage means (`redis_policy`).
 
-Redis is an optimisation here: every caller says what to do without it. With the policy `required` an
-error is the request's error all the same, as client defaults have it.
+Redis is an optimisation here: every caller says what to do without it. With the policy `required`
+an error is the request's error all the same, as client defaults have it.
 """
 
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from redis import Redis
@@ -18,7 +18,7 @@ from redis.retry import Retry
 from engine.defences import Defences
 from engine.settings import Settings
 
-T = TypeVar("T")
+State = Literal["up", "away", "none"]
 Command = Callable[["Redis"], Any]
 
 CALL_TIMEOUT_S = 0.05
@@ -30,7 +30,7 @@ class RedisAccess(Protocol):
 
     def call(self, command: Command, otherwise: Any = None) -> Any: ...
 
-    def healthy(self) -> bool: ...
+    def state(self) -> State: ...
 
 
 class NoRedis:
@@ -39,8 +39,8 @@ class NoRedis:
     def call(self, command: Command, otherwise: Any = None) -> Any:  # noqa: ARG002
         return otherwise
 
-    def healthy(self) -> bool:
-        return True
+    def state(self) -> State:
+        return "none"
 
 
 class Required:
@@ -52,8 +52,8 @@ class Required:
     def call(self, command: Command, otherwise: Any = None) -> Any:  # noqa: ARG002
         return command(self._client)
 
-    def healthy(self) -> bool:
-        return _answers(self._client)
+    def state(self) -> State:
+        return _ping(self._client)
 
 
 class Unbounded:
@@ -68,16 +68,16 @@ class Unbounded:
         except RedisError:
             return otherwise
 
-    def healthy(self) -> bool:
-        return _answers(self._client)
+    def state(self) -> State:
+        return _ping(self._client)
 
 
 class Bounded:
     """A short time-out, no retries, and a circuit breaker.
 
-    After a failure nobody asks Redis until the cool-down has passed. Then one caller tries, and before
-    anything else it starts a new generation of keys: what was cached before the outage may be older
-    than what was acknowledged during it.
+    After a failure nobody asks Redis until the cool-down has passed. Then one caller tries, and
+    before anything else it starts a new generation of keys: what was cached before the outage may
+    be older than what was acknowledged during it.
     """
 
     def __init__(self, client: "Redis", on_return: Command) -> None:
@@ -97,8 +97,9 @@ class Bounded:
             self._open()
             return otherwise
 
-    def healthy(self) -> bool:
-        return not self._broken and _answers(self._client)
+    def state(self) -> State:
+        # Through the breaker, so that an engine whom nobody asks for money finds Redis again too.
+        return "up" if self.call(lambda client: client.ping(), otherwise=False) else "away"
 
     def _open(self) -> None:
         with self._lock:
@@ -158,8 +159,8 @@ def _bounded_client(url: str) -> "Redis":
     )
 
 
-def _answers(client: "Redis") -> bool:
+def _ping(client: "Redis") -> State:
     try:
-        return bool(client.ping())
+        return "up" if client.ping() else "away"
     except RedisError:
-        return False
+        return "away"

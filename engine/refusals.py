@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One kind of refusal: its stable name, HTTP status, title, and what a client may do about it."""
+    """One kind of refusal: its stable name, HTTP status, title, and what a client may do then."""
 
     name: str
     status: int
@@ -28,6 +28,7 @@ def _passing(name: str, status: int, title: str) -> Problem:
     return Problem(name=name, status=status, title=title, retriable=True, retry_with_same_key=True)
 
 
+MALFORMED_BODY = Problem(name="malformed-body", status=400, title="The body is not JSON")
 KEY_MISSING = Problem(name="idempotency-key-missing", status=400, title="Idempotency-Key required")
 KEY_MALFORMED = Problem(
     name="idempotency-key-malformed", status=400, title="Idempotency-Key is malformed"
@@ -41,6 +42,8 @@ WALLET_INACTIVE = _final("wallet-inactive", 409, "Wallet is not active")
 ALREADY_EXISTS = Problem(name="already-exists", status=409, title="Already exists")
 KEY_IN_FLIGHT = _passing("idempotency-key-in-flight", 409, "The same request is being processed")
 VERSION_CONFLICT = _passing("version-conflict", 409, "The wallet changed meanwhile")
+TOO_LARGE = Problem(name="body-too-large", status=413, title="The body is too large")
+NOT_JSON = Problem(name="unsupported-media-type", status=415, title="Send application/json")
 INVALID = Problem(name="invalid-request", status=422, title="The request is not valid")
 KEY_REUSED = Problem(
     name="idempotency-key-reused", status=422, title="Idempotency-Key reused with another payload"

@@ -1,4 +1,4 @@
-"""Answers of settled keys in Redis, so that a replay need not reach the database (`replay_cache`)."""
+"""Answers of settled keys in Redis: a replay need not reach the database (`replay_cache`)."""
 
 import json
 from typing import Protocol
@@ -26,7 +26,7 @@ class NoReplayCache:
 
 
 class RedisReplayCache:
-    """Written after commit. `scoped` names caller, route and payload; unscoped only the bare key."""
+    """Written after commit. `scoped` names caller, route and payload; unscoped the bare key."""
 
     def __init__(
         self, redis: RedisAccess, namespace: str, rules: KeyRules, *, scoped: bool

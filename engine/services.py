@@ -1,4 +1,4 @@
-"""One engine put together: each switch has chosen its part, and nothing asks for switches after this."""
+"""One engine put together: each switch has chosen its part, and is not asked again."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,15 @@ import sqlalchemy as sa
 from engine.assets import Assets
 from engine.balance_cache import BalanceCache, balance_cache, start_generation
 from engine.books import OpenBooks, books_of
-from engine.database import SessionScope, create_engine
+from engine.database import SessionScope, create_engine, waits_of
 from engine.defences import Build
+from engine.funding import funding_of
 from engine.idempotency import KeyRules, Keys, keys_of
 from engine.identity import Permissions, Tokens
 from engine.locking import Locking, lock_order_of
 from engine.migrations.shape import Shape
 from engine.money import Money, is_strict, money_of
-from engine.payments import Parts, Payments, funding_of
+from engine.payments import Parts, Payments
 from engine.readings import BulkRead, bulk_read_of
 from engine.redis_client import RedisAccess, redis_access
 from engine.replay_cache import replay_cache
@@ -39,6 +40,7 @@ class Services:
     money: Money
     strict: bool
     double_entry: bool
+    deadline_s: float | None
     payments: Payments
     cache: BalanceCache
     assets: Assets
@@ -51,11 +53,13 @@ def assemble(settings: Settings, build: Build) -> Services:
     defences = build.defences
     shape = Shape.of(defences)
     namespace = settings.redis_namespace
-    database = create_engine(settings, defences)
+    waits = waits_of(defences)
+    database = create_engine(settings, waits)
     redis = redis_access(settings, defences, lambda client: start_generation(client, namespace))
     rules = KeyRules.of(defences)
     work = UnitOfWork(defences)
     strict = is_strict(defences)
+    assets = Assets()
     parts = Parts(
         keys=keys_of(defences, redis, namespace, rules),
         replays=replay_cache(defences, redis, namespace, rules),
@@ -66,9 +70,9 @@ def assemble(settings: Settings, build: Build) -> Services:
         retry=retry_of(defences),
         permissions=Permissions(defences),
         cache=balance_cache(defences, redis, namespace),
-        assets=Assets(),
-        fund=funding_of(defences),
-        limited=strict,
+        assets=assets,
+        funding=funding_of(defences, assets),
+        strict=strict,
     )
     return Services(
         build=build,
@@ -83,9 +87,10 @@ def assemble(settings: Settings, build: Build) -> Services:
         money=money_of(shape.money, strict=strict),
         strict=strict,
         double_entry=shape.double_entry,
+        deadline_s=waits.deadline_s,
         payments=Payments(parts),
         cache=parts.cache,
-        assets=parts.assets,
+        assets=assets,
         books=parts.books,
         bulk_read=bulk_read_of(defences),
     )

@@ -31,12 +31,16 @@ class UnitOfWork:
 
 
 def commit(session: Session) -> None:
-    """COMMIT, and say so when its answer was lost: that is neither success nor failure."""
+    """COMMIT, and say so when its answer was lost: that is neither success nor failure.
+
+    Raises Refused (outcome unknown), or the database's error when nothing was committed.
+    """
+    session.flush()  # Whatever fails here fails before COMMIT is sent.
     try:
         session.commit()
     except DBAPIError as error:
-        if getattr(error.orig, "pgcode", None):
-            raise  # The server answered: the database transaction is gone.
+        if getattr(error.orig, "pgcode", None) and not error.connection_invalidated:
+            raise  # The server refused and lives on: the database transaction is gone.
         raise Refused(
             OUTCOME_UNKNOWN, "the connection to the database was lost while it committed"
         ) from error

@@ -37,7 +37,7 @@ class WalletState:
 
 @dataclass(frozen=True, kw_only=True)
 class Movement:
-    """Money from one wallet to another. A side that is None lies outside (deposits, withdrawals)."""
+    """Money from one wallet to another. A side that is None lies outside."""
 
     kind: Kind
     from_wallet_id: int | None

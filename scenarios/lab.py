@@ -117,10 +117,13 @@ class Lab:
         return f"key-{self.random.getrandbits(64):016x}"
 
     def wallets(self, *balances_minor: int, round: int | None) -> tuple[Wallet, ...]:  # noqa: A002
-        """Wallets of different owners, each with this balance paid in. Raises AttackFailed."""
+        """Wallets of different owners, each with this balance paid in. Raises AttackFailed.
+
+        The owner of an empty wallet is not logged in: there is nothing to pay with.
+        """
         opened = tuple(
-            Wallet(ref=self.target.open_wallet(self.sender.ask, can_pay=True), lab=self)
-            for _ in balances_minor
+            Wallet(ref=self.target.open_wallet(self.sender.ask, can_pay=balance > 0), lab=self)
+            for balance in balances_minor
         )
         for wallet, balance_minor in zip(opened, balances_minor, strict=True):
             if balance_minor:

@@ -13,7 +13,7 @@ from attacks.history import Operation, Recorder
 from attacks.http.request import Reply, Request
 
 T = TypeVar("T")
-REQUEST_TIMEOUT_S = 5.0
+REQUEST_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,15 @@
 """The wire to Redis, which can be cut: a TCP relay between the service and its Redis.
 
-Open, it passes bytes both ways. `refuse` resets every connection and takes no new one, as a dead
-host does; `swallow` keeps connections open and answers nothing, as a lost network does.
+Open, it passes bytes both ways. `answer_late` holds back the replies to some commands. `refuse`
+resets every connection and takes no new one, as a dead host does; `swallow` keeps connections open
+and answers nothing, as a lost network does.
 """
 
 import contextlib
 import socket
 import threading
+import time
+from collections.abc import Collection
 
 CHUNK_BYTES = 65_536
 LOOPBACK = "127.0.0.1"
@@ -20,6 +23,8 @@ class Link:
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
         self._swallowing = False
+        self._late_s = 0.0
+        self._late_commands: tuple[bytes, ...] = ()
         self._listener = self._listen(0)
         self.host = LOOPBACK
         self.port = int(self._listener.getsockname()[1])
@@ -33,8 +38,14 @@ class Link:
         """The network is gone: connections stay, new ones open, and nothing comes back."""
         self._swallowing = True
 
+    def answer_late(self, delay_s: float, commands: Collection[str]) -> None:
+        """Redis does what it is asked at once, but the replies to these commands come late."""
+        self._late_commands = tuple(f"\r\n{c.upper()}\r\n".encode() for c in commands)
+        self._late_s = delay_s
+
     def restore(self) -> None:
         """As new: what was swallowed is lost, so the connections that lost it are reset."""
+        self._late_s = 0.0
         was_swallowing, self._swallowing = self._swallowing, False
         if was_swallowing:
             self._drop_connections()
@@ -79,27 +90,47 @@ class Link:
             self._sockets.update(pair)
         for end in pair:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        back = threading.Thread(target=self._pump, args=(server, client), daemon=True)
+        asked = _Asked()
+        back = threading.Thread(target=self._replies, args=(server, client, asked), daemon=True)
         back.start()
-        self._pump(client, server)
+        self._requests(client, server, asked)
         back.join()
         with self._lock:
             self._sockets.difference_update(pair)
         for end in pair:
             end.close()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _requests(self, client: socket.socket, server: socket.socket, asked: "_Asked") -> None:
         with contextlib.suppress(OSError):
-            while chunk := source.recv(CHUNK_BYTES):
+            while chunk := client.recv(CHUNK_BYTES):
+                upper = chunk.upper()
+                asked.for_late_reply = any(name in upper for name in self._late_commands)
                 if not self._swallowing:
-                    sink.sendall(chunk)
-        for end in (source, sink):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+                    server.sendall(chunk)
+        _end(client, server)
+
+    def _replies(self, server: socket.socket, client: socket.socket, asked: "_Asked") -> None:
+        with contextlib.suppress(OSError):
+            while chunk := server.recv(CHUNK_BYTES):
+                if self._late_s and asked.for_late_reply:
+                    time.sleep(self._late_s)  # The fault itself.
+                if not self._swallowing:
+                    client.sendall(chunk)
+        _end(client, server)
 
     def _drop_connections(self) -> None:
         with self._lock:
             sockets = tuple(self._sockets)
-        for end in sockets:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+        _end(*sockets)
+
+
+class _Asked:
+    """What the two directions of one connection share."""
+
+    for_late_reply = False
+
+
+def _end(*ends: socket.socket) -> None:
+    for end in ends:
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)

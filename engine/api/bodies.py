@@ -4,8 +4,13 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.money import DEFAULT_ASSET, AssetCode
+
 A = TypeVar("A")
-WalletId = Annotated[int, Field(ge=1, le=2**63 - 1)]
+WalletId = Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
+"""Strict in every build: no identifier is `true` or 5.0."""
+Line = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""Text without control characters: PostgreSQL stores no NUL."""
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w.@+-]+$")]
 
 
@@ -37,7 +42,7 @@ class ChainBody(Body, Generic[A]):
 
 class UserBody(Body):
     username: Name
-    email: Annotated[str, Field(max_length=200)] = ""
+    email: Line = ""
     password: Annotated[str, Field(min_length=8, max_length=200)] | None = None
 
 
@@ -48,7 +53,7 @@ class LoginBody(Body):
 
 class WalletBody(Body):
     user_id: WalletId | None = None
-    asset: Annotated[str, Field(min_length=1, max_length=16)] = "USD"
+    asset: AssetCode = DEFAULT_ASSET
 
 
 class StatusBody(Body):

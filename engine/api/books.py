@@ -3,25 +3,46 @@
 from typing import Annotated, Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse
 
-from engine.api.context import Caller, Sessions
+from engine.api.context import KEY, Caller, CallerRoute, Sessions
 from engine.readings import reconcile, trial_balance
 from engine.refusals import NOT_FOUND, Refused
 from engine.schema import AssetType, IdempotencyKey
 from engine.services import Services
 
+ROUTE = r"^POST /[\x21-\x7e]{1,200}$"
+
 
 def book_routes(services: Services) -> APIRouter:
     router = APIRouter(tags=["books"])
 
-    @router.get("/idempotency/{key}")
+    @router.get("/assets")
+    def list_assets(open_session: Sessions) -> dict[str, Any]:
+        with open_session() as session:
+            assets = session.scalars(sa.select(AssetType).order_by(AssetType.id))
+            return {
+                "assets": [
+                    {"code": asset.code, "name": asset.name, "decimals": asset.decimals}
+                    for asset in assets
+                ]
+            }
+
+    router.include_router(_guarded_routes(services))
+    return router
+
+
+def _guarded_routes(services: Services) -> APIRouter:
+    router = APIRouter(route_class=CallerRoute)
+
+    # A key may hold slashes.
+    @router.get("/idempotency/{key:path}")
     def read_key(
-        key: str,
+        key: Annotated[str, Path(pattern=f"^{KEY.pattern}$")],
         caller: Caller,
         open_session: Sessions,
-        route: Annotated[str, Query(max_length=300)] = "POST /v1/transfers",
+        route: Annotated[str, Query(pattern=ROUTE)] = "POST /v1/transfers",
     ) -> dict[str, Any]:
         """What became of my request? 404: nothing, it may be sent again."""
         scope = services.key_rules.scope(caller.name, route)
@@ -34,17 +55,6 @@ def book_routes(services: Services) -> APIRouter:
         if row is None:
             raise Refused(NOT_FOUND, "no request with this key was settled")
         return {"key": key, "status": row.response_status, "body": row.response_body}
-
-    @router.get("/assets")
-    def list_assets(open_session: Sessions) -> dict[str, Any]:
-        with open_session() as session:
-            assets = session.scalars(sa.select(AssetType).order_by(AssetType.id))
-            return {
-                "assets": [
-                    {"code": asset.code, "name": asset.name, "decimals": asset.decimals}
-                    for asset in assets
-                ]
-            }
 
     @router.get("/ledger/reconciliation")
     def reconciliation(caller: Caller, open_session: Sessions) -> JSONResponse:

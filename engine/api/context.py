@@ -1,11 +1,19 @@
-"""What every route gets: the caller, a session, the idempotency key."""
+"""What every route gets: the caller, a session, the idempotency key.
+
+Who asks, and under which key, is settled before a word of the body is read: the two route classes
+do it. Dependencies are async functions, because FastAPI sends every other one to a thread.
+"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Path, Query, Request
+from fastapi import Depends, Header, Path, Query, Request, Response, Security
+from fastapi.concurrency import contextmanager_in_threadpool
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
 
 from engine.api.problems import ErrorStyle
 from engine.database import OpenSession
@@ -14,6 +22,8 @@ from engine.refusals import KEY_MALFORMED, KEY_MISSING, Refused
 from engine.services import Services
 
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
+BEARER = HTTPBearer(auto_error=False, description="A token from `POST /v1/auth/token`.")
+Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 def services_of(request: Request) -> Services:
@@ -21,54 +31,80 @@ def services_of(request: Request) -> Services:
     return services
 
 
-def style_of(request: Request) -> ErrorStyle:
-    style: ErrorStyle = request.app.state.error_style
-    return style
+class CallerRoute(APIRoute):
+    """A route that first asks who calls; the answer is in `request.state.principal`."""
+
+    def get_route_handler(self) -> Handle:
+        handle = super().get_route_handler()
+
+        async def handle_checked(request: Request) -> Response:
+            self.check(request)
+            return await handle(request)
+
+        return handle_checked
+
+    def check(self, request: Request) -> None:
+        """Raises Refused."""
+        authenticate = services_of(request).tokens.authenticate
+        request.state.principal = authenticate(request.headers.get("Authorization"))
 
 
-def open_session_of(request: Request) -> Iterator[OpenSession]:
-    yield from services_of(request).scope.request()
+class KeyedRoute(CallerRoute):
+    """A route that moves money: after the caller its key, which is in `request.state.key`.
 
-
-def principal_of(
-    request: Request, authorization: Annotated[str | None, Header()] = None
-) -> Principal:
-    return services_of(request).tokens.authenticate(authorization)
-
-
-def key_of(
-    request: Request,
-    principal: Annotated[Principal, Depends(principal_of)],
-    idempotency_key: Annotated[str | None, Header()] = None,
-) -> str | None:
-    """The key, bare or as a quoted string; None where the build ignores keys.
-
-    The principal is asked for first because 401 comes before 400.
+    The key is None where the build ignores keys.
     """
-    del principal
-    if not services_of(request).keys.required:
-        return None
-    if idempotency_key is None:
+
+    def check(self, request: Request) -> None:
+        super().check(request)
+        required = services_of(request).keys.required
+        sent = request.headers.getlist("Idempotency-Key")
+        request.state.key = read_key(sent) if required else None
+
+
+def read_key(sent: list[str]) -> str:
+    """The key, bare or as a quoted string. Raises Refused (400)."""
+    if not sent:
         raise Refused(KEY_MISSING, "send an Idempotency-Key header", field="Idempotency-Key")
-    key = idempotency_key.strip()
+    key = sent[0].strip()
     if len(key) >= 2 and key[0] == key[-1] == '"':
         key = key[1:-1]
-    if not KEY.fullmatch(key):
+    if len(sent) > 1 or not KEY.fullmatch(key):
         raise Refused(
             KEY_MALFORMED,
-            "an Idempotency-Key has 1 to 255 printable ASCII characters",
+            "send one Idempotency-Key of 1 to 255 printable ASCII characters",
             field="Idempotency-Key",
         )
     return key
 
 
+async def principal_of(request: Request, _: Annotated[Any, Security(BEARER)]) -> Principal:
+    principal: Principal = request.state.principal
+    return principal
+
+
+async def open_session_of(request: Request) -> AsyncIterator[OpenSession]:
+    scope = services_of(request).scope
+    if not scope.held_until_answered:
+        yield scope.new
+        return
+    async with contextmanager_in_threadpool(contextmanager(scope.held)()) as open_session:
+        yield open_session
+
+
 Caller = Annotated[Principal, Depends(principal_of)]
 Sessions = Annotated[OpenSession, Depends(open_session_of)]
-Key = Annotated[str | None, Depends(key_of)]
 WalletPath = Annotated[int, Path(ge=1, le=2**63 - 1)]
 UserPath = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
-Style = Annotated[ErrorStyle, Depends(style_of)]
+KeyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="Names this movement: sent again with the same key it happens once. "
+        "Bare or quoted, at most 255 printable ASCII characters.",
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,17 +120,17 @@ class Call:
     style: ErrorStyle
 
 
-def call_of(
-    request: Request, caller: Caller, key: Key, open_session: Sessions, style: Style
+async def call_of(
+    request: Request, caller: Caller, open_session: Sessions, _: KeyHeader = None
 ) -> Call:
     return Call(
         method=request.method,
         path=request.url.path,
         request_id=request.state.request_id,
         caller=caller,
-        key=key,
+        key=request.state.key,
         open_session=open_session,
-        style=style,
+        style=request.app.state.error_style,
     )
 
 
@@ -102,14 +138,13 @@ MoneyCall = Annotated[Call, Depends(call_of)]
 
 
 def body_of(family: Any, wire_type: Any) -> Any:
-    """A dependency that reads the body, after the caller and the key were looked at.
+    """A dependency that reads the body of a movement.
 
     The body's model depends on the build (money on the wire), so no annotation can name it.
     """
     model = family[wire_type]
 
-    def read(key: Key, body: model) -> Any:  # type: ignore[valid-type]
-        del key
+    async def read(body: model) -> Any:  # type: ignore[valid-type]
         return body
 
     return Depends(read)

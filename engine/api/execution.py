@@ -11,7 +11,7 @@ from engine.idempotency import KeyedRequest, fingerprint_of
 from engine.money import Money
 from engine.payments import Order
 from engine.services import Services
-from engine.wallets import Movement, Posting
+from engine.wallets import Answer, Movement, Posting
 
 View = Callable[[Sequence[Posting], Mapping[int, str], Money], dict[str, Any]]
 """The body of a successful answer, from the postings and each wallet's asset code."""
@@ -31,7 +31,10 @@ def execute(
         ),
         movements=movements,
         present=lambda postings, assets: view(postings, assets, services.money),
-        render_refusal=lambda refusal: call.style.body(refusal, call.path, call.request_id, []),
+        present_refusal=lambda refusal: Answer(
+            status=call.style.status(refusal.problem),
+            body=call.style.body(refusal, call.path, call.request_id, []),
+        ),
     )
     answer = services.payments.execute(call.open_session, order)
     return JSONResponse(

@@ -27,8 +27,8 @@ def health_routes(services: Services) -> APIRouter:
                 connection.execute(sa.select(1))
         except SQLAlchemyError:
             return JSONResponse({"status": "not ready", "database": "away"}, status_code=503)
-        redis = "up" if services.redis.healthy() else "away"
-        status = "ready" if redis == "up" else "degraded"
+        redis = services.redis.state()
+        status = "degraded" if redis == "away" else "ready"
         return JSONResponse({"status": status, "database": "up", "redis": redis})
 
     @router.get("/meta")

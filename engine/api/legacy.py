@@ -1,4 +1,4 @@
-"""The unversioned routes of the engine that `fragile` stands for: one wallet a user, bare numbers."""
+"""The unversioned routes of the engine that `fragile` stands for: a wallet a user, bare numbers."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 
 from engine.accounts import list_users, open_wallet, sign_up, wallets_of
 from engine.api.bodies import AmountBody, TransferBody, UserBody
-from engine.api.context import Limit, MoneyCall, Sessions, WalletPath, body_of
+from engine.api.context import KeyedRoute, Limit, MoneyCall, Sessions, WalletPath, body_of
 from engine.api.execution import execute, one_movement
 from engine.api.movements import one_sided, transfer_of
 from engine.api.users import user_view
@@ -18,7 +18,6 @@ from engine.wallets import WalletState
 
 def legacy_routes(services: Services) -> APIRouter:
     router = APIRouter(tags=["legacy"])
-    wire = services.money.wire_type
 
     @router.post("/users/", status_code=201)
     def create_user(body: UserBody, open_session: Sessions) -> dict[str, Any]:
@@ -41,6 +40,14 @@ def legacy_routes(services: Services) -> APIRouter:
         with open_session() as session:
             states = [WalletState.of(w) for w in wallets_of(session, None, limit=limit)]
         return [wallet_view(services, state, DEFAULT_ASSET) for state in states]
+
+    router.include_router(_movement_routes(services))
+    return router
+
+
+def _movement_routes(services: Services) -> APIRouter:
+    router = APIRouter(route_class=KeyedRoute)
+    wire = services.money.wire_type
 
     @router.post("/wallets/{wallet_id}/deposit")
     def deposit(

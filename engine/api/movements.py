@@ -6,7 +6,15 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from engine.api.bodies import AmountBody, ChainBody, TransferBody
-from engine.api.context import Caller, MoneyCall, Sessions, WalletPath, body_of
+from engine.api.context import (
+    Caller,
+    CallerRoute,
+    KeyedRoute,
+    MoneyCall,
+    Sessions,
+    WalletPath,
+    body_of,
+)
 from engine.api.execution import execute, one_movement, whole_chain
 from engine.readings import recorded_movement
 from engine.refusals import SELF_TRANSFER, Refused
@@ -15,7 +23,7 @@ from engine.wallets import Kind, Movement
 
 
 def movement_routes(services: Services) -> APIRouter:
-    router = APIRouter(tags=["movements"])
+    router = APIRouter(tags=["movements"], route_class=KeyedRoute)
     wire = services.money.wire_type
 
     @router.post("/transfers", status_code=201)
@@ -48,6 +56,13 @@ def movement_routes(services: Services) -> APIRouter:
         parts = body.movements
         movements = tuple(one_sided(services, p.type, p.wallet_id, p.amount) for p in parts)
         return execute(services, call, movements, body, whole_chain)
+
+    router.include_router(_reading_routes(services))
+    return router
+
+
+def _reading_routes(services: Services) -> APIRouter:
+    router = APIRouter(route_class=CallerRoute)
 
     @router.get("/transfers/{transfer_id}")
     def get_transfer(

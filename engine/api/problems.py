@@ -1,8 +1,8 @@
 """Errors as HTTP answers (switch `errors`).
 
-`problem`: application/problem+json (RFC 9457), which says whether a retry is safe and never quotes an
-exception or what was sent. `generic`: 400 for every refusal and 500 for the rest, with the text of
-the exception, as many services do it.
+`problem`: application/problem+json (RFC 9457), which says whether a retry is safe and never quotes
+an exception or what was sent. `generic`: 400 for every refusal and 500 for the rest, with the text
+of the exception, as many services do it.
 """
 
 import logging
@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from redis.exceptions import RedisError
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
@@ -22,8 +22,11 @@ from engine.defences import Defences
 from engine.refusals import (
     INTERNAL,
     INVALID,
+    MALFORMED_BODY,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
+    NOT_JSON,
+    TOO_LARGE,
     UNAUTHENTICATED,
     UNAVAILABLE,
     Problem,
@@ -31,9 +34,10 @@ from engine.refusals import (
 )
 
 LOG = logging.getLogger("engine")
-PASSING_STATES = frozenset({"55P03", "57014", "53300", "57P01", "57P02", "57P03", "25P03"})
-"""Lock and statement time-outs, too many connections, shutdown, idle in transaction."""
-MALFORMED_BODY = Problem(name="malformed-body", status=400, title="The body is not JSON")
+PASSING_STATES = ("08", "53", "57", "55P03", "25P03", "25006")
+"""How the SQLSTATE of trouble that passes begins: connection, resources, operator (statement
+time-out, shutdown); lock time-out, idle in transaction, a server that became read-only."""
+MOST_ERRORS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,46 +98,57 @@ def _problem_body(
     }
 
 
+def respond(
+    style: ErrorStyle,
+    request: Request,
+    refusal: Refused,
+    errors: list[dict[str, str]] | None = None,
+) -> JSONResponse:
+    """The answer to a request that is refused; `errors` says which fields are wrong."""
+    request_id = getattr(request.state, "request_id", "")
+    problem = refusal.problem
+    headers = {"X-Request-Id": request_id}
+    if problem is UNAUTHENTICATED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if problem.retriable:
+        headers["Retry-After"] = "1"
+    return JSONResponse(
+        style.body(refusal, request.url.path, request_id, errors or []),
+        status_code=style.status(problem),
+        media_type=style.media_type,
+        headers=headers,
+    )
+
+
 def install_error_handlers(app: FastAPI, style: ErrorStyle) -> None:
     """Every way in which a request can fail ends here."""
 
-    def respond(request: Request, refusal: Refused, errors: list[dict[str, str]]) -> JSONResponse:
-        request_id = getattr(request.state, "request_id", "")
-        problem = refusal.problem
-        headers = {}
-        if problem is UNAUTHENTICATED:
-            headers["WWW-Authenticate"] = "Bearer"
-        if problem.retriable:
-            headers["Retry-After"] = "1"
-        return JSONResponse(
-            style.body(refusal, request.url.path, request_id, errors),
-            status_code=style.status(problem),
-            media_type=style.media_type,
-            headers=headers,
-        )
-
     def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Refused)
-        return respond(request, error, [])
+        return respond(style, request, error)
 
     def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        errors = [_field_error(e) for e in error.errors()]
         if any(e.get("type") == "json_invalid" for e in error.errors()):
-            return respond(request, Refused(MALFORMED_BODY, "the body is not JSON"), [])
+            return respond(style, request, Refused(MALFORMED_BODY, "the body is not JSON"))
+        if isinstance(error.body, bytes):
+            return respond(style, request, Refused(NOT_JSON, "the Content-Type is not JSON's"))
+        errors = [_field_error(e) for e in error.errors()[:MOST_ERRORS]]
         fields = ", ".join(sorted({e["field"] for e in errors}))
-        return respond(request, Refused(INVALID, f"not valid: {fields}"), errors)
+        return respond(style, request, Refused(INVALID, f"not valid: {fields}"), errors)
 
     def http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        known = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
+        known = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED, 413: TOO_LARGE}
         problem = known.get(error.status_code, MALFORMED_BODY)
-        return respond(request, Refused(problem, problem.title), [])
+        response = respond(style, request, Refused(problem, problem.title))
+        response.headers.update(error.headers or {})
+        return response
 
     def failed(request: Request, error: Exception) -> JSONResponse:
         LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
         shown = str(error) if style.shows_exceptions else None
-        return respond(request, _failure(error, shown), [])
+        return respond(style, request, _failure(error, shown))
 
     app.add_exception_handler(Refused, refused)
     app.add_exception_handler(RequestValidationError, invalid)
@@ -146,14 +161,16 @@ def _failure(error: Exception, shown: str | None) -> Refused:
     """What an error of the database or Redis means. COMMIT's lost answer was told apart before."""
     if isinstance(error, PoolTimeout):
         return Refused(UNAVAILABLE, shown or "no database connection became free in time")
-    if isinstance(error, SQLAlchemyError):
-        state = getattr(getattr(error, "orig", None), "pgcode", None)
-        lost = isinstance(error, OperationalError) and state is None
-        if lost or state in PASSING_STATES:
+    if isinstance(error, DBAPIError):
+        state = getattr(error.orig, "pgcode", None) or ""
+        silent = not state and isinstance(error, OperationalError | InterfaceError)
+        if silent or error.connection_invalidated or state.startswith(PASSING_STATES):
             return Refused(UNAVAILABLE, shown or "the database could not do it in time")
     return Refused(INTERNAL, shown or "this is a fault of the service")
 
 
 def _field_error(error: Any) -> dict[str, str]:
-    place = [str(part) for part in error["loc"] if part not in ("body", "query", "path", "header")]
-    return {"field": ".".join(place) or "body", "message": str(error["msg"])}
+    # The name of a field that nobody knows is the client's own text: it is not quoted.
+    place = error["loc"][:-1] if error["type"] == "extra_forbidden" else error["loc"]
+    names = [str(part) for part in place if part not in ("body", "query", "path", "header")]
+    return {"field": ".".join(names) or "body", "message": str(error["msg"])}

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from engine.accounts import UserView, list_users, log_in, sign_up, user_by_id
 from engine.api.bodies import LoginBody, UserBody
-from engine.api.context import Caller, Limit, Sessions, UserPath
+from engine.api.context import Caller, CallerRoute, Limit, Sessions, UserPath
 from engine.refusals import UNAUTHENTICATED, Refused
 from engine.services import Services
 
@@ -22,6 +22,24 @@ def user_routes(services: Services) -> APIRouter:
                 session, username=body.username, email=body.email, password=body.password
             )
         return user_view(user)
+
+    @router.post("/auth/token")
+    def create_token(body: LoginBody, open_session: Sessions) -> dict[str, Any]:
+        """Log in."""
+        with open_session() as session:
+            user = log_in(session, username=body.username, password=body.password)
+        return {
+            "access_token": services.tokens.issue(user.id, user.role),
+            "token_type": "Bearer",
+            "expires_in": services.settings.jwt_lifetime_s,
+        }
+
+    router.include_router(_reading_routes(services))
+    return router
+
+
+def _reading_routes(services: Services) -> APIRouter:
+    router = APIRouter(route_class=CallerRoute)
 
     @router.get("/users")
     def list_all(caller: Caller, open_session: Sessions, limit: Limit = 100) -> dict[str, Any]:
@@ -43,17 +61,6 @@ def user_routes(services: Services) -> APIRouter:
         services.permissions.to_see(caller, user_id)
         with open_session() as session:
             return user_view(user_by_id(session, user_id))
-
-    @router.post("/auth/token")
-    def create_token(body: LoginBody, open_session: Sessions) -> dict[str, Any]:
-        """Log in."""
-        with open_session() as session:
-            user = log_in(session, username=body.username, password=body.password)
-        return {
-            "access_token": services.tokens.issue(user.id, user.role),
-            "token_type": "Bearer",
-            "expires_in": services.settings.jwt_lifetime_s,
-        }
 
     return router
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 
 from engine.accounts import open_wallet, set_status, wallet_by_id, wallets_of
 from engine.api.bodies import BalancesBody, StatusBody, WalletBody
-from engine.api.context import Caller, Limit, Sessions, WalletPath
+from engine.api.context import Caller, CallerRoute, Limit, Sessions, WalletPath
 from engine.database import OpenSession
 from engine.readings import statement
 from engine.refusals import FORBIDDEN, NOT_FOUND, Refused
@@ -16,9 +16,9 @@ from engine.wallets import WalletState
 
 
 def wallet_routes(services: Services) -> APIRouter:
-    router = APIRouter(prefix="/wallets", tags=["wallets"])
+    router = APIRouter(tags=["wallets"], route_class=CallerRoute)
 
-    @router.post("", status_code=201)
+    @router.post("/wallets", status_code=201)
     def create(body: WalletBody, caller: Caller, open_session: Sessions) -> dict[str, Any]:
         """Open an empty wallet, one a user and asset where the database insists on that."""
         user_id = services.permissions.owner_for(caller, body.user_id)
@@ -30,7 +30,7 @@ def wallet_routes(services: Services) -> APIRouter:
             state = WalletState.of(wallet)
         return wallet_view(services, state, asset.code)
 
-    @router.patch("/{wallet_id}")
+    @router.patch("/wallets/{wallet_id}")
     def change_status(
         wallet_id: WalletPath, body: StatusBody, caller: Caller, open_session: Sessions
     ) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def wallet_routes(services: Services) -> APIRouter:
         services.permissions.to_operate(caller)
         with open_session() as session:
             state = WalletState.of(set_status(session, wallet_id, body.status))
-        services.cache.forget(wallet_id)
+        services.cache.forget(state)
         return wallet_view(services, state, _code_of(services, open_session, state))
 
     router.include_router(_reading_routes(services))
@@ -46,9 +46,9 @@ def wallet_routes(services: Services) -> APIRouter:
 
 
 def _reading_routes(services: Services) -> APIRouter:
-    router = APIRouter()
+    router = APIRouter(route_class=CallerRoute)
 
-    @router.get("")
+    @router.get("/wallets")
     def list_own(caller: Caller, open_session: Sessions, limit: Limit = 100) -> dict[str, Any]:
         """The caller's wallets."""
         with open_session() as session:
@@ -57,7 +57,7 @@ def _reading_routes(services: Services) -> APIRouter:
         views = [wallet_view(services, s, c) for s, c in zip(states, codes, strict=True)]
         return {"wallets": views}
 
-    @router.get("/{wallet_id}")
+    @router.get("/wallets/{wallet_id}")
     def read_one(
         wallet_id: WalletPath, caller: Caller, open_session: Sessions, response: Response
     ) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def _reading_routes(services: Services) -> APIRouter:
         response.headers["ETag"] = f'"{wallet.version}"'
         return wallet_view(services, wallet, _code_of(services, open_session, wallet))
 
-    @router.post("/balances")
+    @router.post("/wallets/balances")
     def read_many(body: BalancesBody, caller: Caller, open_session: Sessions) -> dict[str, Any]:
         """Several wallets as of one moment. Never from the cache."""
         with open_session() as session:
@@ -82,7 +82,7 @@ def _reading_routes(services: Services) -> APIRouter:
             "wallets": [wallet_view(services, wallet, codes[wallet.id]) for wallet in found],
         }
 
-    @router.get("/{wallet_id}/entries")
+    @router.get("/wallets/{wallet_id}/entries")
     def entries(
         wallet_id: WalletPath, caller: Caller, open_session: Sessions, limit: Limit = 100
     ) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class CoreBooks:
             self._settle_by_steps(settlement, checkpoint)
 
     def _settle_at_once(self, settlement: Settlement) -> None:
-        """The rows are locked or their versions are checked, so one statement can write them all."""
+        """Rows are locked or their versions are checked, so one statement can write them all."""
         parts: list[Any] = [_insert_transactions(settlement.postings).cte("recorded")]
         if legs := self._legs(settlement):
             parts.append(sa.insert(ENTRIES).values(legs).cte("legs"))

@@ -21,8 +21,8 @@ class OrmBooks:
     def read(self, wallet_ids: Sequence[int], *, lock: bool) -> list[WalletState]:
         query = sa.select(Wallet).where(Wallet.id.in_(wallet_ids)).order_by(Wallet.id)
         if lock:
-            # Without populate_existing an object that the session already holds keeps old attributes.
             query = query.with_for_update(key_share=True)
+        # Without populate_existing an object that the session already holds keeps old attributes.
         query = query.execution_options(populate_existing=True)
         return [WalletState.of(wallet) for wallet in self._session.scalars(query)]
 

@@ -7,7 +7,7 @@ from engine.wallets import Settlement, WalletState
 
 
 class StaleVersion(Exception):  # noqa: N818 - the version is stale; that is the whole story
-    """A wallet no longer has the version that the decision was based on: nothing may be committed."""
+    """A wallet has no longer the version that was decided on: nothing may be committed."""
 
 
 class Books(Protocol):

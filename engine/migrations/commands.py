@@ -1,6 +1,7 @@
 """The four commands, each on one database URL."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -9,6 +10,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
+from sqlalchemy.exc import SQLAlchemyError
 
 from engine.database import sqlalchemy_url
 from engine.migrations.shape import Shape
@@ -24,19 +26,18 @@ class MigrationError(Exception):
 
 def up(url: str, shape: Shape, *, revision: str = "head") -> None:
     """Migrate to `revision`. Raises MigrationError when the database has another shape."""
-    engine = sa.create_engine(sqlalchemy_url(url), poolclass=sa.NullPool)
-    with engine.begin() as connection:
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK_KEY)))
+    with _migrating(url) as connection:
         _refuse_other_shape(connection, shape)
         _run(connection, shape, lambda config: command.upgrade(config, revision))
 
 
 def down(url: str, *, revision: str = "-1") -> None:
-    """Undo the last migration, or all of them with revision "base"."""
-    engine = sa.create_engine(sqlalchemy_url(url), poolclass=sa.NullPool)
-    with engine.begin() as connection:
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK_KEY)))
-        shape = recorded_shape(connection)
+    """Undo the last migration, or all of them with revision "base".
+
+    What a migration brought goes with it, data included. Raises MigrationError.
+    """
+    with _migrating(url) as connection:
+        shape = Shape.recorded(connection)
         if shape is None:
             raise MigrationError("this database holds no migration: there is nothing to undo")
         _run(connection, shape, lambda config: command.downgrade(config, revision))
@@ -44,41 +45,54 @@ def down(url: str, *, revision: str = "-1") -> None:
 
 def status(url: str) -> list[tuple[str, str, bool]]:
     """(revision, description, applied) of every migration, oldest first."""
-    engine = sa.create_engine(sqlalchemy_url(url), poolclass=sa.NullPool)
-    script = ScriptDirectory.from_config(_config())
-    with engine.connect() as connection:
+    script = ScriptDirectory.from_config(_config(FOLDER))
+    with _connected(url) as connection:
         current = MigrationContext.configure(connection).get_current_revision()
     revisions = list(reversed(list(script.walk_revisions())))
     names = [revision.revision for revision in revisions]
-    applied = names.index(current) if current in names else -1
+    if current is not None and current not in names:
+        raise MigrationError(
+            f"this database is at revision {current}, which this engine does not know: "
+            "use the engine that migrated it"
+        )
+    applied = names.index(current) if current else -1
     return [
         (revision.revision, revision.doc, position <= applied)
         for position, revision in enumerate(revisions)
     ]
 
 
-def create_revision(title: str) -> Path:
-    """Write an empty migration after the last one and return its file."""
-    script = ScriptDirectory.from_config(_config())
-    number = len(list(script.walk_revisions())) + 1
-    revision = command.revision(_config(), message=title, rev_id=f"{number:04}")
+def create_revision(title: str, *, folder: Path = FOLDER) -> Path:
+    """Write an empty migration after the last one of `folder` and return its file."""
+    config = _config(folder)
+    number = len(list(ScriptDirectory.from_config(config).walk_revisions())) + 1
+    revision = command.revision(config, message=title, rev_id=f"{number:04}")
     if revision is None or isinstance(revision, list):
         raise MigrationError("alembic wrote no revision")
     return Path(revision.path)
 
 
-def recorded_shape(connection: sa.Connection) -> Shape | None:
-    """The shape that this database was migrated with, or None when it never was."""
-    if not sa.inspect(connection).has_table("schema_shape"):
-        return None
-    row = connection.execute(
-        sa.text("SELECT money, constraints, double_entry FROM schema_shape")
-    ).one()
-    return Shape(money=row.money, constraints=row.constraints, double_entry=row.double_entry)
+@contextmanager
+def _connected(url: str) -> Iterator[sa.Connection]:
+    """One database transaction. Raises MigrationError with the database's own first line."""
+    try:
+        engine = sa.create_engine(sqlalchemy_url(url), poolclass=sa.NullPool)
+        with engine.begin() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise MigrationError(f"migration failed: {cause}; nothing was changed") from error
+
+
+@contextmanager
+def _migrating(url: str) -> Iterator[sa.Connection]:
+    with _connected(url) as connection:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK_KEY)))
+        yield connection
 
 
 def _refuse_other_shape(connection: sa.Connection, shape: Shape) -> None:
-    recorded = recorded_shape(connection)
+    recorded = Shape.recorded(connection)
     if recorded is not None and recorded != shape:
         raise MigrationError(
             f"this database was migrated as {recorded.label}, the build needs {shape.label}: "
@@ -87,7 +101,7 @@ def _refuse_other_shape(connection: sa.Connection, shape: Shape) -> None:
 
 
 def _run(connection: sa.Connection, shape: Shape, action: Callable[[Config], None]) -> None:
-    config = _config()
+    config = _config(FOLDER)
     config.attributes["connection"] = connection
     config.attributes["shape"] = shape
     try:
@@ -96,9 +110,9 @@ def _run(connection: sa.Connection, shape: Shape, action: Callable[[Config], Non
         raise MigrationError(f"migration failed: {error}") from error
 
 
-def _config() -> Config:
+def _config(folder: Path) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(FOLDER))
+    config.set_main_option("script_location", str(folder))
     config.set_main_option("path_separator", "os")
     config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
     return config

@@ -31,5 +31,14 @@ class Shape:
         ledger = "double" if self.double_entry else "single"
         return f"{self.money}-{'constrained' if self.constraints else 'unconstrained'}-{ledger}"
 
+    @classmethod
+    def recorded(cls, connection: sa.Connection) -> "Shape | None":
+        """The shape that this database was migrated with, or None when it never was."""
+        if not sa.inspect(connection).has_table("schema_shape"):
+            return None
+        columns = sa.text("SELECT money, constraints, double_entry FROM schema_shape")
+        row = connection.execute(columns).one()
+        return cls(money=row.money, constraints=row.constraints, double_entry=row.double_entry)
+
     def money_column(self) -> TypeEngine[Any]:
         return sa.Double() if self.money == "float" else sa.BigInteger()

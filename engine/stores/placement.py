@@ -1,9 +1,9 @@
-"""Where ext4 puts the files of a new database.
+"""Where ext4 puts the files of a new cluster.
 
 ext4 does not reuse an inode for half a minute after a deletion, but looks at each such inode before
 it goes on. A database is three hundred files; where runs come and go, creating one took 230 ms
-instead of 35 ms, all of it spent there. A folder marked as a top folder gets each of its folders
-placed in a part of the disk of its own, away from what was just deleted.
+instead of 30 ms, all of it spent there. A folder marked as a top folder gets each of its folders
+placed, by the name, in another part of the disk, away from what was just deleted.
 """
 
 import contextlib

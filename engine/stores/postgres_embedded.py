@@ -46,8 +46,7 @@ class EmbeddedPostgres:
         self.choice = choice
         self._workspace = workspace
         self._keeps_data = data is not None
-        home = workspace.folder("postgres") if data is None else _data_home(data)
-        self._cluster = home / "cluster"
+        self._cluster = _fresh_place(workspace) if data is None else _data_home(data) / "cluster"
         self._user = _cluster_user(self._cluster)
         _make_folder(self._cluster, self._user)
         self._binaries = readable_by(find_binaries(), self._user, workspace.folder("programs"))
@@ -123,6 +122,13 @@ class EmbeddedPostgres:
         )
 
 
+def _fresh_place(workspace: Workspace) -> Path:
+    home = workspace.folder("postgres")
+    spread_folders_of(home)
+    # The disk places it by its name: with the same one, each run would follow the last.
+    return home / f"cluster-{secrets.token_hex(4)}"
+
+
 def _data_home(data: Path) -> Path:
     try:
         data.mkdir(parents=True, exist_ok=True)
@@ -151,7 +157,6 @@ def _make_folder(cluster: Path, user: str | None) -> None:
     if cluster.is_dir():
         return
     try:
-        spread_folders_of(cluster.parent)
         cluster.mkdir(mode=0o700)
         give(cluster, user)
     except OSError as error:
@@ -178,7 +183,6 @@ def _make_cluster(cluster: Path, user: str | None, binaries: Binaries, workspace
             file.write_text(password)
         give(handed_over, user)
         _initdb(cluster, user, binaries, workspace, handed_over)
-        spread_folders_of(cluster / "base")
     except OSError as error:
         raise _no_cluster(cluster, error) from error
     finally:

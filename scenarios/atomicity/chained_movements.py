@@ -2,7 +2,8 @@
 
 Claim    Withdraw-then-deposit, offered as one, is whole or nothing.
 Attack   The service is killed, or its database session cut, when it is seen waiting for the second
-         movement's wallet; and the second movement is refused: its wallet is unknown, frozen, closed.
+         movement's wallet; and the second movement is refused: its wallet is unknown, frozen or
+         closed.
 Why      Each movement commits by itself. Between the two the money is nowhere.
 Known as Partial commit, missing compensation; atomicity of a chain.
 """

@@ -20,7 +20,7 @@ from scenarios.requirements import struck
 
 
 def attack(lab: Lab) -> None:
-    payer, payee = lab.wallets(100_00, 0, round=1)
+    payer, payee = lab.wallets(100_00, 1_00, round=1)
     for amount_minor in (10_00, 20_00, 5_00):
         lab.sender.send(payer.pays(payee, amount_minor), round=1)
     lab.sender.send(payer.pays_out(15_00), round=1)

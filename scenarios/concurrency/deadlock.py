@@ -8,6 +8,8 @@ Why      Each locks its payer first and then waits for its payee, whom the other
 Known as Deadlock, lock-order inversion.
 """
 
+from attacks.history import History
+from reports.evidence import Measure
 from scenarios.invariants import (
     acknowledged_is_recorded,
     answered_within,
@@ -34,6 +36,17 @@ def attack(lab: Lab) -> None:
         lab.sender.together(requests, round=number)
 
 
+def server_errors(history: History) -> Measure:
+    """How often the circle really closed, which luck decides here."""
+    raced = [o for o in history.operations if o.round is not None and o.name == "transfer"]
+    broken = [o for o in raced if o.status is not None and o.status >= 500]
+    rounds = {o.round for o in broken}
+    return Measure(
+        name="requests that ended with a server error",
+        value=f"{len(broken)} of {len(raced)}, in {len(rounds)} rounds",
+    )
+
+
 SCENARIO = Scenario(
     name="deadlock",
     suite="deadlock",
@@ -51,4 +64,5 @@ SCENARIO = Scenario(
         SERIALISED, any_of(switch("lock_order", "sorted"), switch("retry", "bounded"))
     ),
     requires=(overlapped,),
+    measures=(server_errors,),
 )

@@ -1,8 +1,8 @@
 """Somebody adds up wallets while money moves between them.
 
 Claim    A bulk read of several wallets sees a total that existed.
-Attack   Three readers ask for all wallets in one request while one payer after the other moves money
-         between them, so that the total never changes.
+Attack   Three readers ask for all wallets in one request while money moves between them, one
+         transfer after the other, so that the total never changes.
 Why      With one SELECT a wallet each sees another moment: money that has left one wallet and not
          been read in the next is missing, or is counted twice.
 Known as Read skew (A5A), inconsistent analysis.
@@ -20,7 +20,7 @@ from scenarios.model import Scenario
 from scenarios.needs import switch
 from scenarios.requirements import read_during
 
-ROUNDS = 4
+ROUNDS = 3
 WALLETS = 6
 TRANSFERS = 30
 READERS = 3

@@ -1,7 +1,8 @@
 """Amounts that are none.
 
 Claim    What is no amount of money is refused with 4xx and has no effect.
-Attack   Transfers of negative, zero, NaN, infinite, too large, too fine, boolean, null and text amounts.
+Attack   Transfers of negative, zero, NaN, infinite, too large, too fine, boolean, null and text
+         amounts.
 Why      Every comparison with NaN is false, -5 is less than any balance, and true is 1.
 Known as Input validation; negative transfer, numeric edge cases.
 """
@@ -14,7 +15,7 @@ from scenarios.invariants import (
 )
 from scenarios.lab import Lab
 from scenarios.model import Scenario
-from scenarios.needs import all_of, switch
+from scenarios.needs import switch
 
 AMOUNTS = (
     "-500",
@@ -52,5 +53,5 @@ SCENARIO = Scenario(
         acknowledged_is_recorded,
         never_overdrawn,
     ),
-    holds_when=all_of(switch("validation", "strict")),
+    holds_when=switch("validation", "strict"),
 )

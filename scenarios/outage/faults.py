@@ -52,3 +52,8 @@ def outages(lab: Lab) -> tuple[Outage, ...]:
     """Those that this lab can bring about: a Redis that is not ours is cut off, never killed."""
     known = (KILLED, STOPPED, UNREACHABLE, SILENT)
     return tuple(o for o in known if lab.redis.restartable or not o.needs_own_redis)
+
+
+def outages_that_keep_data(lab: Lab) -> tuple[Outage, ...]:
+    """Redis returns with everything that it had: what was cached before is still there."""
+    return tuple(outage for outage in outages(lab) if outage in (STOPPED, SILENT))

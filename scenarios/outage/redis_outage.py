@@ -1,11 +1,11 @@
 """Redis goes away: before, during and after transfers.
 
 Claim    Without Redis money is right, requests end within 2 s, and replays have one effect.
-Attack   Redis is killed, stopped (SIGSTOP), unreachable (refused) and silent (packets lost). Each time
-         there are transfers before, while it goes, without it, and after its return, and every key
-         is sent again without it and once more after.
-Why      A cache that has to answer before money may move is no cache. The client's defaults wait and
-         try again for seconds, with a database transaction open.
+Attack   Redis is killed, stopped (SIGSTOP), unreachable (refused) and silent (packets lost). Each
+         time there are transfers before, while it goes, without it, and after its return, and keys
+         are sent again without it and once more after.
+Why      A cache that has to answer before money may move is no cache. The client's defaults wait
+         and try again for seconds, with a database transaction open.
 Known as Dependency outage, cascading failure; fail-open and fail-closed.
 """
 
@@ -29,7 +29,6 @@ from scenarios.requirements import struck
 
 BOUND_S = 2.0
 EACH = 6
-RETURNS_WITHIN_S = 3.0
 
 
 def attack(lab: Lab) -> None:

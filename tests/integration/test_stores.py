@@ -23,6 +23,7 @@ from engine.stores import (
     postgres_embedded,
     redis_embedded,
 )
+from engine.stores.placement import spread_folders_of
 from engine.stores.urls import with_database
 
 Pair = tuple[PostgresServer, RedisServer]
@@ -264,6 +265,11 @@ def is_postmaster_of(process: psutil.Process, workspace: Workspace) -> bool:
     except psutil.Error:
         return False
     return "-D" in command and any(str(workspace.path) in part for part in command)
+
+
+@pytest.mark.parametrize("folder", ["/proc", "/nowhere"])
+def test_where_folders_cannot_be_marked_nothing_happens(folder: str) -> None:
+    spread_folders_of(Path(folder))
 
 
 def test_a_missing_program_is_one_clear_line(

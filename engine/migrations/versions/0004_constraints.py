@@ -9,10 +9,13 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
+# Above every number PostgreSQL sorts Infinity, and above that NaN: an upper bound refuses them too.
+LARGEST = 2**53 - 1
 CHECKS = (
     ("wallets", "wallets_never_negative", "allow_negative OR balance >= 0"),
+    ("wallets", "wallets_balance_bounded", f"abs(balance) <= {LARGEST}"),
     ("wallets", "wallets_status_known", "status IN ('active', 'frozen', 'closed')"),
-    ("transactions", "transactions_amount_positive", "amount > 0"),
+    ("transactions", "transactions_amount_positive", f"amount > 0 AND amount <= {LARGEST}"),
     ("transactions", "transactions_two_wallets", "from_wallet_id <> to_wallet_id"),
 )
 UNIQUES = (
@@ -26,7 +29,7 @@ FOREIGN_KEYS = (
     ("transactions", "to_wallet_id", "wallets"),
 )
 LEDGER_CHECKS = (
-    ("ledger_entries", "ledger_amount_positive", "amount > 0"),
+    ("ledger_entries", "ledger_amount_positive", f"amount > 0 AND amount <= {LARGEST}"),
     ("ledger_entries", "ledger_entry_type_known", "entry_type IN ('DEBIT', 'CREDIT')"),
 )
 LEDGER_FOREIGN_KEYS = (

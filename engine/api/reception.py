@@ -1,0 +1,104 @@
+"""What every request meets before any route: an id, a limit to its body, a deadline."""
+
+import asyncio
+import re
+import uuid
+from collections.abc import Awaitable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from engine.api.problems import ErrorStyle, respond
+from engine.refusals import OUTCOME_UNKNOWN, Refused
+
+REQUEST_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
+LARGEST_BODY_BYTES = 256 * 1024
+
+
+class Reception:
+    """ASGI middleware. A client that waited for the deadline gets 504; the work itself goes on."""
+
+    def __init__(self, app: ASGIApp, *, style: ErrorStyle, deadline_s: float | None) -> None:
+        self._app = app
+        self._style = style
+        self._deadline_s = deadline_s
+        self._late: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(Headers(scope=scope).get("X-Request-Id", ""))
+        scope.setdefault("state", {})["request_id"] = request_id
+        answer = _Answer(send, request_id)
+        work = self._app(scope, _limited(receive), answer.send)
+        if self._deadline_s is None:
+            await work
+        else:
+            await self._within_deadline(work, answer, scope, self._deadline_s)
+
+    async def _within_deadline(
+        self, work: Awaitable[None], answer: "_Answer", scope: Scope, deadline_s: float
+    ) -> None:
+        task = asyncio.ensure_future(work)
+        done, _ = await asyncio.wait({task}, timeout=deadline_s)
+        if done or answer.started:
+            await task
+            return
+        self._late.add(task)
+        task.add_done_callback(self._forget)
+        refusal = Refused(OUTCOME_UNKNOWN, "the request took too long; it may still succeed")
+        response = respond(self._style, Request(scope), refusal)
+        await answer.send_instead(response.raw_headers, response.status_code, bytes(response.body))
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._late.discard(task)
+        if not task.cancelled():
+            task.exception()  # Nobody is left to hear of it.
+
+
+class _Answer:
+    """Sends what the application answers, unless somebody else has answered for it."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._replaced = False
+        self.started = False
+
+    async def send(self, message: Message) -> None:
+        if self._replaced:
+            return
+        if message["type"] == "http.response.start":
+            self.started = True
+            MutableHeaders(scope=message)["X-Request-Id"] = self._request_id
+        await self._send(message)
+
+    async def send_instead(
+        self, headers: list[tuple[bytes, bytes]], status: int, body: bytes
+    ) -> None:
+        self._replaced = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+
+def _request_id(sent: str) -> str:
+    """The client's own where it is harmless."""
+    return sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+
+
+def _limited(receive: Receive) -> Receive:
+    """Stop to read a body that is too large, however it is sent."""
+    seen_bytes = 0
+
+    async def receive_limited() -> Message:
+        nonlocal seen_bytes
+        message = await receive()
+        seen_bytes += len(message.get("body", b""))
+        if seen_bytes > LARGEST_BODY_BYTES:
+            raise HTTPException(413)
+        return message
+
+    return receive_limited

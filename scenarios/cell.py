@@ -1,0 +1,86 @@
+"""One scenario against one build: set up, control, attack, quiesce, read the truth, judge."""
+
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg2
+
+from attacks.history import History, Recorder
+from attacks.postgres.side_session import SideSessionError
+from engine.defences import Build
+from engine.migrations import MigrationError
+from engine.process import EngineError
+from engine.stores import StoreError
+from scenarios.judging import Judgement, judge, not_applicable
+from scenarios.lab import AttackFailed, Lab, Wallet
+from scenarios.model import Scenario
+from scenarios.stand import Stand, open_lab, wait_until_quiet
+from scenarios.targets.protocol import TargetError
+from scenarios.truth import GroundTruth
+
+EXPECTED_FAILURES = (AttackFailed, TargetError, SideSessionError, EngineError, StoreError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """What a cell saw, and what follows from it."""
+
+    history: History
+    judgement: Judgement
+
+
+def run_cell(  # noqa: PLR0913 - what a cell is made of
+    stand: Stand,
+    scenario: Scenario,
+    build: Build,
+    *,
+    seed: int,
+    effort: float,
+    history_file: Path,
+) -> Observation:
+    """What goes wrong in the attack is never raised: it is a verdict unknown, with the reason."""
+    if "postgres" in scenario.restarts and not stand.postgres.restartable:
+        judgement = not_applicable("PostgreSQL is not ours to restart")
+        return Observation(history=History(operations=()), judgement=judgement)
+    with history_file.open("w") as file:
+        recorder = Recorder(file)
+        truth, failure = None, None
+        try:
+            cell_seed = f"{seed}/{scenario.name}"
+            with open_lab(stand, build, recorder, seed=cell_seed, effort=effort) as lab:
+                truth, failure = _attack(lab, scenario)
+        except (EngineError, StoreError, MigrationError) as error:
+            failure = str(error)
+        history = recorder.history()
+    judgement = judge(scenario, history, truth, failure=failure)
+    return Observation(history=history, judgement=judgement)
+
+
+def _attack(lab: Lab, scenario: Scenario) -> tuple[GroundTruth | None, str | None]:
+    """Ground truth and, if the attack did not get to its end, why."""
+    failure = None
+    try:
+        payer, payee = lab.wallets(5_00, 0, round=None)
+        _control(lab, payer, payee)
+        scenario.attack(lab)
+        wait_until_quiet(lab)
+        _control(lab, payer, payee)
+    except EXPECTED_FAILURES as error:
+        failure = str(error)
+    except Exception as error:  # noqa: BLE001 - a fault of the harness must not pass for a verdict
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(where.filename).name}:{where.lineno}"
+        failure = f"the harness failed at {place}: {error!r}"
+    with suppress(AttackFailed):
+        wait_until_quiet(lab)
+    try:
+        return lab.target.read_truth(lab.database_url), failure
+    except psycopg2.Error as error:
+        return None, failure or f"ground truth could not be read: {str(error).strip()}"
+
+
+def _control(lab: Lab, payer: Wallet, payee: Wallet) -> None:
+    """The plain money path, before and after the attack."""
+    lab.sender.send(payer.pays(payee, 1_00), actor="control")

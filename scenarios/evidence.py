@@ -1,0 +1,234 @@
+"""From what a run saw to the document that it leaves."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from attacks.history import Event, History, Operation
+from engine.defences import Build, as_dict
+from engine.stores import Choice
+from reports.evidence import (
+    Build as BuildRecord,
+)
+from reports.evidence import (
+    Cell,
+    Claim,
+    Environment,
+    Finding,
+    Moment,
+    StoreUsed,
+    Strength,
+    SuiteVerdict,
+    Verdict,
+)
+from scenarios.cell import Observation
+from scenarios.invariants import Finding as FoundContradiction
+from scenarios.judging import Judgement
+from scenarios.model import NAMED_SUITES, Scenario
+from scenarios.stand import Stand
+
+PACKAGES = (
+    "fastapi",
+    "httpx",
+    "psycopg2-binary",
+    "pydantic",
+    "redis",
+    "sqlalchemy",
+    "starlette",
+    "uvicorn",
+)
+MOST_FINDINGS = 25
+MOST_MOMENTS = 60
+
+
+def claim_of(scenario: Scenario) -> Claim:
+    return Claim(
+        name=scenario.name,
+        suite=scenario.suite,
+        claim=scenario.claim,
+        attack=scenario.told("Attack"),
+        why=scenario.told("Why"),
+        known_as=scenario.told("Known as"),
+        holds_when=scenario.holds_when.text,
+        canary=scenario.canary,
+    )
+
+
+def build_of(build: Build) -> BuildRecord:
+    return BuildRecord(
+        name=build.name, defences=as_dict(build.defences), isolation_level="read committed"
+    )
+
+
+def predicted(scenario: Scenario, build: Build) -> Verdict:
+    """What the build's switches say about the claim."""
+    holds = scenario.holds_when.holds(as_dict(build.defences))
+    return Verdict.HELD if holds else Verdict.VIOLATED
+
+
+def cell_of(  # noqa: PLR0913 - what a cell is made of
+    scenario: Scenario,
+    build: Build,
+    observation: Observation,
+    *,
+    history_file: str,
+    duration_s: float,
+    seed: int,
+) -> Cell:
+    judgement, history = observation.judgement, observation.history
+    shown = _shown_round(judgement, history)
+    values = as_dict(build.defences)
+    expected = predicted(scenario, build)
+    inapplicable = judgement.verdict is Verdict.NOT_APPLICABLE
+    return Cell(
+        scenario=scenario.name,
+        build=build.name,
+        verdict=judgement.verdict,
+        predicted=Verdict.NOT_APPLICABLE if inapplicable else expected,
+        strength=Strength(
+            kind="sampled",
+            rounds=judgement.rounds,
+            violated_rounds=judgement.violated_rounds,
+            overlapped_rounds=judgement.overlapped_rounds,
+            requests=judgement.requests,
+        ),
+        cause=judgement.cause,
+        reasons=judgement.reasons,
+        findings=tuple(_finding(f) for f in judgement.findings[:MOST_FINDINGS]),
+        timeline=_timeline(history, judgement, shown),
+        timeline_round=shown,
+        measures=tuple(measure(history) for measure in scenario.measures),
+        switches={name: values[name] for name in scenario.holds_when.switches},
+        history_file=history_file,
+        duration_s=round(duration_s, 3),
+        reproduce=f"assay verify --build {build.name} --only {scenario.name} --seed {seed}",
+    )
+
+
+def suites_of(
+    scenarios: Sequence[Scenario], builds: Sequence[Build], cells: Sequence[Cell]
+) -> tuple[SuiteVerdict, ...]:
+    """A suite is as bad as the worst of its claims."""
+    names: list[str] = [s for s in NAMED_SUITES if any(x.suite == s for x in scenarios)]
+    names += [s for s in dict.fromkeys(x.suite for x in scenarios) if s not in names]
+    verdicts = []
+    for suite in names:
+        claims = {scenario.name for scenario in scenarios if scenario.suite == suite}
+        for build in builds:
+            own = [c for c in cells if c.build == build.name and c.scenario in claims]
+            if own:
+                verdicts.append(
+                    SuiteVerdict(
+                        suite=suite,
+                        build=build.name,
+                        verdict=_worst(cell.verdict for cell in own),
+                        predicted=_worst(cell.predicted for cell in own),
+                        named=suite in NAMED_SUITES,
+                    )
+                )
+    return tuple(verdicts)
+
+
+def environment_of(stand: Stand) -> Environment:
+    return Environment(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        cpus=os.cpu_count() or 1,
+        commit=_commit(),
+        postgres=_store(stand.postgres.choice, stand.postgres.version),
+        redis=_store(stand.redis.choice, stand.redis.version),
+        driver=f"psycopg2 {importlib.metadata.version('psycopg2-binary')}",
+        packages={name: importlib.metadata.version(name) for name in PACKAGES},
+    )
+
+
+def _store(choice: Choice, version: str) -> StoreUsed:
+    return StoreUsed(
+        kind=choice.kind, version=version, reason=choice.reason, skipped=choice.skipped
+    )
+
+
+def _commit() -> str | None:
+    git = shutil.which("git")
+    root = Path(__file__).parents[1]
+    if git is None or not (root / ".git").exists():
+        return None
+    commit = _git(git, root, "rev-parse", "--short=12", "HEAD")
+    return f"{commit}-dirty" if commit and _git(git, root, "status", "--porcelain") else commit
+
+
+def _git(git: str, root: Path, *words: str) -> str | None:
+    done = subprocess.run(
+        [git, *words], cwd=root, capture_output=True, text=True, check=False, timeout=10
+    )
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _worst(verdicts: Iterable[Verdict]) -> Verdict:
+    order = (Verdict.VIOLATED, Verdict.UNKNOWN, Verdict.HELD, Verdict.NOT_APPLICABLE)
+    return min(verdicts, key=order.index)
+
+
+def _shown_round(judgement: Judgement, history: History) -> int | None:
+    if judgement.findings:
+        return judgement.findings[0].round
+    rounds = [o.round for o in history.operations if o.round is not None]
+    return max(rounds, default=None)
+
+
+def _finding(finding: FoundContradiction) -> Finding:
+    return Finding(
+        invariant=finding.invariant,
+        summary=finding.summary,
+        expected=finding.expected,
+        observed=finding.observed,
+        round=finding.round,
+    )
+
+
+def _timeline(history: History, judgement: Judgement, shown: int | None) -> tuple[Moment, ...]:
+    """The shown round, from its first request on; long ones around what the finding points at."""
+    operations = [o for o in history.operations if o.round == shown and shown is not None]
+    if not operations:
+        return ()
+    culprits = set(judgement.findings[0].operations) if judgement.findings else set()
+    began_s = operations[0].started_s
+    moments = [(o.started_s, _moment(o, began_s, o.id in culprits)) for o in operations]
+    moments += [(e.at_s, _happening(e, began_s)) for e in history.events if e.round == shown]
+    moments.sort(key=lambda pair: pair[0])
+    return _excerpt([moment for _, moment in moments])
+
+
+def _excerpt(moments: Sequence[Moment]) -> tuple[Moment, ...]:
+    if len(moments) <= MOST_MOMENTS:
+        return tuple(moments)
+    culprit = next((i for i, m in enumerate(moments) if m.culprit), len(moments) - 1)
+    first = max(0, min(culprit - MOST_MOMENTS // 2, len(moments) - MOST_MOMENTS))
+    return tuple(moments[first : first + MOST_MOMENTS])
+
+
+def _moment(operation: Operation, began_s: float, culprit: bool) -> Moment:
+    return Moment(
+        at_s=operation.started_s - began_s,
+        until_s=operation.ended_s - began_s,
+        actor=operation.actor,
+        text=operation.text,
+        answer=operation.answer,
+        outcome=operation.outcome,
+        culprit=culprit,
+    )
+
+
+def _happening(event: Event, began_s: float) -> Moment:
+    return Moment(
+        at_s=event.at_s - began_s,
+        until_s=None if event.until_s is None else event.until_s - began_s,
+        actor="fault" if event.kind not in ("waiting", "note") else "lab",
+        text=event.text,
+        answer="",
+        outcome="event",
+    )

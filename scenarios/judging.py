@@ -1,0 +1,118 @@
+"""From a history and ground truth to a verdict. Pure: the same in gives the same out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from attacks.history import History
+from reports.evidence import Verdict
+from scenarios.invariants import Finding, Invariant, Observed, balances_are_explained, by_round
+from scenarios.invariants.observed import in_round
+from scenarios.model import Scenario
+from scenarios.requirements import overlapped_rounds
+from scenarios.truth import GroundTruth
+
+NO_RACE_NEEDED = "no race needed: no two requests of this claim were under way at once"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """A verdict with its weight and its reasons."""
+
+    verdict: Verdict
+    cause: str
+    reasons: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    rounds: int = 0
+    violated_rounds: int = 0
+    overlapped_rounds: int = 0
+    requests: int = 0
+
+
+def judge(
+    scenario: Scenario, history: History, truth: GroundTruth | None, *, failure: str | None = None
+) -> Judgement:
+    """Judge each round by every invariant; the worst wins: violated, unknown, held.
+
+    `failure` says why the attack or the harness did not get to its end. Without ground truth
+    nothing can be judged.
+    """
+    if truth is None:
+        return Judgement(
+            verdict=Verdict.UNKNOWN,
+            cause=failure or "There is no ground truth.",
+            reasons=(failure or "ground truth could not be read",),
+            requests=len(history.operations),
+        )
+    rounds = by_round(history, truth)
+    findings, crashes = _apply(scenario.invariants, rounds)
+    reasons = (*([failure] if failure else []), *crashes, *_doubts(scenario, history, truth))
+    judged = Judgement(
+        verdict=Verdict.HELD,
+        cause="",
+        reasons=reasons,
+        findings=findings,
+        rounds=len(rounds),
+        violated_rounds=len({finding.round for finding in findings}),
+        overlapped_rounds=overlapped_rounds(history),
+        requests=sum(len(observed.operations) for observed in rounds),
+    )
+    return _concluded(judged)
+
+
+def not_applicable(reason: str) -> Judgement:
+    return Judgement(verdict=Verdict.NOT_APPLICABLE, cause=reason, reasons=(reason,))
+
+
+def _concluded(judged: Judgement) -> Judgement:
+    if judged.findings:
+        serial = judged.overlapped_rounds == 0
+        return replace(
+            judged,
+            verdict=Verdict.VIOLATED,
+            cause=judged.findings[0].summary,
+            reasons=(NO_RACE_NEEDED, *judged.reasons) if serial else judged.reasons,
+        )
+    if judged.reasons:
+        cause = f"Nothing can be said: {judged.reasons[0]}."
+        return replace(judged, verdict=Verdict.UNKNOWN, cause=cause)
+    cause = f"No contradiction in {judged.rounds} rounds with {judged.requests} requests."
+    return replace(judged, verdict=Verdict.HELD, cause=cause)
+
+
+def _apply(
+    invariants: Sequence[Invariant], rounds: Sequence[Observed]
+) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+    findings: list[Finding] = []
+    crashes: list[str] = []
+    # The most telling invariant comes first in a scenario, so its findings do too.
+    for invariant in invariants:
+        for observed in rounds:
+            try:
+                findings += invariant(observed)
+            except Exception as error:  # noqa: BLE001 - a judge that crashes has said nothing
+                name = getattr(invariant, "__qualname__", str(invariant))
+                crashes.append(f"the judge {name} crashed in round {observed.round}: {error!r}")
+    return tuple(findings), tuple(crashes)
+
+
+def _doubts(scenario: Scenario, history: History, truth: GroundTruth) -> tuple[str, ...]:
+    """Why a history without findings would prove nothing."""
+    doubts = [reason for needed in scenario.requires if (reason := needed(history))]
+    answered = [o for o in history.operations if o.round is not None and o.status is not None]
+    if not answered:
+        doubts.append("no request of the attack was answered")
+    return (*doubts, *_control(history, truth))
+
+
+def _control(history: History, truth: GroundTruth) -> tuple[str, ...]:
+    """The plain money path has to work before and after, or the service is simply broken."""
+    control = in_round(history, truth, None)
+    payments = [o for o in control.operations if o.name == "transfer"]
+    if len(payments) < 2:
+        return ("the control payments before and after the attack were not both made",)
+    failed = next((o for o in control.operations if o.outcome != "ok"), None)
+    if failed:
+        return (f"a control operation failed: {failed.text} was answered {failed.answer}",)
+    if balances_are_explained(control):
+        return ("the control payments are acknowledged but not in the database",)
+    return ()

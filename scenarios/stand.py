@@ -1,0 +1,126 @@
+"""Setting up what a run stands on: stores for the whole run, a service for each cell."""
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import psycopg2
+
+from attacks.history import Recorder
+from attacks.http.sender import Sender
+from attacks.redis.link import Link
+from engine.defences import Build
+from engine.ownership import Workspace, sweep
+from engine.process import EngineConfig, EngineProcess, start_engine
+from engine.provision import Databases
+from engine.stores import PostgresServer, RedisServer, open_postgres, open_redis
+from scenarios.lab import AttackFailed, Lab
+from scenarios.targets.engine_wallet import EngineWallet
+
+POOL_SIZE = 10
+QUIET_WITHIN_S = 15.0
+STILL_WORKING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+  AND backend_type = 'client backend' AND state <> 'idle'
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stand:
+    """Stores that all cells of a run share."""
+
+    workspace: Workspace
+    postgres: PostgresServer
+    redis: RedisServer
+    databases: Databases
+
+
+@contextmanager
+def open_stand(stores: str) -> Iterator[Stand]:
+    """PostgreSQL and Redis of this kind (auto, external, container, embedded), gone afterwards.
+
+    Raises StoreError or WorkspaceError.
+    """
+    sweep()
+    with Workspace() as workspace, ExitStack() as opened:
+        postgres = open_postgres(stores, workspace)
+        opened.callback(postgres.close)
+        redis = open_redis(stores, workspace)
+        opened.callback(redis.close)
+        yield Stand(
+            workspace=workspace, postgres=postgres, redis=redis, databases=Databases(postgres)
+        )
+
+
+@contextmanager
+def open_lab(
+    stand: Stand, build: Build, recorder: Recorder, *, seed: str, effort: float
+) -> Iterator[Lab]:
+    """A database of its own and a running service of this build, gone afterwards.
+
+    Raises StoreError, MigrationError or EngineError when it cannot be brought up.
+    """
+    with ExitStack() as opened:
+        database = stand.databases.create(build.defences)
+        opened.callback(stand.databases.drop, database)
+        link = Link(stand.redis.host, stand.redis.port)
+        opened.callback(link.close)
+        config = EngineConfig(
+            build=build,
+            database_url=stand.postgres.url(database),
+            redis_url=_through(link, stand.redis),
+            redis_namespace=database,
+            pool_size=POOL_SIZE,
+        )
+        service = start_engine(stand.workspace, config)
+        opened.callback(service.stop)
+        sender = Sender(service.base_url, recorder)
+        opened.callback(sender.close)
+        yield Lab(
+            target=EngineWallet(_meta(service), service.operator_password),
+            sender=sender,
+            recorder=recorder,
+            service=service,
+            postgres=stand.postgres,
+            redis=stand.redis,
+            link=link,
+            base_url=service.base_url,
+            database_url=config.database_url,
+            pool_size=POOL_SIZE,
+            effort=effort,
+            random=random.Random(seed),  # noqa: S311 - repeatable, not secret
+        )
+
+
+def wait_until_quiet(lab: Lab) -> None:
+    """Return when no session of the service is at work any more. Raises AttackFailed."""
+    until_s = time.monotonic() + QUIET_WITHIN_S
+    with suppress(psycopg2.Error):
+        connection = psycopg2.connect(lab.database_url)
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                while time.monotonic() < until_s:
+                    cursor.execute(STILL_WORKING)
+                    row = cursor.fetchone()
+                    if row == (0,):
+                        return
+                    time.sleep(0.02)
+        finally:
+            connection.close()
+    raise AttackFailed(f"the service was still at work {QUIET_WITHIN_S:g} s after the attack")
+
+
+def _through(link: Link, redis: RedisServer) -> str:
+    password = f":{redis.password}@" if redis.password else ""
+    return f"redis://{password}{link.host}:{link.port}/{redis.database}"
+
+
+def _meta(service: EngineProcess) -> dict[str, Any]:
+    meta: dict[str, Any] = httpx.get(f"{service.base_url}/v1/meta", timeout=5).json()
+    return meta
