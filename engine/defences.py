@@ -265,6 +265,8 @@ def values_of(switch: str) -> tuple[str, ...]:
 
 def named_builds() -> dict[str, Build]:
     fragile: dict[str, Any] = {name: values_of(name)[0] for name in switches()}
+    # A transfer of the engine that it stands for is whole; a chain of movements is not.
+    fragile["unit_of_work"] = "per_movement"
     hardened: dict[str, Any] = {
         name: values_of(name)[switch.fragile_count] for name, switch in switches().items()
     }

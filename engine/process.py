@@ -86,6 +86,11 @@ class EngineProcess:
     def stop(self) -> None:
         self._process.stop()
 
+    def wait(self) -> None:
+        """Return when the process has ended by itself."""
+        while self._process.wait(3600) is None:
+            pass
+
     def log(self, lines: int = 20) -> str:
         return self._process.tail(lines)
 

@@ -1,21 +1,58 @@
-"""Books kept by Core SQL: no objects, and one statement that writes a whole settlement."""
+"""Books kept by SQL: no objects, and one statement that writes a whole settlement.
 
+Rows travel as arrays, so that the text of a statement is always the same: SQLAlchemy builds one
+with a VALUES list anew each time, which costs more than running it.
+"""
+
+import json
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.dml import Insert
 
 from engine.books.ledger import LedgerWriter
 from engine.books.protocol import StaleVersion
-from engine.idempotency import keep
-from engine.schema import LedgerEntry, Transaction, Wallet
-from engine.wallets import Posting, Settlement, WalletState, Write
+from engine.schema import Wallet
+from engine.wallets import KeptAnswer, Posting, Settlement, WalletState, Write
 
 WALLETS: Any = Wallet.__table__
-TRANSACTIONS: Any = Transaction.__table__
-ENTRIES: Any = LedgerEntry.__table__
+
+RECORD = """
+INSERT INTO transactions
+    (id, type, from_wallet_id, to_wallet_id, amount, status, idempotency_key, timestamp)
+SELECT id, type, payer, payee, amount, 'COMPLETED', idempotency_key, timestamp
+FROM unnest(
+    CAST(:transaction_ids AS uuid[]), CAST(:types AS text[]), CAST(:payers AS bigint[]),
+    CAST(:payees AS bigint[]), CAST(:amounts AS numeric[]), CAST(:keys AS text[]),
+    CAST(:timestamps AS timestamptz[])
+) AS new (id, type, payer, payee, amount, idempotency_key, timestamp)
+"""
+WRITE_LEGS = """
+INSERT INTO ledger_entries
+    (transaction_id, wallet_id, entry_type, amount, balance_after, wallet_version)
+SELECT * FROM unnest(
+    CAST(:leg_transactions AS uuid[]), CAST(:leg_wallets AS bigint[]), CAST(:leg_types AS text[]),
+    CAST(:leg_amounts AS numeric[]), CAST(:leg_balances AS numeric[]),
+    CAST(:leg_versions AS bigint[])
+)
+"""
+KEEP_ANSWER = """
+UPDATE idempotency_keys SET response_status = :response_status, response_body = :response_body
+WHERE scope = :key_scope AND key = :key
+"""
+WRITE_BALANCES = """
+UPDATE wallets SET balance = new.balance, version = new.version
+FROM unnest(
+    CAST(:wallet_ids AS bigint[]), CAST(:balances AS numeric[]), CAST(:versions AS bigint[]),
+    CAST(:expected_versions AS bigint[])
+) AS new (id, balance, version, expected_version)
+WHERE wallets.id = new.id
+    AND (new.expected_version IS NULL OR wallets.version = new.expected_version)
+RETURNING wallets.id
+"""
+Values = dict[str, Any]
 
 
 class CoreBooks:
@@ -32,82 +69,74 @@ class CoreBooks:
         return [WalletState(**row) for row in self._session.execute(query).mappings()]
 
     def settle(self, settlement: Settlement, checkpoint: Callable[[], None]) -> None:
+        records = [(RECORD, _records(settlement.postings))]
+        if legs := self._legs(settlement.postings):
+            records.append((WRITE_LEGS, legs))
+        if settlement.kept:
+            records.append((KEEP_ANSWER, _kept(settlement.kept)))
         if self._merged:
-            self._settle_at_once(settlement)
-        else:
-            self._settle_by_steps(settlement, checkpoint)
-
-    def _settle_at_once(self, settlement: Settlement) -> None:
-        """Rows are locked or their versions are checked, so one statement can write them all."""
-        parts: list[Any] = [_insert_transactions(settlement.postings).cte("recorded")]
-        if legs := self._legs(settlement):
-            parts.append(sa.insert(ENTRIES).values(legs).cte("legs"))
-        if settlement.kept:
-            parts.append(keep(settlement.kept).cte("kept"))
-        changed = _update_together(settlement.writes).add_cte(*parts)
-        if len(self._session.execute(changed).all()) != len(settlement.writes):
-            raise StaleVersion
-
-    def _settle_by_steps(self, settlement: Settlement, checkpoint: Callable[[], None]) -> None:
+            # Rows are locked or their versions are checked: one statement can write them all.
+            values = {name: value for _, part in records for name, value in part.items()}
+            self._write(settlement.writes, tuple(sql for sql, _ in records), values)
+            return
         for write in settlement.writes:
-            if not self._session.execute(_update_together((write,))).all():
-                raise StaleVersion
+            self._write((write,), (), {})
             checkpoint()
-        self._session.execute(_insert_transactions(settlement.postings))
-        if legs := self._legs(settlement):
-            self._session.execute(sa.insert(ENTRIES).values(legs))
-        if settlement.kept:
-            self._session.execute(keep(settlement.kept))
+        for sql, values in records:
+            self._session.execute(_statement(sql), values)
         checkpoint()
 
-    def _legs(self, settlement: Settlement) -> list[dict[str, Any]]:
-        return [
-            {
-                "transaction_id": posting.id,
-                "wallet_id": leg.wallet_id,
-                "entry_type": leg.entry_type,
-                "amount": leg.amount,
-                "balance_after": leg.balance_after,
-                "wallet_version": leg.wallet_version,
-            }
-            for posting in settlement.postings
-            for leg in self._ledger(posting)
-        ]
+    def _write(self, writes: Sequence[Write], records: tuple[str, ...], values: Values) -> None:
+        statement = _statement(WRITE_BALANCES, *records)
+        if len(self._session.execute(statement, values | _balances(writes)).all()) != len(writes):
+            raise StaleVersion
+
+    def _legs(self, postings: Sequence[Posting]) -> Values:
+        legs = [(posting.id, leg) for posting in postings for leg in self._ledger(posting)]
+        if not legs:
+            return {}
+        return {
+            "leg_transactions": [str(transaction_id) for transaction_id, _ in legs],
+            "leg_wallets": [leg.wallet_id for _, leg in legs],
+            "leg_types": [leg.entry_type for _, leg in legs],
+            "leg_amounts": [leg.amount for _, leg in legs],
+            "leg_balances": [leg.balance_after for _, leg in legs],
+            "leg_versions": [leg.wallet_version for _, leg in legs],
+        }
 
 
-def _insert_transactions(postings: Sequence[Posting]) -> Insert:
-    return sa.insert(TRANSACTIONS).values(
-        [
-            {
-                "id": posting.id,
-                "type": posting.movement.kind,
-                "from_wallet_id": posting.movement.from_wallet_id,
-                "to_wallet_id": posting.movement.to_wallet_id,
-                "amount": posting.movement.amount,
-                "status": "COMPLETED",
-                "idempotency_key": posting.idempotency_key,
-                "timestamp": posting.timestamp,
-            }
-            for posting in postings
-        ]
-    )
+@cache
+def _statement(sql: str, *before: str) -> sa.TextClause:
+    """`before` are written by the same statement, as parts of its WITH."""
+    parts = ", ".join(f"part_{number} AS ({part})" for number, part in enumerate(before))
+    return sa.text(f"WITH {parts} {sql}" if parts else sql)
 
 
-def _update_together(writes: Sequence[Write]) -> Any:
-    new = sa.values(
-        sa.column("id", sa.BigInteger),
-        sa.column("balance", WALLETS.c.balance.type),
-        sa.column("version", sa.BigInteger),
-        sa.column("expected", sa.BigInteger),
-        name="new",
-    ).data([(w.wallet_id, w.balance, w.version, w.expected_version) for w in writes])
-    unchanged = sa.or_(
-        sa.cast(new.c.expected, sa.BigInteger).is_(None),
-        WALLETS.c.version == sa.cast(new.c.expected, sa.BigInteger),
-    )
-    return (
-        sa.update(WALLETS)
-        .where(WALLETS.c.id == new.c.id, unchanged)
-        .values(balance=new.c.balance, version=new.c.version)
-        .returning(WALLETS.c.id)
-    )
+def _records(postings: Sequence[Posting]) -> Values:
+    return {
+        "transaction_ids": [str(posting.id) for posting in postings],
+        "types": [posting.movement.kind for posting in postings],
+        "payers": [posting.movement.from_wallet_id for posting in postings],
+        "payees": [posting.movement.to_wallet_id for posting in postings],
+        "amounts": [posting.movement.amount for posting in postings],
+        "keys": [posting.idempotency_key for posting in postings],
+        "timestamps": [posting.timestamp for posting in postings],
+    }
+
+
+def _balances(writes: Sequence[Write]) -> Values:
+    return {
+        "wallet_ids": [write.wallet_id for write in writes],
+        "balances": [write.balance for write in writes],
+        "versions": [write.version for write in writes],
+        "expected_versions": [write.expected_version for write in writes],
+    }
+
+
+def _kept(kept: KeptAnswer) -> Values:
+    return {
+        "key_scope": kept.scope,
+        "key": kept.key,
+        "response_status": kept.answer.status,
+        "response_body": json.dumps(kept.answer.body),
+    }

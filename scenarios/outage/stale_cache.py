@@ -23,7 +23,7 @@ from scenarios.needs import switch
 from scenarios.outage.faults import outages_that_keep_data
 from scenarios.requirements import struck
 
-ROUNDS = 4
+ROUNDS = 6
 READERS = 4
 LATE_BY_S = 0.15
 WRITE_COMMANDS = ("DEL", "UNLINK", "SET", "SETEX", "EVAL", "EVALSHA")

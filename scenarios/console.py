@@ -1,0 +1,121 @@
+"""What a run looks like while it goes on and when it is over: live in a terminal, else plain."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from engine.defences import Build
+from reports.evidence import Cell, Environment, Evidence, StoreUsed, Verdict
+from reports.judgement import needs_attention
+from reports.terminal import render_text
+from reports.words import headline
+from scenarios.model import Scenario
+from scenarios.runner import Watcher
+
+COLOURS = {
+    Verdict.HELD: "green",
+    Verdict.VIOLATED: "red",
+    Verdict.UNKNOWN: "yellow",
+    Verdict.NOT_APPLICABLE: "dim",
+}
+PLAIN_WIDTH = 120
+
+
+def console_for(*, to_stderr: bool) -> Console:
+    """Colours and live progress in a terminal; elsewhere plain lines of a fixed width."""
+    stream = sys.stderr if to_stderr else sys.stdout
+    width = None if stream.isatty() else PLAIN_WIDTH
+    return Console(file=stream, width=width, highlight=False, soft_wrap=not stream.isatty())
+
+
+@contextmanager
+def watching(console: Console, *, cells: int) -> Iterator[Watcher]:
+    """A watcher that prints a line a cell, above a progress bar where there is a terminal."""
+    progress = Progress(
+        SpinnerColumn(),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with progress:
+        task = progress.add_task("starting PostgreSQL and Redis", total=cells)
+
+        def stores_ready(environment: Environment) -> None:
+            console.print(_store_line("PostgreSQL", environment.postgres))
+            console.print(_store_line("Redis", environment.redis))
+
+        def cell_began(scenario: Scenario, build: Build) -> None:
+            progress.update(task, description=f"{scenario.name} against {build.name}")
+
+        def cell_ended(evidence: Evidence, cell: Cell) -> None:
+            console.print(_cell_line(cell))
+            progress.update(task, completed=len(evidence.cells))
+
+        yield Watcher(stores_ready=stores_ready, cell_began=cell_began, cell_ended=cell_ended)
+
+
+def show_result(console: Console, evidence: Evidence, report: str) -> None:
+    """The table of suites, whatever needs attention in full, and where to read on."""
+    console.print()
+    console.print(suite_table(evidence))
+    for cell in needs_attention(evidence):
+        console.print()
+        # Text: brackets in what a service answered are not markup.
+        console.print(Text(render_text(evidence, cell, width=min(console.width, 110))))
+    console.print()
+    console.print(Text(headline(evidence).sentence))
+    console.print(Text(f"Report  {report}"))
+
+
+def suite_table(evidence: Evidence) -> Table:
+    """Suites down, builds across; the six named ones first."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column("suite")
+    for build in evidence.builds:
+        table.add_column(build.name)
+    for name in dict.fromkeys(suite.suite for suite in evidence.suites):
+        row = [_suite_cell(evidence, name, build.name) for build in evidence.builds]
+        table.add_row(Text(name), *row)
+    return table
+
+
+def _suite_cell(evidence: Evidence, name: str, build: str) -> Text:
+    for suite in evidence.suites:
+        if suite.suite == name and suite.build == build:
+            expected = suite.verdict == suite.predicted
+            note = "as predicted" if expected else f"{suite.predicted.shown} was predicted"
+            return Text.assemble(
+                (f"{suite.verdict.shown:<8}", COLOURS[suite.verdict]),
+                (note, "dim" if expected else "bold red"),
+            )
+    return Text("-")
+
+
+def _cell_line(cell: Cell) -> Text:
+    weight = cell.strength
+    hits = f"{weight.violated_rounds} of {weight.rounds} rounds violated"
+    if cell.verdict is not Verdict.VIOLATED:
+        hits = f"{weight.kind}, {weight.rounds} rounds"
+    if cell.reasons and cell.verdict is not Verdict.VIOLATED:
+        hits = cell.reasons[0]
+    line = Text.assemble(
+        (f"{cell.verdict.shown:<8}", COLOURS[cell.verdict]),
+        f"{cell.scenario:<19} {cell.build:<10} {cell.duration_s:5.1f} s  {hits}",
+    )
+    if not cell.as_predicted:
+        line.append(f"  NOT as predicted ({cell.predicted.shown})", "bold red")
+    return line
+
+
+def _store_line(name: str, store: StoreUsed) -> Text:
+    skipped = "".join(f"; {reason}" for reason in store.skipped)
+    return Text(f"{name} {store.version}, {store.kind}: {store.reason}{skipped}", "dim")

@@ -1,0 +1,87 @@
+"""Switches and builds: read right, refused clearly, and each one read at one place."""
+
+import ast
+import dataclasses
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from engine.defences import (
+    DefenceError,
+    Defences,
+    as_dict,
+    named_builds,
+    parse_build,
+    switches,
+    values_of,
+)
+
+ENGINE = Path(__file__).parents[2] / "engine"
+
+
+def test_a_build_is_a_name_and_changes() -> None:
+    build = parse_build("hardened, locking=none ,retry=none")
+    assert as_dict(build.defences) == as_dict(parse_build("hardened").defences) | {
+        "locking": "none",
+        "retry": "none",
+    }
+    assert not build.legacy_routes
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hardend", "unknown build 'hardend'; did you mean 'hardened'? (there are: fragile, "),
+        ("", "unknown build ''"),
+        ("hardened,lokcing=row", "unknown switch 'lokcing'; did you mean 'locking'?"),
+        ("hardened,locking=rows", "switch locking has no value 'rows'; did you mean 'row'?"),
+        ("hardened,locking", "switch locking has no value ''"),
+        ("hardened,locking=row,locking=none", "switch locking is set twice"),
+    ],
+)
+def test_what_is_unknown_is_named_in_one_line(text: str, message: str) -> None:
+    with pytest.raises(DefenceError) as caught:
+        parse_build(text)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_fragile_takes_fragile_values_and_hardened_takes_none() -> None:
+    builds = named_builds()
+    for name, switch in switches().items():
+        fragile_values = values_of(name)[: switch.fragile_count]
+        assert getattr(builds["hardened"].defences, name) not in fragile_values
+        if switch.fragile_count:
+            assert getattr(builds["fragile"].defences, name) in fragile_values
+            assert switch.fragile_does
+        assert switch.hardened_does
+        assert set(switch.variants) <= set(values_of(name))
+
+
+def test_every_switch_has_facts_and_at_least_two_values() -> None:
+    assert list(switches()) == [field.name for field in dataclasses.fields(Defences)]
+    for name, switch in switches().items():
+        assert 0 <= switch.fragile_count < len(values_of(name)) >= 2, name
+
+
+def test_each_switch_is_read_at_exactly_one_place() -> None:
+    readings: Counter[str] = Counter()
+    places: dict[str, list[str]] = {}
+    for file in sorted(ENGINE.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Attribute) and _names_defences(node.value):
+                readings[node.attr] += 1
+                where = f"{file.relative_to(ENGINE.parent)}:{node.lineno}"
+                places.setdefault(node.attr, []).append(where)
+    for name in switches():
+        assert readings[name] == 1, (
+            f"switch {name} is read at {places.get(name, 'no place')}: choose a part at one place "
+            "and hand it on"
+        )
+
+
+def _names_defences(node: ast.expr) -> bool:
+    return (isinstance(node, ast.Name) and node.id == "defences") or (
+        isinstance(node, ast.Attribute) and node.attr == "defences"
+    )
