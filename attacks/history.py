@@ -8,7 +8,7 @@ minor units.
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -118,10 +118,7 @@ class Recorder:
     def history(self) -> History:
         """What was recorded so far."""
         with self._lock:
-            return History(
-                operations=tuple(sorted(self._operations, key=lambda o: (o.started_s, o.id))),
-                events=tuple(sorted(self._events, key=lambda e: e.at_s)),
-            )
+            return _in_order(self._operations, self._events)
 
     def _add(self, event: Event) -> None:
         with self._lock:
@@ -135,7 +132,10 @@ class Recorder:
 
 
 def read_history(path: Path) -> History:
-    """Read a recorded file. Raises ValueError that names the first line that cannot be read."""
+    """Read a recorded file, in the order of start.
+
+    Raises ValueError that names the first line that cannot be read.
+    """
     operations, events = [], []
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         try:
@@ -144,9 +144,16 @@ def read_history(path: Path) -> History:
                 operations.append(_operation(record["operation"]))
             else:
                 events.append(Event(**record["event"]))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path.name}:{number} is not a line of a history: {error}") from error
-    return History(operations=tuple(operations), events=tuple(events))
+    return _in_order(operations, events)
+
+
+def _in_order(operations: Iterable[Operation], events: Iterable[Event]) -> History:
+    return History(
+        operations=tuple(sorted(operations, key=lambda o: (o.started_s, o.id))),
+        events=tuple(sorted(events, key=lambda e: e.at_s)),
+    )
 
 
 def _operation(record: dict[str, Any]) -> Operation:

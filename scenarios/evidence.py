@@ -5,7 +5,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from attacks.history import Event, History, Operation
@@ -19,6 +19,7 @@ from reports.evidence import (
     Claim,
     Environment,
     Finding,
+    Measure,
     Moment,
     StoreUsed,
     Strength,
@@ -101,7 +102,7 @@ def cell_of(  # noqa: PLR0913 - what a cell is made of
         findings=tuple(_finding(f) for f in judgement.findings[:MOST_FINDINGS]),
         timeline=_timeline(history, judgement, shown),
         timeline_round=shown,
-        measures=tuple(measure(history) for measure in scenario.measures),
+        measures=tuple(_measured(measure, history) for measure in scenario.measures),
         switches={name: values[name] for name in scenario.holds_when.switches},
         history_file=history_file,
         duration_s=round(duration_s, 3),
@@ -171,6 +172,14 @@ def _git(git: str, root: Path, *words: str) -> str | None:
 def _worst(verdicts: Iterable[Verdict]) -> Verdict:
     order = (Verdict.VIOLATED, Verdict.UNKNOWN, Verdict.HELD, Verdict.NOT_APPLICABLE)
     return min(verdicts, key=order.index)
+
+
+def _measured(measure: Callable[[History], Measure], history: History) -> Measure:
+    """A figure that cannot be measured is not worth a run."""
+    try:
+        return measure(history)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        return Measure(name=measure.__name__, value=f"not measured: {error!r}")
 
 
 def _shown_round(judgement: Judgement, history: History) -> int | None:

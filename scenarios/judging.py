@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from attacks.history import History
+from attacks.history import History, Operation
 from reports.evidence import Verdict
 from scenarios.invariants import Finding, Invariant, Observed, balances_are_explained, by_round
 from scenarios.invariants.observed import in_round
-from scenarios.model import Scenario
+from scenarios.model import Requirement, Scenario
 from scenarios.requirements import overlapped_rounds
 from scenarios.truth import GroundTruth
 
@@ -97,11 +97,24 @@ def _apply(
 
 def _doubts(scenario: Scenario, history: History, truth: GroundTruth) -> tuple[str, ...]:
     """Why a history without findings would prove nothing."""
-    doubts = [reason for needed in scenario.requires if (reason := needed(history))]
-    answered = [o for o in history.operations if o.round is not None and o.status is not None]
-    if not answered:
+    doubts = [reason for needed in scenario.requires if (reason := _missing(needed, history))]
+    if not any(_answered(operation) for operation in history.operations):
         doubts.append("no request of the attack was answered")
     return (*doubts, *_control(history, truth))
+
+
+def _missing(needed: Requirement, history: History) -> str | None:
+    try:
+        return needed(history)
+    except Exception as error:  # noqa: BLE001 - as a judge that crashes
+        name = getattr(needed, "__qualname__", str(needed))
+        return f"the requirement {name} crashed: {error!r}"
+
+
+def _answered(operation: Operation) -> bool:
+    """Opening balances are answered by a service that then answers nothing of the attack."""
+    attacked = operation.round is not None and operation.actor != "setup"
+    return attacked and operation.status is not None
 
 
 def _control(history: History, truth: GroundTruth) -> tuple[str, ...]:

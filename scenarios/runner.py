@@ -3,10 +3,10 @@
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from engine.defences import Build
 from reports.evidence import Cell, Environment, Evidence
@@ -79,45 +79,43 @@ class Run:
         return draft.model_copy(update={"exit_code": exit_code(draft)}) if done else draft
 
 
-StandFor = Callable[[str], AbstractContextManager[Stand]]
-
-
-def run(plan: Plan, watcher: Watcher, *, stand_for: StandFor = open_stand) -> tuple[Path, Evidence]:
+def run(plan: Plan, watcher: Watcher) -> tuple[Path, Evidence]:
     """Run the plan; returns the run's folder and its evidence.
 
     Whatever ends it (Ctrl-C, a full disk) leaves the evidence so far, marked interrupted. Raises
     what stopped it, StoreError when the stores cannot be started.
     """
-    began, began_s = datetime.now(UTC), time.monotonic()
-    with stand_for(plan.stores) as stand:
-        environment = environment_of(stand)
-        watcher.stores_ready(environment)
-        folder = _new_folder(plan.out, began)
-        current = Run(
-            plan=plan, folder=folder, environment=environment, began=began, began_s=began_s
-        )
+    with open_stand(plan.stores) as stand:
+        current = begin(plan, stand)
+        watcher.stores_ready(current.environment)
         try:
-            _run_cells(current, stand, watcher)
+            for scenario in plan.scenarios:
+                for build in plan.builds:
+                    watcher.cell_began(scenario, build)
+                    cell = run_one(current, stand, scenario, build)
+                    watcher.cell_ended(current.evidence("running"), cell)
         except BaseException:
-            _finish(current, "interrupted")
+            finish(current, "interrupted")
             raise
-        return folder, _finish(current, "complete")
+        return current.folder, finish(current, "complete")
 
 
-def _run_cells(current: Run, stand: Stand, watcher: Watcher) -> None:
-    plan = current.plan
+def begin(plan: Plan, stand: Stand) -> Run:
+    """A new folder with evidence of nothing yet."""
+    began = datetime.now(UTC)
+    current = Run(
+        plan=plan,
+        folder=_new_folder(plan.out, began),
+        environment=environment_of(stand),
+        began=began,
+        began_s=time.monotonic(),
+    )
     write_evidence(current.folder, current.evidence("running"))
-    for scenario in plan.scenarios:
-        for build in plan.builds:
-            watcher.cell_began(scenario, build)
-            cell = _run_one(current, stand, scenario, build)
-            current.cells.append(cell)
-            evidence = current.evidence("running")
-            write_evidence(current.folder, evidence)
-            watcher.cell_ended(evidence, cell)
+    return current
 
 
-def _run_one(current: Run, stand: Stand, scenario: Scenario, build: Build) -> Cell:
+def run_one(current: Run, stand: Stand, scenario: Scenario, build: Build) -> Cell:
+    """Run one cell and add it to the evidence."""
     plan = current.plan
     file = RunFolder(path=current.folder).histories / f"{scenario.name}.{_slug(build.name)}.jsonl"
     file.parent.mkdir(exist_ok=True)
@@ -125,7 +123,7 @@ def _run_one(current: Run, stand: Stand, scenario: Scenario, build: Build) -> Ce
     observation = run_cell(
         stand, scenario, build, seed=plan.seed, effort=plan.effort, history_file=file
     )
-    return cell_of(
+    cell = cell_of(
         scenario,
         build,
         observation,
@@ -133,9 +131,13 @@ def _run_one(current: Run, stand: Stand, scenario: Scenario, build: Build) -> Ce
         duration_s=time.monotonic() - began_s,
         seed=plan.seed,
     )
+    current.cells.append(cell)
+    write_evidence(current.folder, current.evidence("running"))
+    return cell
 
 
-def _finish(current: Run, status: str) -> Evidence:
+def finish(current: Run, status: Literal["complete", "interrupted"]) -> Evidence:
+    """Close the evidence and draw the reports."""
     evidence = current.evidence(status)
     write_evidence(current.folder, evidence)
     write_reports(current.folder, evidence)

@@ -30,7 +30,7 @@ def send_and_lose_answer(  # noqa: PLR0913 - what an operation is made of
     started_s = recorder.now_s()
     with socket.create_connection((url.hostname, url.port), timeout=deadline_s) as connection:
         connection.sendall(_bytes_of(request, url.netloc))
-        answered, _, _ = select.select([connection], [], [], deadline_s)
+        answered = _begins_to_answer(connection, deadline_s)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
     answer = "answer lost on its way" if answered else "no answer in time"
     if answered:
@@ -51,6 +51,15 @@ def send_and_lose_answer(  # noqa: PLR0913 - what an operation is made of
             answer=answer,
         )
     )
+
+
+def _begins_to_answer(connection: socket.socket, deadline_s: float) -> bool:
+    """Whether a first byte is there, which stays unread. A service that hangs up says nothing."""
+    ready, _, _ = select.select([connection], [], [], deadline_s)
+    try:
+        return bool(ready) and bool(connection.recv(1, socket.MSG_PEEK))
+    except OSError:
+        return False
 
 
 def _bytes_of(request: Request, host: str) -> bytes:

@@ -162,8 +162,10 @@ def _exchange(client: httpx.Client, request: Request) -> tuple[int | None, Reply
         return None, Reply(outcome="failed", answer="connection refused")
     except httpx.TransportError:
         return None, Reply(outcome="unknown", answer="connection lost")
+    except httpx.RequestError as error:
+        return None, Reply(outcome="unknown", answer=f"answer not understood: {error}")
     try:
         return response.status_code, request.read(response)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         answer = f"{response.status_code}, not understood: {error}"
         return response.status_code, Reply(outcome="unknown", answer=answer)

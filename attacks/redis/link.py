@@ -23,6 +23,7 @@ class Link:
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
         self._swallowing = False
+        self._refusing = False
         self._late_s = 0.0
         self._late_commands: tuple[bytes, ...] = ()
         self._listener = self._listen(0)
@@ -31,6 +32,7 @@ class Link:
 
     def refuse(self) -> None:
         """Nobody is there: connections are reset, new ones refused."""
+        self._refusing = True
         self._close_listener()
         self._drop_connections()
 
@@ -46,6 +48,7 @@ class Link:
     def restore(self) -> None:
         """As new: what was swallowed is lost, so the connections that lost it are reset."""
         self._late_s = 0.0
+        self._refusing = False
         was_swallowing, self._swallowing = self._swallowing, False
         if was_swallowing:
             self._drop_connections()
@@ -53,8 +56,7 @@ class Link:
             self._listener = self._listen(self.port)
 
     def close(self) -> None:
-        self._close_listener()
-        self._drop_connections()
+        self.refuse()
 
     def _listen(self, port: int) -> socket.socket:
         listener = socket.socket()
@@ -88,6 +90,9 @@ class Link:
         pair = (client, server)
         with self._lock:
             self._sockets.update(pair)
+        if self._refusing:
+            # Accepted just before `refuse`, registered after it has dropped what it knew.
+            _end(*pair)
         for end in pair:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         asked = _Asked()
@@ -105,7 +110,7 @@ class Link:
             while chunk := client.recv(CHUNK_BYTES):
                 upper = chunk.upper()
                 asked.for_late_reply = any(name in upper for name in self._late_commands)
-                if not self._swallowing:
+                if not self._loses(asked):
                     server.sendall(chunk)
         _end(client, server)
 
@@ -114,9 +119,14 @@ class Link:
             while chunk := server.recv(CHUNK_BYTES):
                 if self._late_s and asked.for_late_reply:
                     time.sleep(self._late_s)  # The fault itself.
-                if not self._swallowing:
+                if not self._loses(asked):
                     client.sendall(chunk)
         _end(client, server)
+
+    def _loses(self, asked: "_Asked") -> bool:
+        """A connection that has lost something stays silent: the next reply would be for it."""
+        asked.has_lost = asked.has_lost or self._swallowing
+        return asked.has_lost
 
     def _drop_connections(self) -> None:
         with self._lock:
@@ -128,6 +138,7 @@ class _Asked:
     """What the two directions of one connection share."""
 
     for_late_reply = False
+    has_lost = False
 
 
 def _end(*ends: socket.socket) -> None:

@@ -11,6 +11,7 @@ from scenarios.invariants.observed import (
     deltas,
     shown,
     shown_wallets,
+    total_of,
     works,
 )
 
@@ -23,7 +24,7 @@ def money_is_conserved(observed: Observed) -> tuple[Finding, ...]:
 
     Work of unknown outcome may have happened or not: the sum has to lie between.
     """
-    total = sum((b.amount_minor for b in observed.truth.balances.values()), Decimal(0))
+    total = total_of(b.amount_minor for b in observed.truth.balances.values())
     least = most = 0
     for work in works(observed.operations):
         net = sum(deltas(work.moves).values())
@@ -33,13 +34,11 @@ def money_is_conserved(observed: Observed) -> tuple[Finding, ...]:
             least, most = least + min(net, 0), most + max(net, 0)
     if total.is_finite() and least <= total <= most:
         return ()
-    gone = "is missing" if total < least else "came from nowhere"
-    difference = shown(abs(total - (least if total < least else most)))
     return (
         Finding(
             invariant="money is conserved",
-            summary=f"{difference} {gone}: the wallets hold {shown(total)} together, and what was "
-            f"paid in less what was paid out is {_between(least, most)}.",
+            summary=f"{_difference(total, least, most)}: the wallets hold {shown(total)} together, "
+            f"and what was paid in less what was paid out is {_between(least, most)}.",
             expected=f"total {_between(least, most)}",
             observed=f"total {shown(total)}",
             round=observed.round,
@@ -181,6 +180,14 @@ def _sum(observed: Observed, wallet: str, *, sign: int, outcomes: tuple[str, ...
         if work.outcome in outcomes
     )
     return sum(change for change in changes if change > 0)
+
+
+def _difference(total: Decimal, least: int, most: int) -> str:
+    if not total.is_finite():
+        return "The sum is no amount"
+    if total < least:
+        return f"{shown(least - total)} is missing"
+    return f"{shown(total - most)} came from nowhere"
 
 
 def _between(least: int, most: int) -> str:

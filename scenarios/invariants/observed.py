@@ -115,6 +115,13 @@ def deltas(moves: Iterable[Move]) -> Mapping[str, int]:
     return changes
 
 
+def total_of(amounts: Iterable[Decimal]) -> Decimal:
+    """The sum; NaN as soon as one of them is no finite number (+∞ and -∞ have no sum)."""
+    each = tuple(amounts)
+    finite = all(amount.is_finite() for amount in each)
+    return sum(each, Decimal(0)) if finite else Decimal("NaN")
+
+
 def shown(amount_minor: Decimal | int) -> str:
     """Minor units as people read them; what has no cents is shown as it is."""
     value = Decimal(amount_minor)

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from decimal import Decimal
 
-from scenarios.invariants.observed import Finding, Observed, Work, shown, works
+from scenarios.invariants.observed import Finding, Observed, Work, shown, total_of, works
 
-Signature = tuple[str | None, str | None, int]
+Signature = tuple[str | None, str | None, Decimal]
 """Payer, payee and amount: what a movement is recognised by, whatever the service calls it."""
 
 
@@ -16,10 +17,7 @@ def acknowledged_is_recorded(observed: Observed) -> tuple[Finding, ...]:
     without an answer. All requests with one key are one piece of work, so this is also "at most one
     effect a key, exactly one for an acknowledged one" and "a failed answer had no effect".
     """
-    recorded = Counter(
-        (e.payer, e.payee, int(e.amount_minor) if e.amount_minor.is_finite() else -1)
-        for e in observed.truth.effects
-    )
+    recorded = Counter((e.payer, e.payee, e.amount_minor) for e in observed.truth.effects)
     done = works(observed.operations)
     required = _count(work for work in done if work.outcome == "ok")
     possible = required + _count(work for work in done if work.outcome == "unknown")
@@ -72,20 +70,26 @@ def legs_prove_the_balances(observed: Observed) -> tuple[Finding, ...]:
 def _legs_are_whole(observed: Observed) -> Iterable[Finding]:
     legs = observed.truth.legs or ()
     for effect in observed.truth.effects:
-        sides = [side for side in (effect.payer, effect.payee) if side in observed.truth.balances]
+        sides = ((effect.payer, -effect.amount_minor), (effect.payee, effect.amount_minor))
+        expected = Counter(side for side in sides if side[0] in observed.truth.balances)
         own = [leg for leg in legs if leg.effect == effect.id]
-        expected = sorted(
-            (side, -effect.amount_minor if side == effect.payer else effect.amount_minor)
-            for side in sides
-            if side is not None
-        )
-        if sorted((leg.wallet, leg.amount_minor) for leg in own) != expected:
+        if Counter((leg.wallet, leg.amount_minor) for leg in own) != expected:
             yield _ledger(
                 observed,
                 f"Movement {effect.id} of {shown(effect.amount_minor)} has {len(own)} legs that do "
                 "not say what it did.",
-                f"a leg for each of {len(expected)} wallets",
+                f"a leg for each of {expected.total()} wallets",
                 ", ".join(f"wallet {leg.wallet}: {shown(leg.amount_minor)}" for leg in own),
+            )
+    movements = {effect.id for effect in observed.truth.effects}
+    for leg in legs:
+        if leg.effect not in movements:
+            yield _ledger(
+                observed,
+                f"A leg of {shown(leg.amount_minor)} of wallet {leg.wallet} belongs to no recorded "
+                "movement.",
+                "no leg without its movement",
+                f"leg {leg.position} of wallet {leg.wallet}",
             )
 
 
@@ -95,9 +99,9 @@ def _legs_chain(observed: Observed) -> Iterable[Finding]:
             (leg for leg in observed.truth.legs or () if leg.wallet == wallet),
             key=lambda leg: leg.position,
         )
-        running = own[0].balance_after_minor - own[0].amount_minor if own else balance.amount_minor
+        running = Decimal(0)  # Wallets begin empty.
         for leg in own:
-            running += leg.amount_minor
+            running = total_of((running, leg.amount_minor))
             if running != leg.balance_after_minor:
                 yield _ledger(
                     observed,
@@ -115,9 +119,7 @@ def _legs_chain(observed: Observed) -> Iterable[Finding]:
                 "numbered without a gap",
                 ", ".join(map(str, positions)),
             )
-        if sum((leg.amount_minor for leg in own), start=0 * balance.amount_minor) != (
-            balance.amount_minor
-        ):
+        if running != balance.amount_minor:
             yield _ledger(
                 observed,
                 f"Wallet {wallet} holds {shown(balance.amount_minor)}, its legs add up to "
@@ -138,7 +140,7 @@ def _ledger(observed: Observed, summary: str, expected: str, found: str) -> Find
 
 
 def _signatures(work: Work) -> list[Signature]:
-    return [(move.payer, move.payee, move.amount_minor) for move in work.moves]
+    return [(move.payer, move.payee, Decimal(move.amount_minor)) for move in work.moves]
 
 
 def _count(done: Iterable[Work]) -> Counter[Signature]:

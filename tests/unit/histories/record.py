@@ -1,0 +1,142 @@
+"""Record the pairs anew: `python -m tests.unit.histories.record [CLAIM…]` from the repository.
+
+Every claim is run against `hardened` (good) and against a build that breaks it (bad), and cut to
+the rounds that its requirements need and the first violated one. Of the reads only the first few
+stay and those that a finding points at: leaving a read out changes nothing else. A claim that no
+build breaks gets a bad truth by hand: its last acknowledged movement is undone.
+"""
+
+import json
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from attacks.history import Recorder, read_history
+from engine.defences import parse_build
+from reports.evidence import Verdict
+from scenarios.catalogue import SCENARIOS
+from scenarios.cell import _attack
+from scenarios.invariants.observed import wallets_of
+from scenarios.judging import judge
+from scenarios.model import Scenario
+from scenarios.stand import Stand, open_lab, open_stand
+from scenarios.truth import GroundTruth
+from tests.unit.histories.recorded import BAD_BUILDS, Kind, read, write
+
+EFFORT = 0.3
+READS_KEPT = 6
+ATTEMPTS = 5
+"""A race that luck decides may be lost; a recording needs one that was won."""
+ROUNDS: dict[str, set[int]] = {
+    "partial-commit": {1, 2},
+    "chained-movements": {1, 2, 3},
+    "redis-outage": {3, 4},
+    "stale-cache": {1, 3},
+}
+"""Rounds in which the faults strike that the claim requires, at this effort."""
+
+
+def main(names: list[str]) -> None:
+    with open_stand("embedded") as stand:
+        for scenario in SCENARIOS:
+            if not names or scenario.name in names:
+                _pair(stand, scenario)
+
+
+def _pair(stand: Stand, scenario: Scenario) -> None:
+    bad = BAD_BUILDS.get(scenario.name, "fragile")
+    if not scenario.canary:
+        _record(stand, scenario, "good", "hardened")
+    if bad:
+        _record(stand, scenario, "bad", bad)
+    else:
+        _plant(scenario)
+
+
+def _record(stand: Stand, scenario: Scenario, kind: Kind, build: str) -> None:
+    expected = Verdict.HELD if kind == "good" else Verdict.VIOLATED
+    for attempt in range(ATTEMPTS):
+        lines, truth = _run(stand, scenario, build, attempt)
+        write(scenario.name, kind, build, *_cut(scenario, lines, truth))
+        recording = read(scenario.name, kind)
+        judged = judge(scenario, recording.history, recording.truth)
+        print(scenario.name, kind, judged.verdict.value, judged.cause)  # noqa: T201
+        if judged.verdict is expected:
+            return
+    raise SystemExit(f"{scenario.name}: {build} was never {expected} in {ATTEMPTS} runs")
+
+
+def _run(
+    stand: Stand, scenario: Scenario, build: str, attempt: int
+) -> tuple[list[str], GroundTruth]:
+    with tempfile.NamedTemporaryFile("w+", suffix=".jsonl") as file:
+        recorder = Recorder(file)
+        seed = f"{attempt}/{scenario.name}"
+        with open_lab(stand, parse_build(build), recorder, seed=seed, effort=EFFORT) as lab:
+            truth, failure = _attack(lab, scenario)
+        if truth is None or failure:
+            raise SystemExit(f"{scenario.name} against {build}: {failure}")
+        return Path(file.name).read_text().splitlines(), truth
+
+
+def _cut(
+    scenario: Scenario, lines: list[str], truth: GroundTruth
+) -> tuple[list[str], GroundTruth]:
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+        file.write("\n".join(lines))
+        file.flush()
+        history = read_history(Path(file.name))
+    judged = judge(scenario, history, truth)
+    culprits = {i for finding in judged.findings for i in finding.operations}
+    rounds: set[int | None] = {None, *ROUNDS.get(scenario.name, {1})}
+    if judged.findings and scenario.name not in ROUNDS:
+        rounds = {None, judged.findings[0].round}
+    kept, reads = [], 0
+    for line in lines:
+        record = json.loads(line)
+        value = record.get("operation") or record["event"]
+        if value["round"] not in rounds:
+            continue
+        if value.get("name", "").startswith("read-balance"):
+            reads += 1
+            if reads > READS_KEPT and value["id"] not in culprits:
+                continue
+        kept.append(line)
+    wallets = wallets_of(o for o in history.operations if o.round in rounds)
+    return kept, _only(truth, wallets)
+
+
+def _only(truth: GroundTruth, wallets: frozenset[str]) -> GroundTruth:
+    legs = truth.legs
+    return replace(
+        truth,
+        balances={w: b for w, b in truth.balances.items() if w in wallets},
+        effects=tuple(e for e in truth.effects if {e.payer, e.payee} & wallets),
+        legs=None if legs is None else tuple(leg for leg in legs if leg.wallet in wallets),
+    )
+
+
+def _plant(scenario: Scenario) -> None:
+    """Undo the last acknowledged transfer of the attack, as a lost write would."""
+    good = read(scenario.name, "good")
+    control = wallets_of(o for o in good.history.operations if o.round is None)
+    lost = [e for e in good.truth.effects if e.payer and e.payee and e.payer not in control][-1]
+    balances = dict(good.truth.balances)
+    for wallet, change in ((lost.payer, lost.amount_minor), (lost.payee, -lost.amount_minor)):
+        if wallet is not None:
+            old = balances[wallet]
+            balances[wallet] = replace(old, amount_minor=old.amount_minor + change)
+    truth = replace(
+        good.truth,
+        balances=balances,
+        effects=tuple(e for e in good.truth.effects if e is not lost),
+        legs=tuple(leg for leg in good.truth.legs or () if leg.effect != lost.id),
+    )
+    folder = Path(__file__).parent
+    lines = (folder / f"{scenario.name}.good.jsonl").read_text().splitlines()
+    write(scenario.name, "bad", "hardened, and a write undone by hand", lines, truth)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,69 @@
+"""Pairs of recorded histories: what a claim looks like when it holds and when it does not.
+
+A recording is two files: `<claim>.<good|bad>.jsonl` as `attacks.history.Recorder` writes it, and
+`<claim>.<good|bad>.truth.json`, the ground truth that was read after it.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+from attacks.history import History, read_history
+from scenarios.truth import Balance, Effect, GroundTruth, Leg
+
+FOLDER = Path(__file__).parent
+Kind = Literal["good", "bad"]
+
+BAD_BUILDS = {
+    "partial-commit": "fragile,unit_of_work=per_step",
+    "persistence": "",
+}
+"""Builds that break the claim where plain `fragile` does not; "" where no build does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """One run of one claim against one build, cut to a round or two."""
+
+    build: str
+    history: History
+    truth: GroundTruth
+
+
+def read(claim: str, kind: Kind) -> Recording:
+    document = json.loads((FOLDER / f"{claim}.{kind}.truth.json").read_text())
+    return Recording(
+        build=document.pop("build"),
+        history=read_history(FOLDER / f"{claim}.{kind}.jsonl"),
+        truth=_truth(document),
+    )
+
+
+def write(claim: str, kind: Kind, build: str, lines: list[str], truth: GroundTruth) -> None:
+    document = {
+        "build": build,
+        "balances": [asdict(balance) for balance in truth.balances.values()],
+        "effects": [asdict(effect) for effect in truth.effects],
+        "legs": None if truth.legs is None else [asdict(leg) for leg in truth.legs],
+        "system_wallets": sorted(truth.system_wallets),
+    }
+    (FOLDER / f"{claim}.{kind}.jsonl").write_text("\n".join(lines) + "\n")
+    text = json.dumps(document, default=str, indent=1)
+    (FOLDER / f"{claim}.{kind}.truth.json").write_text(text + "\n")
+
+
+def _truth(document: dict[str, Any]) -> GroundTruth:
+    balances = [Balance(**_exact(record)) for record in document["balances"]]
+    legs = document["legs"]
+    return GroundTruth(
+        balances={balance.wallet: balance for balance in balances},
+        effects=tuple(Effect(**_exact(record)) for record in document["effects"]),
+        legs=None if legs is None else tuple(Leg(**_exact(record)) for record in legs),
+        system_wallets=frozenset(document["system_wallets"]),
+    )
+
+
+def _exact(record: dict[str, Any]) -> dict[str, Any]:
+    return {k: Decimal(v) if k.endswith("_minor") else v for k, v in record.items()}
