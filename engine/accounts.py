@@ -92,11 +92,8 @@ def open_wallet(session: Session, *, user_id: int, asset_type_id: int) -> Wallet
     return wallet
 
 
-def wallet_by_id(session: Session, wallet_id: int, *, lock: bool = False) -> Wallet:
-    wallet = session.get(Wallet, wallet_id, with_for_update=lock or None, populate_existing=True)
-    if wallet is None:
-        raise Refused(NOT_FOUND, f"there is no wallet {wallet_id}")
-    return wallet
+def find_wallet(session: Session, wallet_id: int, *, lock: bool = False) -> Wallet | None:
+    return session.get(Wallet, wallet_id, with_for_update=lock or None, populate_existing=True)
 
 
 def wallets_of(session: Session, user_id: int | None, *, limit: int) -> list[Wallet]:
@@ -108,7 +105,9 @@ def wallets_of(session: Session, user_id: int | None, *, limit: int) -> list[Wal
 
 def set_status(session: Session, wallet_id: int, status: str) -> Wallet:
     """Freeze, close or activate; waits for movements of this wallet that are under way."""
-    wallet = wallet_by_id(session, wallet_id, lock=True)
+    wallet = find_wallet(session, wallet_id, lock=True)
+    if wallet is None:
+        raise Refused(NOT_FOUND, f"there is no wallet {wallet_id}")
     wallet.status = status
     commit(session)
     return wallet

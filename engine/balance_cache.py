@@ -108,7 +108,7 @@ class DroppedBeforeCommit:
 
     def fill(self, wallet: WalletState, token: str) -> None:  # noqa: ARG002
         key, state = self._key(wallet.id), _written(wallet)
-        self._redis.call(lambda client: client.setex(key, LIFETIME_S, state))
+        self._redis.call(lambda client: client.set(key, state, ex=LIFETIME_S))
 
     def begin(self) -> str:
         return ""

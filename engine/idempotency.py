@@ -123,7 +123,7 @@ class KeysInRedis:
             }
         )
         self._redis.call(
-            lambda client: client.setex(self._name(request), REDIS_ONLY_LIFETIME_S, text)
+            lambda client: client.set(self._name(request), text, ex=REDIS_ONLY_LIFETIME_S)
         )
 
     def _name(self, request: KeyedRequest) -> str:

@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from engine.defences import Defences
+from engine.defences import DefenceError, Defences
 from engine.settings import Settings
 
 State = Literal["up", "away", "none"]
@@ -128,12 +128,16 @@ class Bounded:
 
 
 def redis_access(settings: Settings, defences: Defences, on_return: Command) -> RedisAccess:
+    """Connects when first used. Raises DefenceError for a URL that names no Redis."""
     if not settings.redis_url:
         return NoRedis()
     policy = defences.redis_policy
-    if policy == "bounded":
-        return Bounded(_bounded_client(settings.redis_url), on_return)
-    client = _default_client(settings.redis_url)
+    try:
+        if policy == "bounded":
+            return Bounded(_bounded_client(settings.redis_url), on_return)
+        client = _default_client(settings.redis_url)
+    except ValueError as error:
+        raise DefenceError("REDIS_URL is no URL of Redis: write redis://host:6379/0") from error
     return Required(client) if policy == "required" else Unbounded(client)
 
 

@@ -57,7 +57,7 @@ class RedisReplayCache:
                 "body": answer.body,
             }
         )
-        self._redis.call(lambda client: client.setex(self._name(request), LIFETIME_S, text))
+        self._redis.call(lambda client: client.set(self._name(request), text, ex=LIFETIME_S))
 
     def _name(self, request: KeyedRequest) -> str:
         scope = f"{request.scope}:" if self._scoped else ""

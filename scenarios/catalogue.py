@@ -1,10 +1,15 @@
 """Every scenario, in the order in which they are run and shown."""
 
 from scenarios import canary
-from scenarios.atomicity import chained_movements, partial_commit, persistence
+from scenarios.atomicity import (
+    chained_movements,
+    partial_commit,
+    persistence,
+    refused_movement,
+)
 from scenarios.concurrency import deadlock, double_spend, read_skew, self_transfer
 from scenarios.model import Scenario
-from scenarios.money import bad_amounts, ledger
+from scenarios.money import bad_amounts, ledger, wrong_types
 from scenarios.outage import redis_outage, stale_cache
 from scenarios.replay import concurrent_replay, lost_ack, sequential_replay
 
@@ -21,7 +26,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     stale_cache.SCENARIO,
     self_transfer.SCENARIO,
     persistence.SCENARIO,
+    refused_movement.SCENARIO,
     bad_amounts.SCENARIO,
+    wrong_types.SCENARIO,
     ledger.SCENARIO,
     canary.SCENARIO,
 )

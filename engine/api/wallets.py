@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from engine.accounts import open_wallet, set_status, wallet_by_id, wallets_of
+from engine.accounts import find_wallet, open_wallet, set_status, wallets_of
 from engine.api.bodies import BalancesBody, StatusBody, WalletBody
 from engine.api.context import Caller, CallerRoute, Limit, Sessions, WalletPath
 from engine.database import OpenSession
@@ -63,7 +63,9 @@ def _reading_routes(services: Services) -> APIRouter:
     ) -> dict[str, Any]:
         """One wallet; its ETag is its version."""
         wallet = _read_cached(services, open_session, wallet_id)
-        services.permissions.to_see(caller, wallet.user_id)
+        services.permissions.to_see(caller, wallet.user_id if wallet else None)
+        if wallet is None:
+            raise _no_wallet(wallet_id)
         response.headers["ETag"] = f'"{wallet.version}"'
         return wallet_view(services, wallet, _code_of(services, open_session, wallet))
 
@@ -73,10 +75,11 @@ def _reading_routes(services: Services) -> APIRouter:
         with open_session() as session:
             found = services.bulk_read(session, services.books(session), body.wallet_ids)
             codes = {w.id: services.assets.by_id(session, w.asset_type_id).code for w in found}
-        for wallet in found:
-            services.permissions.to_see(caller, wallet.user_id)
-        if missing := set(body.wallet_ids) - set(codes):
-            raise Refused(NOT_FOUND, f"there is no wallet {min(missing)}", field="wallet_ids")
+        missing = set(body.wallet_ids) - set(codes)
+        for user_id in {wallet.user_id for wallet in found} | ({None} if missing else set()):
+            services.permissions.to_see(caller, user_id)
+        if missing:
+            raise _no_wallet(min(missing))
         return {
             "as_of": datetime.now(UTC).isoformat(),
             "wallets": [wallet_view(services, wallet, codes[wallet.id]) for wallet in found],
@@ -88,8 +91,10 @@ def _reading_routes(services: Services) -> APIRouter:
     ) -> dict[str, Any]:
         """The wallet's statement, newest first."""
         with open_session() as session:
-            wallet = wallet_by_id(session, wallet_id)
-            services.permissions.to_see(caller, wallet.user_id)
+            wallet = find_wallet(session, wallet_id)
+            services.permissions.to_see(caller, wallet.user_id if wallet else None)
+            if wallet is None:
+                raise _no_wallet(wallet_id)
             code = services.assets.by_id(session, wallet.asset_type_id).code
             lines = statement(session, wallet_id, legs=services.double_entry, limit=limit)
         return {"wallet_id": wallet_id, "entries": [line_view(services, x, code) for x in lines]}
@@ -97,14 +102,20 @@ def _reading_routes(services: Services) -> APIRouter:
     return router
 
 
-def _read_cached(services: Services, open_session: OpenSession, wallet_id: int) -> WalletState:
+def _no_wallet(wallet_id: int) -> Refused:
+    return Refused(NOT_FOUND, f"there is no wallet {wallet_id}", field="wallet_id")
+
+
+def _read_cached(
+    services: Services, open_session: OpenSession, wallet_id: int
+) -> WalletState | None:
     cached, token = services.cache.find(wallet_id)
     if cached:
         return cached
     with open_session() as session:
         found = services.books(session).read([wallet_id], lock=False)
     if not found:
-        raise Refused(NOT_FOUND, f"there is no wallet {wallet_id}")
+        return None
     services.cache.fill(found[0], token)
     return found[0]
 

@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from attacks.history import Recorder, read_history
+from attacks.history import History, Recorder, read_history
 from engine.defences import parse_build
 from reports.evidence import Verdict
 from scenarios.catalogue import SCENARIOS
@@ -28,13 +28,13 @@ EFFORT = 0.3
 READS_KEPT = 6
 ATTEMPTS = 5
 """A race that luck decides may be lost; a recording needs one that was won."""
-ROUNDS: dict[str, set[int]] = {
-    "partial-commit": {1, 2},
-    "chained-movements": {1, 2, 3},
-    "redis-outage": {3, 4},
-    "stale-cache": {1, 3},
+REQUIRED = {
+    "partial-commit": ("kill", "cut"),
+    "chained-movements": ("kill", "cut"),
+    "redis-outage": ("unreachable", "silent"),
+    "stale-cache": ("late", "silent"),
 }
-"""Rounds in which the faults strike that the claim requires, at this effort."""
+"""Faults that the claim requires: the first round of each is kept."""
 
 
 def main(names: list[str]) -> None:
@@ -89,9 +89,11 @@ def _cut(
         history = read_history(Path(file.name))
     judged = judge(scenario, history, truth)
     culprits = {i for finding in judged.findings for i in finding.operations}
-    rounds: set[int | None] = {None, *ROUNDS.get(scenario.name, {1})}
-    if judged.findings and scenario.name not in ROUNDS:
-        rounds = {None, judged.findings[0].round}
+    rounds = {None, *_rounds_of_faults(scenario, history)}
+    if judged.findings:
+        rounds.add(judged.findings[0].round)
+    if rounds == {None}:
+        rounds.add(1)
     kept, reads = [], 0
     for line in lines:
         record = json.loads(line)
@@ -105,6 +107,11 @@ def _cut(
         kept.append(line)
     wallets = wallets_of(o for o in history.operations if o.round in rounds)
     return kept, _only(truth, wallets)
+
+
+def _rounds_of_faults(scenario: Scenario, history: History) -> set[int | None]:
+    required = REQUIRED.get(scenario.name, ())
+    return {next(e.round for e in history.events if e.kind == kind) for kind in required}
 
 
 def _only(truth: GroundTruth, wallets: frozenset[str]) -> GroundTruth:
