@@ -31,9 +31,14 @@ Stores = Literal["auto", "external", "container", "embedded"]
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Proves that software which moves money does not lose it.",
 )
-migrate_app = typer.Typer(no_args_is_help=True, help="Migrate a database: up, down, status, new.")
+migrate_app = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Migrate a database: up, down, status, new.",
+)
 app.add_typer(migrate_app, name="migrate")
 
 Only = Annotated[list[str] | None, typer.Option(help="A claim or a suite; may be given again.")]
@@ -226,13 +231,12 @@ def main() -> None:
         app()
     except Interrupted as interruption:
         _end("interrupted; what was seen so far is kept", interruption.exit_code)
-    except (DefenceError, UnknownScenario, EvidenceError, MigrationError) as error:
+    except (DefenceError, UnknownScenario, EvidenceError) as error:
         _end(str(error), USAGE)
-    except (StoreError, WorkspaceError, EngineError) as error:
+    except (StoreError, WorkspaceError, EngineError, MigrationError) as error:
         _end(str(error), ENVIRONMENT)
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        _end(f"{os.strerror(error.errno) if error.errno else error}{where}", ENVIRONMENT)
+        _end(_system_error(error), ENVIRONMENT)
 
 
 def _interrupt(number: int, _: FrameType | None) -> NoReturn:
@@ -240,6 +244,12 @@ def _interrupt(number: int, _: FrameType | None) -> NoReturn:
     for again in (signal.SIGINT, signal.SIGTERM):
         signal.signal(again, signal.SIG_IGN)
     raise Interrupted(number)
+
+
+def _system_error(error: OSError) -> str:
+    what = os.strerror(error.errno) if error.errno else str(error)
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{what}; free some space or mend the permission, or choose another --out folder"
 
 
 def _end(message: str, code: int) -> NoReturn:

@@ -59,8 +59,30 @@ def plans(*, answered: bool = False, closed: bool = False) -> st.SearchStrategy[
 
 
 def services(*, answered: bool = False, closed: bool = False) -> st.SearchStrategy[Observed]:
-    chosen = st.lists(plans(answered=answered, closed=closed), max_size=8)
-    return chosen.map(lambda drawn: imagine(drawn, bulk_reads=closed))
+    """Where everything is answered, one of everything happens first, so that it can be broken."""
+    first = one_of_everything() if answered else ()
+    chosen = st.lists(plans(answered=answered, closed=closed), max_size=6)
+    return chosen.map(lambda drawn: imagine([*first, *drawn], bulk_reads=closed))
+
+
+def one_of_everything() -> tuple[Plan, ...]:
+    def plan(kind: Kind, amount_minor: int, *fates: Fate) -> Plan:
+        return Plan(
+            kind=kind,
+            payer="1",
+            payee="2",
+            amount_minor=amount_minor,
+            fates=fates,
+            lead_s=0.25,
+            lag_s=0.25,
+        )
+
+    return (
+        plan("transfer", 2 * STEP_MINOR, "answered", "answered"),
+        plan("withdrawal", 100 * OPENING_MINOR, "answered"),
+        plan("read-balance", 0, "answered"),
+        plan("bad-transfer", 0, "answered"),
+    )
 
 
 def imagine(chosen: Sequence[Plan], *, bulk_reads: bool = False) -> Observed:

@@ -1,0 +1,152 @@
+"""Up, down, status, new: on real databases, with data, and two at once."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from engine import migrations
+from engine.defences import parse_build
+from engine.migrations import MigrationError, Shape, create_revision, down, status, up
+from engine.provision import Databases
+from engine.stores import PostgresServer, RedisServer
+from tests.integration.engine_client import house_of
+
+SHAPES = [
+    Shape(money=money, constraints=constraints, double_entry=double_entry)
+    for money in ("float", "minor_units")
+    for constraints in (False, True)
+    for double_entry in (False, True)
+]
+HARDENED = Shape.of(parse_build("hardened").defences)
+FRAGILE = Shape.of(parse_build("fragile").defences)
+NUMBERS = count()
+
+
+@pytest.fixture
+def new_url(postgres: PostgresServer) -> Iterator[Callable[[], str]]:
+    names: list[str] = []
+
+    def create() -> str:
+        names.append(f"migrations_{next(NUMBERS)}")
+        return postgres.create_database(names[-1])
+
+    yield create
+    for name in names:
+        postgres.drop_database(name)
+
+
+def rows(url: str, sql: str) -> list[tuple[Any, ...]]:
+    with closing(psycopg2.connect(url)) as connection, connection:
+        cursor = connection.cursor()
+        cursor.execute(sql)
+        return cursor.fetchall() if cursor.description else []
+
+
+def tables(url: str) -> set[str]:
+    sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+    return {name for (name,) in rows(url, sql)}
+
+
+def applied(url: str) -> list[bool]:
+    return [done for _, _, done in status(url)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: s.label)
+def test_up_down_and_up_again(new_url: Callable[[], str], shape: Shape) -> None:
+    url = new_url()
+    assert not any(applied(url))
+    up(url, shape)
+    assert all(applied(url))
+    assert ("ledger_entries" in tables(url)) == shape.double_entry
+    assert rows(url, "SELECT count(*) FROM wallets WHERE allow_negative") == [(2,)]
+    up(url, shape)
+    down(url)
+    assert applied(url) == [True] * 4 + [False]
+    up(url, shape)
+    assert rows(url, "SELECT count(*) FROM wallets WHERE allow_negative") == [(2,)]
+    down(url, revision="base")
+    assert not any(applied(url))
+    assert tables(url) == {"alembic_version"}
+
+
+def test_a_revision_can_be_named(new_url: Callable[[], str]) -> None:
+    url = new_url()
+    up(url, HARDENED, revision="0003")
+    assert applied(url) == [True] * 3 + [False] * 2
+    up(url, HARDENED)
+    assert all(applied(url))
+
+
+@pytest.mark.parametrize("text", ["fragile", "hardened"])
+def test_down_and_up_with_data_loses_no_money(
+    databases: Databases, postgres: PostgresServer, redis_server: RedisServer, text: str
+) -> None:
+    with house_of(text, databases, postgres, redis_server.url) as house:
+        account = house.account(12_34)
+        before = house.money_and_keys()
+        for _ in range(2):
+            down(house.database_url)
+        up(house.database_url, Shape.of(house.services.build.defences))
+        assert house.money_and_keys() == before
+        assert house.balance(account) == 12_34
+        assert house.get("/ledger/reconciliation", house.operator).status_code == 200
+        house.deposit(account.wallet_id, 1_00)
+
+
+def test_another_shape_is_refused(new_url: Callable[[], str]) -> None:
+    url = new_url()
+    up(url, FRAGILE)
+    with pytest.raises(MigrationError) as caught:
+        up(url, HARDENED)
+    assert "float-unconstrained-single" in str(caught.value)
+    assert "minor_units-constrained-double" in str(caught.value)
+    assert all(applied(url))
+
+
+def test_two_migrations_at_once_wait_for_each_other(new_url: Callable[[], str]) -> None:
+    url = new_url()
+    with ThreadPoolExecutor(4) as threads:
+        for task in [threads.submit(up, url, HARDENED) for _ in range(4)]:
+            task.result()
+    assert all(applied(url))
+    assert rows(url, "SELECT count(*) FROM wallets") == [(2,)]
+
+
+def test_what_cannot_be_undone_is_said_in_one_line(new_url: Callable[[], str]) -> None:
+    url = new_url()
+    with pytest.raises(MigrationError, match="nothing to undo"):
+        down(url)
+    rows(url, "CREATE TABLE users (mine int)")
+    with pytest.raises(MigrationError, match=r"already exists.*nothing was changed"):
+        up(url, HARDENED)
+    assert tables(url) == {"users"}
+    with pytest.raises(MigrationError, match="nothing was changed"):
+        status("postgresql://nobody@127.0.0.1:1/none")
+
+
+def test_an_unknown_revision_is_refused(new_url: Callable[[], str]) -> None:
+    url = new_url()
+    up(url, HARDENED)
+    rows(url, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(MigrationError, match="9999"):
+        status(url)
+
+
+def test_a_new_revision_follows_the_last(tmp_path: Path) -> None:
+    own = Path(migrations.__file__).parent
+    before = sorted(own.rglob("*.py"))
+    folder = tmp_path / "migrations"
+    shutil.copytree(own, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    file = create_revision("daily limits", folder=folder)
+    assert (file.parent, file.name) == (folder / "versions", "0006_daily_limits.py")
+    text = file.read_text()
+    assert 'down_revision = "0005"' in text or "down_revision = '0005'" in text
+    compile(text, str(file), "exec")
+    assert sorted(own.rglob("*.py")) == before
