@@ -16,7 +16,6 @@ from engine.api.problems import error_style, install_error_handlers
 from engine.api.reception import Reception
 from engine.api.users import user_routes
 from engine.api.wallets import wallet_routes
-from engine.balance_cache import start_generation
 from engine.defences import Build, DefenceError
 from engine.migrations import Shape
 from engine.services import Services, assemble
@@ -61,9 +60,8 @@ def _start(services: Services) -> None:
     if recorded != Shape.of(services.build.defences):
         raise DefenceError(_other_schema(services.build, recorded))
     # What a process that died before us may have left in Redis is not ours to serve.
-    namespace = services.settings.redis_namespace
     with suppress(RedisError):
-        services.redis.call(lambda client: start_generation(client, namespace))
+        services.redis.call(services.cache.restart)
     if services.settings.operator_password:
         with services.scope.new() as session:
             ensure_operator(session, services.settings.operator_password)

@@ -58,6 +58,9 @@ return present
 
 
 class BalanceCache(Protocol):
+    def restart(self, client: "Redis") -> None:
+        """Redis is here, for the first time or again: believe nothing that it holds."""
+
     def find(self, wallet_id: int) -> tuple[WalletState | None, str]:
         """The cached wallet, if any, and a token that `fill` wants back."""
 
@@ -76,6 +79,9 @@ class BalanceCache(Protocol):
 
 
 class NoCache:
+    def restart(self, client: "Redis") -> None:
+        pass
+
     def find(self, wallet_id: int) -> tuple[WalletState | None, str]:  # noqa: ARG002
         return None, ""
 
@@ -101,6 +107,9 @@ class DroppedBeforeCommit:
     def __init__(self, redis: RedisAccess, namespace: str) -> None:
         self._redis = redis
         self._namespace = namespace
+
+    def restart(self, client: "Redis") -> None:
+        pass
 
     def find(self, wallet_id: int) -> tuple[WalletState | None, str]:
         text = self._redis.call(lambda client: client.get(self._key(wallet_id)))
@@ -137,11 +146,18 @@ class Versioned:
     def __init__(self, redis: RedisAccess, namespace: str) -> None:
         self._redis = redis
         self._namespace = namespace
+        self._generation_key = f"{namespace}:generation"
         self._generation = ""
         """The last one seen: asking for it before each write would cost a round trip."""
 
+    def restart(self, client: "Redis") -> None:
+        """A new generation: the old one's keys fall to their time to live."""
+        fresh = secrets.token_hex(8)
+        client.set(self._generation_key, fresh)
+        self._generation = client.eval(FIND, 2, self._generation_key, self._prefix(0), fresh)[0]
+
     def find(self, wallet_id: int) -> tuple[WalletState | None, str]:
-        keys = [generation_key(self._namespace), self._prefix(wallet_id)]
+        keys = [self._generation_key, self._prefix(wallet_id)]
         found = self._redis.call(lambda client: client.eval(FIND, 2, *keys, secrets.token_hex(8)))
         if not found:
             return None, ""
@@ -168,7 +184,7 @@ class Versioned:
     def _store(self, wallets: Sequence[WalletState], generation: str, mode: str) -> None:
         if not wallets:
             return
-        keys = [generation_key(self._namespace), *(self._prefix(wallet.id) for wallet in wallets)]
+        keys = [self._generation_key, *(self._prefix(wallet.id) for wallet in wallets)]
         lifetime_s = LIFETIME_S - secrets.randbelow(JITTER_S)
         values: list[Any] = [secrets.token_hex(8), generation, lifetime_s, mode]
         for wallet in wallets:
@@ -180,15 +196,6 @@ class Versioned:
 
     def _prefix(self, wallet_id: int) -> str:
         return f"{self._namespace}:balance:{wallet_id}:"
-
-
-def generation_key(namespace: str) -> str:
-    return f"{namespace}:generation"
-
-
-def start_generation(client: "Redis", namespace: str) -> None:
-    """Forget everything cached so far; its keys fall to their time to live."""
-    client.set(generation_key(namespace), secrets.token_hex(8))
 
 
 def balance_cache(defences: Defences, redis: RedisAccess, namespace: str) -> BalanceCache:

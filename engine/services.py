@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from engine.assets import Assets
-from engine.balance_cache import BalanceCache, balance_cache, start_generation
+from engine.balance_cache import BalanceCache, balance_cache
 from engine.books import OpenBooks, books_of
 from engine.database import SessionScope, create_engine, waits_of
 from engine.defences import Build
@@ -55,7 +55,8 @@ def assemble(settings: Settings, build: Build) -> Services:
     namespace = settings.redis_namespace
     waits = waits_of(defences)
     database = create_engine(settings, waits)
-    redis = redis_access(settings, defences, lambda client: start_generation(client, namespace))
+    redis = redis_access(settings, defences, on_return=lambda client: cache.restart(client))
+    cache = balance_cache(defences, redis, namespace)
     rules = KeyRules.of(defences)
     work = UnitOfWork(defences)
     strict = is_strict(defences)
@@ -69,7 +70,7 @@ def assemble(settings: Settings, build: Build) -> Services:
         work=work,
         retry=retry_of(defences),
         permissions=Permissions(defences),
-        cache=balance_cache(defences, redis, namespace),
+        cache=cache,
         assets=assets,
         funding=funding_of(defences, assets),
         strict=strict,
@@ -89,7 +90,7 @@ def assemble(settings: Settings, build: Build) -> Services:
         double_entry=shape.double_entry,
         deadline_s=waits.deadline_s,
         payments=Payments(parts),
-        cache=parts.cache,
+        cache=cache,
         assets=assets,
         books=parts.books,
         bulk_read=bulk_read_of(defences),

@@ -92,7 +92,8 @@ def _suite_cell(evidence: Evidence, name: str, build: str) -> Text:
     for suite in evidence.suites:
         if suite.suite == name and suite.build == build:
             expected = suite.verdict == suite.predicted
-            note = "as predicted" if expected else f"{suite.predicted.shown} was predicted"
+            compared = "as predicted" if evidence.judged_by == "prediction" else ""
+            note = compared if expected else f"{suite.predicted.shown} was predicted"
             return Text.assemble(
                 (f"{suite.verdict.shown:<8}", COLOURS[suite.verdict]),
                 (note, "dim" if expected else "bold red"),

@@ -71,7 +71,7 @@ class EngineWallet:
     ) -> Request:
         return self._movement(
             name="transfer",
-            text=f"transfer {_shown(amount_minor)} wallet {payer.id} -> wallet {payee.id}",
+            text=f"transfer {_shown(amount_minor)} wallet {payer.id} -> {payee.id}",
             path="/v1/transfers",
             body={
                 "from_wallet_id": int(payer.id),
@@ -90,7 +90,7 @@ class EngineWallet:
         body = f'{{"from_wallet_id":{payer.id},"to_wallet_id":{payee.id},"amount":{wire}}}'
         return Request(
             name="bad-transfer",
-            text=f"transfer of {amount} wallet {payer.id} -> wallet {payee.id}",
+            text=f"transfer of {amount} wallet {payer.id} -> {payee.id}",
             method="POST",
             path="/v1/transfers",
             headers={**self._headers(payer.token), "Idempotency-Key": key},

@@ -115,7 +115,9 @@ BODIES: dict[str, bytes] = {
     "NUL": b'{"amount": {"amount": 1, "asset": "\\u0000"}}',
     "UTF-16": '{"from_wallet_id": 1}'.encode("utf-16"),
     "a byte order mark": b"\xef\xbb\xbf{}",
-    "an unknown field as long as a novel": b'{"amount": {"amount": 1, "' + b"n" * 90_000 + b'": 1}}',
+    "an unknown field as long as a novel": b'{"amount": {"amount": 1, "'
+    + b"n" * 90_000
+    + b'": 1}}',
     "too large": b'{"x": "' + b"x" * 300_000 + b'"}',
     "control characters": b'{"amount": "\x01"}',
 }

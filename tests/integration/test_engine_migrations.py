@@ -90,11 +90,12 @@ def test_down_and_up_with_data_loses_no_money(
 ) -> None:
     with house_of(text, databases, postgres, redis_server.url) as house:
         account = house.account(12_34)
-        before = house.money_and_keys()
+        held = "SELECT * FROM wallets WHERE balance <> 0 ORDER BY id"
+        before = house.rows(held), house.rows("SELECT * FROM transactions")
         for _ in range(2):
             down(house.database_url)
         up(house.database_url, Shape.of(house.services.build.defences))
-        assert house.money_and_keys() == before
+        assert (house.rows(held), house.rows("SELECT * FROM transactions")) == before
         assert house.balance(account) == 12_34
         assert house.get("/ledger/reconciliation", house.operator).status_code == 200
         house.deposit(account.wallet_id, 1_00)

@@ -96,7 +96,7 @@ def lost_update(observed: Observed, choose: Choose) -> Planted:
     move = paid.moves[0]
     assert move.payer
     return Planted(
-        observed=_changed(observed, move.payer, move.amount_minor), culprits=(paid.id,)
+        observed=_changed(observed, move.payer, move.amount_minor), culprits=_deliveries(observed, paid)
     )
 
 
@@ -105,7 +105,7 @@ def half_transfer(observed: Observed, choose: Choose) -> Planted:
     move = paid.moves[0]
     assert move.payee
     return Planted(
-        observed=_changed(observed, move.payee, -move.amount_minor), culprits=(paid.id,)
+        observed=_changed(observed, move.payee, -move.amount_minor), culprits=_deliveries(observed, paid)
     )
 
 
