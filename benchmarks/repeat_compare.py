@@ -3,7 +3,7 @@
     python benchmarks/repeat_compare.py --runs 20
 
 Prints how many runs gave the same table, the spread of their durations, and for each claim that
-`fragile` breaks in how many of its rounds plain racing caught it: where luck decides, it shows here.
+`fragile` breaks in how many rounds plain racing caught it: where luck decides, it shows here.
 """
 
 import argparse

@@ -55,7 +55,8 @@ def assemble(settings: Settings, build: Build) -> Services:
     namespace = settings.redis_namespace
     waits = waits_of(defences)
     database = create_engine(settings, waits)
-    redis = redis_access(settings, defences, on_return=lambda client: cache.restart(client))
+    # The cache needs Redis, and is what Redis has to tell when it comes back.
+    redis = redis_access(settings, defences, on_return=lambda client: cache.restart(client))  # noqa: PLW0108
     cache = balance_cache(defences, redis, namespace)
     rules = KeyRules.of(defences)
     work = UnitOfWork(defences)

@@ -21,6 +21,8 @@ from reports.words import headline
 from scenarios.catalogue import SCENARIOS, UnknownScenario, select
 from scenarios.console import console_for, show_result, watching
 from scenarios.explaining import explain as explained
+from scenarios.loading import LoadPlan, show_loaded
+from scenarios.loading import load as load_build
 from scenarios.runner import OUT, Plan, choose_builds, new_seed, run
 from scenarios.serving import Serving
 from scenarios.serving import serve as serve_build
@@ -154,7 +156,36 @@ def serve(
         typer.echo(f"operator's password: {serving.engine.operator_password}")
         typer.echo("Ctrl-C ends it" + ("" if data else " and forgets the data"))
 
-    serve_build(parse_build(build), stores=stores, host=host, port=port, data=data, ready=ready)
+    wanted = parse_build(build)
+    try:
+        serve_build(wanted, stores=stores, host=host, port=port, data=data, ready=ready)
+    except Interrupted:
+        typer.echo("stopped")  # The way in which serving ends.
+
+
+@app.command()
+def load(  # noqa: PLR0913, PLR0917 - the command's options
+    build: Annotated[str, typer.Option(help="Which build to load.")] = "hardened",
+    users: Annotated[int, typer.Option(min=1, max=500, help="Users at once.")] = 16,
+    wallets: Annotated[int, typer.Option(min=2, max=1000, help="Wallets they share.")] = 50,
+    duration_s: Annotated[int, typer.Option(min=1, max=3000, help="For how long.")] = 20,
+    stores: StoresOption = "auto",
+    seed: Seed = None,
+    out: Out = OUT,
+) -> None:
+    """Load a build with payments, then look for every cent past its API."""
+    plan = LoadPlan(
+        build=parse_build(build),
+        stores=stores,
+        users=users,
+        wallets=wallets,
+        duration_s=duration_s,
+        seed=new_seed() if seed is None else seed,
+        out=out,
+    )
+    loaded = load_build(plan, typer.echo)
+    show_loaded(console_for(to_stderr=False), loaded)
+    raise typer.Exit(loaded.audit.exit_code)
 
 
 @app.command()

@@ -125,7 +125,7 @@ def _demanded(offer: Offer[Server]) -> Server:
         raise StoreError(
             f"{offer.kind} stores are not possible: {obstacle}; {REMEDIES[offer.kind]}"
         )
-    return offer.open(Choice(kind=offer.kind, reason="demanded", skipped=()))
+    return offer.open(Choice(kind=offer.kind, reason=f"asked for by --stores {offer.kind}", skipped=()))
 
 
 def _choice(offer: Offer[Server], skipped: list[str]) -> Choice:

@@ -1,10 +1,11 @@
 """Records: what was acknowledged is recorded, once; what was refused is not."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
 
 from scenarios.invariants.observed import Finding, Observed, Work, shown, total_of, works
+from scenarios.truth import Leg
 
 Signature = tuple[str | None, str | None, Decimal]
 """Payer, payee and amount: what a movement is recognised by, whatever the service calls it."""
@@ -69,10 +70,13 @@ def legs_prove_the_balances(observed: Observed) -> tuple[Finding, ...]:
 
 def _legs_are_whole(observed: Observed) -> Iterable[Finding]:
     legs = observed.truth.legs or ()
+    legs_of: defaultdict[str, list[Leg]] = defaultdict(list)
+    for leg in legs:
+        legs_of[leg.effect].append(leg)
     for effect in observed.truth.effects:
         sides = ((effect.payer, -effect.amount_minor), (effect.payee, effect.amount_minor))
         expected = Counter(side for side in sides if side[0] in observed.truth.balances)
-        own = [leg for leg in legs if leg.effect == effect.id]
+        own = legs_of[effect.id]
         if Counter((leg.wallet, leg.amount_minor) for leg in own) != expected:
             yield _ledger(
                 observed,

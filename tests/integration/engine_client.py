@@ -38,6 +38,8 @@ class House:
     http: TestClient
     services: Services
     database_url: str
+    side: psycopg2.extensions.connection
+    """A connection past the engine, in autocommit."""
     operator: Mapping[str, str]
 
     def token(self, user_id: int, role: str = "user") -> dict[str, str]:
@@ -49,17 +51,19 @@ class House:
         return {"amount": amount_minor, "asset": asset}
 
     def minor(self, wire: Any) -> int:
-        return wire["amount"] if isinstance(wire, dict) else round(wire * 100)
+        return int(wire["amount"]) if isinstance(wire, dict) else round(wire * 100)
 
     def post(
         self, path: str, body: Any, headers: Mapping[str, str] | None = None, *, key: str = ""
     ) -> httpx.Response:
         """With a fresh idempotency key unless one is given."""
         keyed = {"Idempotency-Key": key or secrets.token_hex(8), **(headers or {})}
-        return self.http.post(f"/v1{path}", json=body, headers=keyed)  # type: ignore[return-value]
+        answer: httpx.Response = self.http.post(f"/v1{path}", json=body, headers=keyed)
+        return answer
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
-        return self.http.get(f"/v1{path}", headers=headers)  # type: ignore[return-value]
+        answer: httpx.Response = self.http.get(f"/v1{path}", headers=headers)
+        return answer
 
     def user(self) -> int:
         answer = self.post("/users", {"username": f"u{secrets.token_hex(6)}"})
@@ -102,8 +106,7 @@ class House:
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Straight from the database, past the engine; committed."""
-        with closing(psycopg2.connect(self.database_url)) as connection, connection:
-            cursor = connection.cursor()
+        with self.side.cursor() as cursor:
             cursor.execute(sql, values)
             return cursor.fetchall() if cursor.description else []
 
@@ -119,28 +122,33 @@ class House:
 def house_of(
     build: str, databases: Databases, postgres: PostgresServer, redis_url: str, **settings: Any
 ) -> Iterator[House]:
-    parsed = parse_build(build)
-    url = postgres.url(databases.create(parsed.defences))
+    """With a database of its own."""
+    url = postgres.url(databases.create(parse_build(build).defences))
+    with house_in(url, build, redis_url, operator_password=OPERATOR_PASSWORD, **settings) as house:
+        yield house
+
+
+@contextmanager
+def house_in(url: str, build: str, redis_url: str, **settings: Any) -> Iterator[House]:
+    """In a database that is there already, in the build's shape."""
     given = Settings(
         database_url=url,
         redis_url=redis_url,
         redis_namespace=secrets.token_hex(4),
         engine_build=build,
         jwt_secret=SECRET,
-        operator_password=OPERATOR_PASSWORD,
         **settings,
     )
-    app = create_app(given, parsed)
-    with TestClient(app, raise_server_exceptions=False) as http:
+    app = create_app(given, parse_build(build))
+    with (
+        TestClient(app, raise_server_exceptions=False) as http,
+        closing(psycopg2.connect(url)) as side,
+    ):
+        side.autocommit = True
         services: Services = app.state.services
-        house = House(http=http, services=services, database_url=url, operator={})
-        ((operator_id,),) = house.rows("SELECT id FROM users WHERE role = 'operator'")
-        yield House(
-            http=http,
-            services=services,
-            database_url=url,
-            operator=house.token(operator_id, "operator"),
-        )
+        # The role is the token's own claim: the user need not exist.
+        operator = {"Authorization": f"Bearer {services.tokens.issue(2**40, 'operator')}"}
+        yield House(http=http, services=services, database_url=url, side=side, operator=operator)
 
 
 def problem_of(answer: httpx.Response) -> str:

@@ -3,7 +3,7 @@
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jwt
@@ -62,15 +62,18 @@ def test_a_good_token_is_believed(house: House, owner: Account) -> None:
     assert house.get("/users/me", headers).json()["id"] == owner.user_id
 
 
-FORGED = {
+FORGED: dict[str, Callable[[Account], str]] = {
     "other secret": lambda o: signed(claims_of(o), "another secret of more than 32 bytes"),
     "tutorial's secret": lambda o: signed(claims_of(o), "secret" * 6),
     "expired": lambda o: signed(claims_of(o, exp=int(time.time()) - 5)),
     "issued in the future": lambda o: signed(claims_of(o, iat=int(time.time()) + 600)),
     "other audience": lambda o: signed(claims_of(o, aud="shop")),
     "other issuer": lambda o: signed(claims_of(o, iss="shop")),
-    **{f"without {c}": lambda o, c=c: signed(claims_of(o, **{c: None})) for c in
-       ("exp", "iat", "sub", "iss", "aud")},
+    "without exp": lambda o: signed(claims_of(o, exp=None)),
+    "without iat": lambda o: signed(claims_of(o, iat=None)),
+    "without sub": lambda o: signed(claims_of(o, sub=None)),
+    "without iss": lambda o: signed(claims_of(o, iss=None)),
+    "without aud": lambda o: signed(claims_of(o, aud=None)),
     "alg none": lambda o: unsigned(claims_of(o), "none"),
     "alg None": lambda o: unsigned(claims_of(o), "None"),
     "unsigned HS256": lambda o: unsigned(claims_of(o), "HS256"),
@@ -88,7 +91,9 @@ FORGED = {
 
 
 @pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED)
-def test_a_forged_token_is_401(house: House, owner: Account, forge: Any) -> None:
+def test_a_forged_token_is_401(
+    house: House, owner: Account, forge: Callable[[Account], str]
+) -> None:
     headers = {"Authorization": f"Bearer {forge(owner)}"}
     answer = house.get("/users/me", headers)
     assert problem_of(answer) == "unauthenticated"
@@ -98,7 +103,7 @@ def test_a_forged_token_is_401(house: House, owner: Account, forge: Any) -> None
 @pytest.mark.parametrize("header", ["", "Bearer", "Basic YTpi", "bearer  ", "Bearer \xff"])
 def test_any_other_authorization_is_401(house: House, header: str) -> None:
     answer = house.http.get("/v1/wallets", headers={"Authorization": header.encode("latin-1")})
-    assert problem_of(answer) == "unauthenticated"  # type: ignore[arg-type]
+    assert problem_of(answer) == "unauthenticated"
 
 
 def test_logging_in(house: House) -> None:
@@ -145,19 +150,20 @@ def test_nobody_pays_from_a_wallet_that_is_not_theirs(house: House, owner: Accou
 
 def test_wallets_that_do_not_exist_look_like_other_peoples(house: House, owner: Account) -> None:
     stranger, nowhere = house.account(), 2**40
-    answers = []
-    for wallet_id in (owner.wallet_id, nowhere):
-        body = {"from_wallet_id": wallet_id, "to_wallet_id": stranger.wallet_id,
-                "amount": house.money(1)}  # fmt: skip
-        answers.append([
-            problem_of(house.get(f"/wallets/{wallet_id}", stranger.headers)),
-            problem_of(house.get(f"/wallets/{wallet_id}/entries", stranger.headers)),
-            problem_of(house.post("/wallets/balances", {"wallet_ids": [wallet_id]}, stranger.headers)),
-            problem_of(house.post("/transfers", body, stranger.headers)),
-            problem_of(house.post(f"/wallets/{wallet_id}/deposits", {"amount": house.money(1)},
-                                  stranger.headers)),
-        ])  # fmt: skip
-    assert answers == [["forbidden"] * 5] * 2
+
+    def refusals(wallet_id: int) -> list[str]:
+        mine, amount = stranger.headers, house.money(1)
+        sides = {"from_wallet_id": wallet_id, "to_wallet_id": stranger.wallet_id}
+        answers = [
+            house.get(f"/wallets/{wallet_id}", mine),
+            house.get(f"/wallets/{wallet_id}/entries", mine),
+            house.post("/wallets/balances", {"wallet_ids": [wallet_id]}, mine),
+            house.post("/transfers", sides | {"amount": amount}, mine),
+            house.post(f"/wallets/{wallet_id}/deposits", {"amount": amount}, mine),
+        ]
+        return [problem_of(answer) for answer in answers]
+
+    assert refusals(owner.wallet_id) == refusals(nowhere) == ["forbidden"] * 5
     assert problem_of(house.get(f"/wallets/{nowhere}", house.operator)) == "not-found"
 
 
@@ -194,7 +200,7 @@ def test_refusals_come_in_one_order(house: House, owner: Account) -> None:
     def send(headers: dict[str, str], **body: Any) -> str:
         content = {"content": body.pop("content")} if "content" in body else {"json": body}
         sent = {"Content-Type": "application/json", **headers}
-        return problem_of(house.http.post("/v1/transfers", headers=sent, **content))  # type: ignore[arg-type]
+        return problem_of(house.http.post("/v1/transfers", headers=sent, **content))
 
     keyed = {**other.headers, "Idempotency-Key": "order"}
     assert send({}, content=b"{") == "unauthenticated"

@@ -1,18 +1,20 @@
 """Every build starts and serves, or says in one line why not; its documents are whole."""
 
 import json
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 
 import jsonschema
 import pytest
 from fastapi.testclient import TestClient
 
 from engine.app import create_app
-from engine.defences import DefenceError, parse_build, switches, values_of
+from engine.defences import DefenceError, Defences, parse_build, switches, values_of
+from engine.migrations import Shape
 from engine.provision import Databases
 from engine.settings import Settings
 from engine.stores import PostgresServer, RedisServer
-from tests.integration.engine_client import SECRET, House, house_of
+from tests.integration.engine_client import SECRET, House, house_in, house_of
 
 
 def single_changes() -> list[str]:
@@ -28,15 +30,30 @@ def single_changes() -> list[str]:
     return builds
 
 
+@pytest.fixture(scope="module")
+def url_for(databases: Databases, postgres: PostgresServer) -> Callable[[Defences], str]:
+    """One database for all builds of a shape."""
+    urls: dict[Shape, str] = {}
+
+    def find(defences: Defences) -> str:
+        shape = Shape.of(defences)
+        if shape not in urls:
+            urls[shape] = postgres.url(databases.create(defences))
+        return urls[shape]
+
+    return find
+
+
 @pytest.mark.parametrize("text", single_changes())
 def test_every_single_change_starts_and_serves(
-    text: str, databases: Databases, postgres: PostgresServer, redis_server: RedisServer
+    text: str, url_for: Callable[[Defences], str], redis_server: RedisServer
 ) -> None:
-    with house_of(text, databases, postgres, redis_server.url) as house:
+    with house_in(url_for(parse_build(text).defences), text, redis_server.url) as house:
         payer, payee = house.account(10_00), house.account()
-        paid = house.pay(payer, payee, 2_50, key="k")
+        key = secrets.token_hex(8)
+        paid = house.pay(payer, payee, 2_50, key=key)
         assert paid.status_code == 201, paid.text
-        again = house.pay(payer, payee, 2_50, key="k")
+        again = house.pay(payer, payee, 2_50, key=key)
         poor = house.pay(payer, payee, 500_00)
         assert poor.status_code in {400, 402}
         ignores_keys = house.services.build.defences.idempotency == "off"

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -202,6 +203,10 @@ def test_a_writer_from_before_an_outage_leaves_the_wallet_uncached(
     assert cached_version(cache, cached) is None
 
 
+def _set_state(client: "Redis", *, name: str, text: str) -> None:
+    client.hset(name, "state", text)
+
+
 def test_what_nobody_knows_to_read_is_a_miss(house: House, cached: Account) -> None:
     namespace = house.services.settings.redis_namespace
     names = house.services.redis.call(
@@ -209,7 +214,7 @@ def test_what_nobody_knows_to_read_is_a_miss(house: House, cached: Account) -> N
     )
     for text in ("{", "[]", '{"id": 1}'):
         for name in names:
-            house.services.redis.call(lambda c, n=name, t=text: c.hset(n, "state", t))
+            house.services.redis.call(partial(_set_state, name=name, text=text))
         assert house.balance(cached) == 10_00
 
 

@@ -125,7 +125,8 @@ def test_the_key_tells_what_became_of_a_request(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["", " ", '""', "a b", "ä".encode(), "x" * 256, "tab\there", b"\xff", "é".encode("latin-1")]
+    "key",
+    ["", " ", '""', "a b", "ä".encode(), "x" * 256, "tab\there", b"\xff", "é".encode("latin-1")],
 )  # fmt: skip
 def test_a_malformed_key_is_400(house: House, key: str | bytes) -> None:
     payer, payee = house.account(10_00), house.account()
@@ -134,9 +135,9 @@ def test_a_malformed_key_is_400(house: House, key: str | bytes) -> None:
     answer = house.http.post(
         "/v1/transfers",
         json=body | {"amount": house.money(1)},
-        headers=headers,  # type: ignore[arg-type]
+        headers=headers,
     )
-    assert problem_of(answer) == "idempotency-key-malformed"  # type: ignore[arg-type]
+    assert problem_of(answer) == "idempotency-key-malformed"
 
 
 def test_no_key_and_two_keys_are_400(house: House) -> None:
@@ -144,8 +145,8 @@ def test_no_key_and_two_keys_are_400(house: House) -> None:
     path, headers = "/v1/transfers", list(payer.headers.items())
     none = house.http.post(path, json={}, headers=headers)
     two = [*headers, ("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
-    assert problem_of(none) == "idempotency-key-missing"  # type: ignore[arg-type]
-    assert problem_of(house.http.post(path, json={}, headers=two)) == "idempotency-key-malformed"  # type: ignore[arg-type]
+    assert problem_of(none) == "idempotency-key-missing"
+    assert problem_of(house.http.post(path, json={}, headers=two)) == "idempotency-key-malformed"
 
 
 def test_key_and_money_are_committed_together(house: House) -> None:

@@ -63,9 +63,11 @@ def test_money_is_conserved_and_never_overdrawn(
     try:
         decision = decided(movements, before)
     except Refused as refusal:
-        assert refusal.problem.name == "insufficient-funds"
-        assert before == snapshot
-        return
+        refused_as = refusal.problem.name
+        decision = Decision(before=before, after=(), postings=())
+    else:
+        refused_as = ""
+    assert refused_as in {"", "insufficient-funds"}
     after = before | {w.id: w for w in decision.after}
     assert sum(w.balance for w in after.values()) == sum(balances)
     assert all(w.balance >= 0 for w in after.values())

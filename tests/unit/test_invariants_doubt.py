@@ -1,10 +1,12 @@
 """What an outcome that nobody knows excuses, and what it does not."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from attacks.history import Operation
 from scenarios.invariants import (
     acknowledged_is_recorded,
     answered_within,
@@ -19,7 +21,7 @@ from scenarios.invariants import (
 from scenarios.invariants.balances import MOST_UNKNOWN
 from scenarios.invariants.observed import shown, works
 from scenarios.truth import Balance, GroundTruth, Leg
-from tests.unit.histories.imagined import WALLETS, imagine, plans
+from tests.unit.histories.imagined import Plan, imagine, plans
 from tests.unit.histories.small import effect, move, observed, operation
 
 PAID_IN = operation(1, move(None, "a", 100), name="deposit")
@@ -60,8 +62,8 @@ def test_past_many_unknowns_each_wallet_keeps_its_bounds() -> None:
 
 @given(chosen=st.lists(plans(), min_size=12, max_size=20))
 @settings(max_examples=30, deadline=None)
-def test_many_unknowns_accuse_nobody(chosen: list[object]) -> None:
-    right = imagine(chosen)  # type: ignore[arg-type] - a list of plans
+def test_many_unknowns_accuse_nobody(chosen: list[Plan]) -> None:
+    right = imagine(chosen)
     assert balances_are_explained(right) == ()
     assert no_stale_read(right) == ()
 
@@ -121,14 +123,105 @@ def test_what_may_have_come_in_may_be_paid_out() -> None:
 
 def test_some_wallets_may_be_negative() -> None:
     system = Balance(wallet="s", asset="USD", amount_minor=Decimal(-5), may_be_negative=True)
-    mine = observed((), {"a": 0})
-    both = {**mine.truth.balances, "s": system}
-    assert never_overdrawn(_with_truth(mine.operations, GroundTruth(balances=both))) == ()
+    seen = observed((), {"a": 0})
+    balances = {**seen.truth.balances, "s": system}
+    assert never_overdrawn(replace(seen, truth=GroundTruth(balances=balances))) == ()
 
 
-def _with_truth(operations: object, truth: GroundTruth) -> object:  # pragma: no cover
-    raise NotImplementedError
-
-
-def _read(number: int, seen: object, at: tuple[float, float]) -> object:
+def _read(number: int, seen: object, at: tuple[float, float]) -> Operation:
     return operation(number, name="read-balance", at=at, values={"balances": {"a": seen}})
+
+
+def test_a_read_may_see_work_that_is_under_way_or_lost_but_not_miss_what_was_acknowledged() -> None:
+    under_way = operation(2, move("a", "b", 60), at=(2, 9))
+    for seen in (100, 40):
+        during = _read(3, seen, (3, 4))
+        assert no_stale_read(observed((PAID_IN, under_way, during), {"a": 40})) == ()
+        late = _read(3, seen, (20, 21))
+        assert no_stale_read(observed((PAID_IN, LOST, late), {"a": 40})) == ()
+    stale = _read(4, 100, (10, 11))
+    (finding,) = no_stale_read(observed((PAID_IN, under_way, stale), {"a": 40}))
+    assert finding.operations == (stale.id,)
+    assert "read 1.00 from wallet a when the acknowledged balance was 0.40" in finding.summary
+
+
+def test_a_read_does_not_see_what_begins_after_it_or_was_refused() -> None:
+    read = _read(2, 40, (2, 2.5))
+    later = operation(3, move("a", "b", 60))
+    assert no_stale_read(observed((PAID_IN, read, later), {"a": 40}))
+    refusal = operation(4, move("a", "b", 60), at=(1.6, 1.7), outcome="failed")
+    assert no_stale_read(observed((PAID_IN, refusal, read), {"a": 40}))
+    unread = replace(read, outcome="failed")
+    assert no_stale_read(observed((PAID_IN, unread, later), {"a": 40})) == ()
+
+
+def test_thousands_under_way_are_judged_at_once() -> None:
+    """Every combination of 3,000 payments would never end; sums that are equal fall together."""
+    paid_in = operation(1, move(None, "a", 3_000), name="deposit")
+    under_way = [operation(n, move("a", "b", 1), at=(2, 9)) for n in range(2, 3_002)]
+    for seen, right in ((0, True), (1_234, True), (3_001, False)):
+        read = _read(9_000, seen, (3, 4))
+        judged = no_stale_read(observed((paid_in, *under_way, read), {"a": 0}))
+        assert (judged == ()) is right
+
+
+def test_a_request_without_an_answer_was_not_refused() -> None:
+    bad = operation(1, name="bad-transfer", outcome="unknown")
+    (finding,) = refused("bad-transfer")(observed((bad, PAID_IN), {}))
+    assert finding.operations == (bad.id,)
+
+
+def test_the_slowest_is_named_and_the_late_ones_counted() -> None:
+    quick, slow = operation(1), operation(2, at=(2, 6))
+    slowest = operation(3, at=(3, 9), actor="B")
+    (finding,) = answered_within(2)(observed((quick, slow, slowest), {}))
+    assert finding.operations == (slow.id, slowest.id)
+    assert finding.summary.startswith("B asked to transfer 3 and waited 6.0 s")
+    assert "2 of 3 requests took longer than 2 s" in finding.summary
+
+
+def test_paying_oneself_leaves_a_debit_and_a_credit() -> None:
+    itself = effect("e2", "a", "a", 30)
+    legs = [
+        Leg(
+            effect=name,
+            wallet="a",
+            amount_minor=Decimal(amount),
+            balance_after_minor=Decimal(after),
+            position=position,
+        )
+        for name, amount, after, position in (
+            ("e1", 100, 100, 1),
+            ("e2", -30, 70, 2),
+            ("e2", 30, 100, 3),
+        )
+    ]
+    seen = observed((), {"a": 100}, (effect("e1", None, "a", 100), itself))
+    right = replace(seen, truth=replace(seen.truth, legs=tuple(legs)))
+    assert legs_prove_the_balances(right) == ()
+    wrong = replace(seen, truth=replace(seen.truth, legs=tuple(legs[:2])))
+    assert legs_prove_the_balances(wrong)
+
+
+def test_a_gap_in_the_books_is_told_by_the_first_leg_that_is_wrong() -> None:
+    leg = Leg(
+        effect="e1",
+        wallet="a",
+        amount_minor=Decimal(50),
+        balance_after_minor=Decimal(100),
+        position=2,
+    )
+    seen = observed((), {"a": 100}, (effect("e1", None, "a", 50),))
+    (finding,) = legs_prove_the_balances(replace(seen, truth=replace(seen.truth, legs=(leg,))))
+    assert finding.summary == (
+        "Wallet a: after leg 2 the legs add up to 0.50, the ledger says 1.00."
+    )
+    (finding,) = legs_prove_the_balances(
+        replace(seen, truth=replace(seen.truth, legs=(), effects=()))
+    )
+    assert finding.summary == "Wallet a holds 1.00, its legs add up to 0.00."
+
+
+def test_amounts_are_shown_as_people_read_them() -> None:
+    amounts = (10_000, -5, Decimal("33.5"), Decimal("NaN"), Decimal("-Infinity"))
+    assert [shown(amount) for amount in amounts] == ["100.00", "-0.05", "0.335", "NaN", "-Infinity"]

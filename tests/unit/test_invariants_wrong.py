@@ -1,4 +1,4 @@
-"""Every planted defect is found by the invariant that is there for it, and the finding points at it.
+"""Every planted defect is found by the invariant that is there for it, which points at it.
 
 The services are random and right (`tests.unit.histories.imagined`); then one thing is broken. No
 outcome is unknown here: a lost answer may excuse a defect, which `test_invariants_doubt` is about.
@@ -87,7 +87,7 @@ def _effect_of(move: Move, observed: Observed) -> Effect:
     return next(
         e
         for e in observed.truth.effects
-        if (e.payer, e.payee, e.amount_minor) == (move.payer, move.payee, move.amount_minor)
+        if (e.payer, e.payee) == (move.payer, move.payee) and e.amount_minor == move.amount_minor
     )
 
 
@@ -96,7 +96,8 @@ def lost_update(observed: Observed, choose: Choose) -> Planted:
     move = paid.moves[0]
     assert move.payer
     return Planted(
-        observed=_changed(observed, move.payer, move.amount_minor), culprits=_deliveries(observed, paid)
+        observed=_changed(observed, move.payer, move.amount_minor),
+        culprits=_deliveries(observed, paid),
     )
 
 
@@ -105,7 +106,8 @@ def half_transfer(observed: Observed, choose: Choose) -> Planted:
     move = paid.moves[0]
     assert move.payee
     return Planted(
-        observed=_changed(observed, move.payee, -move.amount_minor), culprits=_deliveries(observed, paid)
+        observed=_changed(observed, move.payee, -move.amount_minor),
+        culprits=_deliveries(observed, paid),
     )
 
 
@@ -125,9 +127,7 @@ def failed_and_yet_applied(observed: Observed, choose: Choose) -> Planted:
     refusal = _one(observed, choose, lambda o: o.name == "withdrawal" and o.outcome == "failed")
     (move,) = refusal.moves
     assert move.payer
-    effect = Effect(
-        id="sly", payer=move.payer, payee=None, amount_minor=Decimal(move.amount_minor)
-    )
+    effect = Effect(id="sly", payer=move.payer, payee=None, amount_minor=Decimal(move.amount_minor))
     broken = _with_effects(observed, (*observed.truth.effects, effect))
     broken = _changed(broken, move.payer, -move.amount_minor)
     return Planted(observed=broken, culprits=(refusal.id,))

@@ -5,7 +5,7 @@ A `Plan` is one piece of work as a client means it, delivered once or several ti
 overlap, lose their answers or come too late, and returns what an invariant would look at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
@@ -167,7 +167,10 @@ class _House:
     def _execute(self, plan: Plan, moves: tuple[Move, ...]) -> tuple[Outcome, str]:
         after = dict(self.balances)
         for move in moves:
-            for wallet, change in ((move.payer, -move.amount_minor), (move.payee, move.amount_minor)):
+            for wallet, change in (
+                (move.payer, -move.amount_minor),
+                (move.payee, move.amount_minor),
+            ):
                 if wallet is not None:
                     after[wallet] += change
         aliased = plan.kind in ("transfer", "chain") and plan.payer == plan.payee
@@ -211,7 +214,7 @@ class _House:
         name: str | None = None,
         key: str | None = None,
         body: str = "",
-        values: dict[str, object] | None = None,
+        values: Mapping[str, object] | None = None,
     ) -> None:
         # Who gives up may do so before the work is done.
         gives_up_early = outcome == "unknown" and patience_s > 1.5

@@ -10,10 +10,11 @@ import json
 import sys
 import tempfile
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 from attacks.history import History, Recorder, read_history
-from engine.defences import parse_build
+from engine.defences import as_dict, parse_build
 from reports.evidence import Verdict
 from scenarios.catalogue import SCENARIOS
 from scenarios.cell import _attack
@@ -45,44 +46,52 @@ def main(names: list[str]) -> None:
 
 
 def _pair(stand: Stand, scenario: Scenario) -> None:
-    bad = BAD_BUILDS.get(scenario.name, "fragile")
+    bad = parse_build(BAD_BUILDS.get(scenario.name, "fragile"))
     if not scenario.canary:
         _record(stand, scenario, "good", "hardened")
-    if bad:
-        _record(stand, scenario, "bad", bad)
-    else:
+    if scenario.holds_when.holds(as_dict(bad.defences)):
         _plant(scenario)
+    else:
+        _record(stand, scenario, "bad", bad.name)
 
 
 def _record(stand: Stand, scenario: Scenario, kind: Kind, build: str) -> None:
     expected = Verdict.HELD if kind == "good" else Verdict.VIOLATED
     for attempt in range(ATTEMPTS):
         lines, truth = _run(stand, scenario, build, attempt)
-        write(scenario.name, kind, build, *_cut(scenario, lines, truth))
-        recording = read(scenario.name, kind)
-        judged = judge(scenario, recording.history, recording.truth)
-        print(scenario.name, kind, judged.verdict.value, judged.cause)  # noqa: T201
-        if judged.verdict is expected:
+        if _write(scenario, kind, build, *_cut(scenario, lines, truth)) is expected:
             return
     raise SystemExit(f"{scenario.name}: {build} was never {expected} in {ATTEMPTS} runs")
+
+
+def _write(
+    scenario: Scenario, kind: Kind, build: str, lines: list[str], truth: GroundTruth
+) -> Verdict:
+    """With what the judge says of it today, which a reviewer reads once and the tests keep."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "history.jsonl"
+        path.write_text("\n".join(lines))
+        judged = judge(scenario, read_history(path), truth)
+    print(scenario.name, kind, judged.verdict.value, judged.cause)  # noqa: T201
+    contradiction = judged.findings[0].invariant if judged.findings else None
+    write(scenario.name, kind, build=build, lines=lines, truth=truth, contradiction=contradiction)
+    return judged.verdict
 
 
 def _run(
     stand: Stand, scenario: Scenario, build: str, attempt: int
 ) -> tuple[list[str], GroundTruth]:
-    with tempfile.NamedTemporaryFile("w+", suffix=".jsonl") as file:
+    with StringIO() as file:
         recorder = Recorder(file)
         seed = f"{attempt}/{scenario.name}"
         with open_lab(stand, parse_build(build), recorder, seed=seed, effort=EFFORT) as lab:
             truth, failure = _attack(lab, scenario)
         if truth is None or failure:
             raise SystemExit(f"{scenario.name} against {build}: {failure}")
-        return Path(file.name).read_text().splitlines(), truth
+        return file.getvalue().splitlines(), truth
 
 
-def _cut(
-    scenario: Scenario, lines: list[str], truth: GroundTruth
-) -> tuple[list[str], GroundTruth]:
+def _cut(scenario: Scenario, lines: list[str], truth: GroundTruth) -> tuple[list[str], GroundTruth]:
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
         file.write("\n".join(lines))
         file.flush()
@@ -125,10 +134,10 @@ def _only(truth: GroundTruth, wallets: frozenset[str]) -> GroundTruth:
 
 
 def _plant(scenario: Scenario) -> None:
-    """Undo the last acknowledged transfer of the attack, as a lost write would."""
+    """Undo the last acknowledged movement of the attack, as a lost write would."""
     good = read(scenario.name, "good")
     control = wallets_of(o for o in good.history.operations if o.round is None)
-    lost = [e for e in good.truth.effects if e.payer and e.payee and e.payer not in control][-1]
+    lost = [e for e in good.truth.effects if not {e.payer, e.payee} & control][-1]
     balances = dict(good.truth.balances)
     for wallet, change in ((lost.payer, lost.amount_minor), (lost.payee, -lost.amount_minor)):
         if wallet is not None:
@@ -142,7 +151,7 @@ def _plant(scenario: Scenario) -> None:
     )
     folder = Path(__file__).parent
     lines = (folder / f"{scenario.name}.good.jsonl").read_text().splitlines()
-    write(scenario.name, "bad", "hardened, and a write undone by hand", lines, truth)
+    _write(scenario, "bad", "hardened, and a write undone by hand", lines, truth)
 
 
 if __name__ == "__main__":

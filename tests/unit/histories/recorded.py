@@ -16,11 +16,8 @@ from scenarios.truth import Balance, Effect, GroundTruth, Leg
 FOLDER = Path(__file__).parent
 Kind = Literal["good", "bad"]
 
-BAD_BUILDS = {
-    "partial-commit": "fragile,unit_of_work=per_step",
-    "persistence": "",
-}
-"""Builds that break the claim where plain `fragile` does not; "" where no build does."""
+BAD_BUILDS = {"partial-commit": "fragile,unit_of_work=per_step"}
+"""Builds that break the claim where plain `fragile` does not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +25,8 @@ class Recording:
     """One run of one claim against one build, cut to a round or two."""
 
     build: str
+    contradiction: str | None
+    """The invariant of the first finding; None where there is none."""
     history: History
     truth: GroundTruth
 
@@ -35,15 +34,25 @@ class Recording:
 def read(claim: str, kind: Kind) -> Recording:
     document = json.loads((FOLDER / f"{claim}.{kind}.truth.json").read_text())
     return Recording(
-        build=document.pop("build"),
+        build=document["build"],
+        contradiction=document["contradiction"],
         history=read_history(FOLDER / f"{claim}.{kind}.jsonl"),
         truth=_truth(document),
     )
 
 
-def write(claim: str, kind: Kind, build: str, lines: list[str], truth: GroundTruth) -> None:
+def write(
+    claim: str,
+    kind: Kind,
+    *,
+    build: str,
+    lines: list[str],
+    truth: GroundTruth,
+    contradiction: str | None,
+) -> None:
     document = {
         "build": build,
+        "contradiction": contradiction,
         "balances": [asdict(balance) for balance in truth.balances.values()],
         "effects": [asdict(effect) for effect in truth.effects],
         "legs": None if truth.legs is None else [asdict(leg) for leg in truth.legs],

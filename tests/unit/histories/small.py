@@ -49,9 +49,7 @@ def operation(  # what an operation is made of, with defaults
     )
 
 
-def truth(
-    balances: Mapping[str, int | Decimal], effects: tuple[Effect, ...] = ()
-) -> GroundTruth:
+def truth(balances: Mapping[str, int | Decimal], effects: tuple[Effect, ...] = ()) -> GroundTruth:
     return GroundTruth(
         balances={
             wallet: Balance(wallet=wallet, asset="USD", amount_minor=Decimal(amount))
@@ -70,9 +68,7 @@ def observed(
     balances: Mapping[str, int | Decimal],
     effects: tuple[Effect, ...] = (),
 ) -> Observed:
-    return Observed(
-        round=1, operations=operations, events=(), truth=truth(balances, effects)
-    )
+    return Observed(round=1, operations=operations, events=(), truth=truth(balances, effects))
 
 
 def controlled(

@@ -1,0 +1,85 @@
+"""The engine as a real process: killed, it comes back; and it says why it does not start."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from engine.defences import parse_build
+from engine.ownership import Workspace
+from engine.process import EngineConfig, EngineError, EngineProcess, start_engine
+from engine.provision import Databases
+from engine.stores import PostgresServer, RedisServer
+
+USD = {"asset": "USD"}
+
+
+@pytest.fixture(scope="module")
+def config(
+    databases: Databases, postgres: PostgresServer, redis_server: RedisServer
+) -> EngineConfig:
+    build = parse_build("hardened")
+    return EngineConfig(
+        build=build,
+        database_url=postgres.url(databases.create(build.defences)),
+        redis_url=redis_server.url,
+        redis_namespace="test-process",
+    )
+
+
+@pytest.fixture(scope="module")
+def engine(workspace: Workspace, config: EngineConfig) -> Iterator[EngineProcess]:
+    started = start_engine(workspace, config)
+    yield started
+    started.stop()
+
+
+def log_in(client: httpx.Client, password: str) -> dict[str, str]:
+    who = {"username": "operator", "password": password}
+    token = client.post("/v1/auth/token", json=who).json()["access_token"]
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_money_and_tokens_survive_a_kill(engine: EngineProcess) -> None:
+    with httpx.Client(base_url=engine.base_url) as client:
+        operator = log_in(client, engine.operator_password)
+        user = client.post("/v1/users", json={"username": "survivor"}).json()
+        wallet = client.post("/v1/wallets", json={"user_id": user["id"]}, headers=operator).json()
+        path = f"/v1/wallets/{wallet['id']}"
+        keyed = operator | {"Idempotency-Key": "before-the-kill"}
+        body = {"amount": {"amount": 12_34} | USD}
+        paid = client.post(f"{path}/deposits", json=body, headers=keyed)
+        assert paid.status_code == 201, paid.text
+        engine.kill()
+        assert not engine.alive
+        engine.start()
+        again = client.post(f"{path}/deposits", json=body, headers=keyed)
+        assert (again.status_code, again.content) == (201, paid.content)
+        balance = client.get(path, headers=operator).json()["balance"]
+        assert balance == {"amount": 12_34} | USD
+
+
+def test_nobody_is_served_while_it_is_paused(engine: EngineProcess) -> None:
+    engine.pause()
+    try:
+        with pytest.raises(httpx.TimeoutException):
+            httpx.get(f"{engine.base_url}/v1/health/live", timeout=0.3)
+    finally:
+        engine.resume()
+    assert httpx.get(f"{engine.base_url}/v1/health/live").status_code == 200
+
+
+def test_why_it_does_not_start_is_said(
+    workspace: Workspace, config: EngineConfig, databases: Databases, postgres: PostgresServer
+) -> None:
+    other = postgres.url(databases.create(parse_build("fragile").defences))
+    with pytest.raises(EngineError, match="was migrated as float-unconstrained-single"):
+        start_engine(workspace, dataclasses.replace(config, database_url=other))
+
+
+def test_a_senseless_build_ends_with_one_line(workspace: Workspace, config: EngineConfig) -> None:
+    build = parse_build("hardened,idempotency=redis_only")
+    senseless = dataclasses.replace(config, build=build, redis_url="")
+    with pytest.raises(EngineError, match="engine: idempotency=redis_only keeps its keys in Redis"):
+        start_engine(workspace, senseless)

@@ -1,0 +1,104 @@
+"""The recorder keeps what it saw, from any number of threads, and a file gives it back."""
+
+import json
+import threading
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from attacks.history import Recorder, read_history
+from tests.unit.histories.small import move, operation
+
+THREADS = 8
+EACH = 50
+
+
+def test_many_threads_lose_nothing_and_tear_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    with path.open("w") as file:
+        recorder = Recorder(file)
+
+        def record() -> None:
+            for _ in range(EACH):
+                number = recorder.new_id()
+                at = recorder.now_s()
+                recorder.operation(operation(number, move("a", "b", number), at=(at, at + 1)))
+                recorder.event("note", "seen", round=1)
+
+        threads = [threading.Thread(target=record) for _ in range(THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    history = recorder.history()
+    assert sorted(o.id for o in history.operations) == list(range(1, THREADS * EACH + 1))
+    assert len(history.events) == THREADS * EACH
+    assert len(path.read_text().splitlines()) == 2 * THREADS * EACH
+    assert read_history(path) == history
+
+
+def test_a_history_is_in_the_order_of_start_however_it_ended(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    with path.open("w") as file:
+        recorder = Recorder(file)
+        recorder.operation(operation(2, at=(5.0, 6.0), key="k", values={"balances": {"a": 1}}))
+        recorder.operation(operation(1, move(None, "a", 3), at=(1.0, 9.0), outcome="unknown"))
+    assert [o.id for o in recorder.history().operations] == [1, 2]
+    assert read_history(path) == recorder.history()
+
+
+def test_each_line_is_there_as_soon_as_it_is_recorded() -> None:
+    file = StringIO()
+    recorder = Recorder(file)
+    recorder.operation(operation(1))
+    assert json.loads(file.getvalue())["operation"]["id"] == 1
+    recorder.event("kill", "killed")
+    assert json.loads(file.getvalue().splitlines()[1])["event"]["kind"] == "kill"
+
+
+def test_values_that_json_does_not_know_are_kept_as_text() -> None:
+    file = StringIO()
+    Recorder(file).operation(operation(1, values={"path": Path("x")}))
+    assert json.loads(file.getvalue())["operation"]["values"] == {"path": "x"}
+
+
+def test_an_event_with_a_duration_is_recorded_when_it_ends_even_by_an_error() -> None:
+    recorder = Recorder()
+
+    def outage() -> None:
+        with recorder.lasting("pause", "stopped", round=2):
+            assert recorder.history().events == ()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        outage()
+    (event,) = recorder.history().events
+    assert (event.kind, event.round) == ("pause", 2)
+    assert event.until_s is not None
+    assert event.until_s >= event.at_s
+
+
+def test_a_duration_is_from_start_to_end() -> None:
+    assert operation(1, at=(2.0, 5.5)).duration_s == 3.5
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        "5",
+        "[]",
+        "{}",
+        '{"operation": 5}',
+        '{"operation": {"id": 1}}',
+        '{"event": {"kind": "kill", "colour": "red"}}',
+    ],
+)
+def test_the_first_bad_line_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "torn.jsonl"
+    with path.open("w") as file:
+        Recorder(file).operation(operation(1))
+        file.write(line)
+    with pytest.raises(ValueError, match=r"^torn\.jsonl:2 is not a line of a history: "):
+        read_history(path)

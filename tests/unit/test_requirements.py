@@ -1,0 +1,74 @@
+"""What it takes to believe a history without findings."""
+
+import pytest
+
+from attacks.history import Event, History, Operation
+from scenarios.requirements import overlapped, overlapped_rounds, overlaps, read_during, struck
+from tests.unit.histories.small import operation
+
+
+def _history(*operations: Operation) -> History:
+    return History(operations=operations)
+
+
+def _event(kind: str) -> Event:
+    return Event(kind=kind, text=kind, round=1, at_s=0)
+
+
+@pytest.mark.parametrize(
+    ("spans", "expected"),
+    [
+        ([], False),
+        ([(0, 1)], False),
+        ([(0, 1), (1, 2)], False),
+        ([(0, 1), (0.9, 2)], True),
+        ([(0, 9), (1, 2), (3, 4)], True),
+        ([(5, 6), (0, 5.5)], True),
+    ],
+)
+def test_two_requests_overlap_when_one_begins_before_another_ends(
+    spans: list[tuple[float, float]], expected: bool
+) -> None:
+    assert overlaps([operation(n, at=span) for n, span in enumerate(spans)]) is expected
+
+
+def _round(number: int, *, racing: bool) -> tuple[Operation, Operation]:
+    start = number * 10.0
+    second = start + (0.1 if racing else 1)
+    return (
+        operation(number * 2, round=number, at=(start, start + 0.5)),
+        operation(number * 2 + 1, round=number, at=(second, second + 0.5)),
+    )
+
+
+def test_half_of_the_rounds_must_overlap() -> None:
+    half = _history(*_round(1, racing=True), *_round(2, racing=False))
+    assert overlapped(half) is None
+    assert overlapped_rounds(half) == 1
+    less = _history(*half.operations, *_round(3, racing=False))
+    assert overlapped(less) == "requests overlapped in only 1 of 3 rounds: no race took place"
+
+
+def test_preparations_race_with_nobody_and_no_round_is_no_race() -> None:
+    assert overlapped(_history()) is not None
+    prepared = tuple(operation(n, at=(0, 1), actor="setup") for n in (1, 2))
+    assert overlapped(_history(*prepared)) is not None
+    control = tuple(operation(n, at=(0, 1), round=None) for n in (1, 2))
+    assert overlapped(_history(*control)) is not None
+
+
+def test_faults_that_never_struck_are_named() -> None:
+    needed = struck("kill", "cut")
+    seen = History(operations=(), events=(_event("kill"), _event("note")))
+    assert needed(seen) == "these faults never struck: cut"
+    assert needed(History(operations=(), events=(_event("cut"), *seen.events))) is None
+
+
+def test_a_read_must_be_under_way_while_money_moves() -> None:
+    transfer = operation(1, at=(1, 2))
+    for span, expected in (((1.5, 3), True), ((0, 1.1), True), ((2, 3), False), ((0, 1), False)):
+        read = operation(2, name="read-balances", at=span)
+        assert (read_during(_history(transfer, read)) is None) is expected
+    elsewhere = operation(2, name="read-balances", at=(1, 2), round=2)
+    assert read_during(_history(transfer, elsewhere)) is not None
+    assert read_during(_history()) is not None
