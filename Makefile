@@ -16,10 +16,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 compare: install
 	$(RUN)/assay compare --stores $(STORES)
 
-test: install
-	$(RUN)/ruff check .
-	$(RUN)/ruff format --check .
-	$(RUN)/mypy
+test: lint
 	$(RUN)/pytest
 
 dev: install
@@ -27,3 +24,27 @@ dev: install
 
 load-test: install
 	$(RUN)/assay load --stores $(STORES)
+
+test-unit: install
+	$(RUN)/pytest tests/unit
+
+test-integration: install
+	$(RUN)/pytest tests/integration
+
+test-concurrency: install
+	$(RUN)/assay verify --build hardened --only double-spend --only deadlock --only read-skew --stores $(STORES)
+
+test-ledger: install
+	$(RUN)/assay verify --build hardened --only ledger --only persistence --only bad-amounts --stores $(STORES)
+
+lint: install
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+
+format: install
+	$(RUN)/ruff format .
+	$(RUN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) reports/out

@@ -5,7 +5,7 @@
 """
 
 import math
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +22,8 @@ class Money(Protocol):
 
     wire_type: Any
     """The type of an amount in a request body, for pydantic and OpenAPI."""
+    view_type: Any
+    """The type of an amount or a balance in an answer, for OpenAPI."""
 
     def read(self, wire: Any) -> tuple[Amount, str | None]:
         """The amount and its asset's code; None means whatever the wallet holds."""
@@ -35,6 +37,11 @@ class StrictMinorUnits(BaseModel):
     asset: AssetCode = DEFAULT_ASSET
 
 
+class MinorUnitsView(BaseModel):
+    amount: int
+    asset: str
+
+
 class LaxMinorUnits(BaseModel):
     amount: int
     asset: str = DEFAULT_ASSET
@@ -46,6 +53,8 @@ StrictFloat = Annotated[
 
 
 class MinorUnits:
+    view_type: Any = MinorUnitsView
+
     def __init__(self, *, strict: bool) -> None:
         self.wire_type: Any = StrictMinorUnits if strict else LaxMinorUnits
 
@@ -57,6 +66,8 @@ class MinorUnits:
 
 
 class Floats:
+    view_type: Any = float | Literal["nan", "inf", "-inf"]
+
     def __init__(self, *, strict: bool) -> None:
         self.wire_type: Any = StrictFloat if strict else float
 

@@ -16,6 +16,7 @@ from engine.api.context import (
     body_of,
 )
 from engine.api.execution import execute, one_movement, whole_chain
+from engine.api.views import ChainView, MovementView, shown
 from engine.readings import recorded_movement
 from engine.refusals import SELF_TRANSFER, Refused
 from engine.services import Services
@@ -25,8 +26,9 @@ from engine.wallets import Kind, Movement
 def movement_routes(services: Services) -> APIRouter:
     router = APIRouter(tags=["movements"], route_class=KeyedRoute)
     wire = services.money.wire_type
+    one, chained = MovementView[services.money.view_type], ChainView[services.money.view_type]
 
-    @router.post("/transfers", status_code=201)
+    @router.post("/transfers", status_code=201, responses=shown(201, one))
     def transfer(
         call: MoneyCall, body: TransferBody[Any] = body_of(TransferBody, wire)
     ) -> Response:
@@ -34,7 +36,7 @@ def movement_routes(services: Services) -> APIRouter:
         movement = transfer_of(services, body.from_wallet_id, body.to_wallet_id, body.amount)
         return execute(services, call, (movement,), body, one_movement)
 
-    @router.post("/wallets/{wallet_id}/deposits", status_code=201)
+    @router.post("/wallets/{wallet_id}/deposits", status_code=201, responses=shown(201, one))
     def deposit(
         wallet_id: WalletPath, call: MoneyCall, body: AmountBody[Any] = body_of(AmountBody, wire)
     ) -> Response:
@@ -42,7 +44,7 @@ def movement_routes(services: Services) -> APIRouter:
         movement = one_sided(services, "DEPOSIT", wallet_id, body.amount)
         return execute(services, call, (movement,), body, one_movement)
 
-    @router.post("/wallets/{wallet_id}/withdrawals", status_code=201)
+    @router.post("/wallets/{wallet_id}/withdrawals", status_code=201, responses=shown(201, one))
     def withdraw(
         wallet_id: WalletPath, call: MoneyCall, body: AmountBody[Any] = body_of(AmountBody, wire)
     ) -> Response:
@@ -50,7 +52,7 @@ def movement_routes(services: Services) -> APIRouter:
         movement = one_sided(services, "WITHDRAWAL", wallet_id, body.amount)
         return execute(services, call, (movement,), body, one_movement)
 
-    @router.post("/chains", status_code=201)
+    @router.post("/chains", status_code=201, responses=shown(201, chained))
     def chain(call: MoneyCall, body: ChainBody[Any] = body_of(ChainBody, wire)) -> Response:
         """Several withdrawals and deposits offered as one."""
         parts = body.movements
@@ -64,7 +66,9 @@ def movement_routes(services: Services) -> APIRouter:
 def _reading_routes(services: Services) -> APIRouter:
     router = APIRouter(route_class=CallerRoute)
 
-    @router.get("/transfers/{transfer_id}")
+    view = MovementView[services.money.view_type]
+
+    @router.get("/transfers/{transfer_id}", responses=shown(200, view))
     def get_transfer(
         transfer_id: uuid.UUID, caller: Caller, open_session: Sessions
     ) -> dict[str, Any]:

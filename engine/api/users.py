@@ -5,8 +5,10 @@ from typing import Any
 from fastapi import APIRouter
 
 from engine.accounts import UserView, list_users, log_in, sign_up, user_by_id
+from engine.api import views
 from engine.api.bodies import LoginBody, UserBody
 from engine.api.context import Caller, CallerRoute, Limit, Sessions, UserPath
+from engine.api.views import shown
 from engine.refusals import UNAUTHENTICATED, Refused
 from engine.services import Services
 
@@ -14,7 +16,7 @@ from engine.services import Services
 def user_routes(services: Services) -> APIRouter:
     router = APIRouter(tags=["users"])
 
-    @router.post("/users", status_code=201)
+    @router.post("/users", status_code=201, responses=shown(201, views.UserView))
     def create(body: UserBody, open_session: Sessions) -> dict[str, Any]:
         """Sign up."""
         with open_session() as session:
@@ -23,7 +25,7 @@ def user_routes(services: Services) -> APIRouter:
             )
         return user_view(user)
 
-    @router.post("/auth/token")
+    @router.post("/auth/token", responses=shown(200, views.TokenView))
     def create_token(body: LoginBody, open_session: Sessions) -> dict[str, Any]:
         """Log in."""
         with open_session() as session:
@@ -41,14 +43,14 @@ def user_routes(services: Services) -> APIRouter:
 def _reading_routes(services: Services) -> APIRouter:
     router = APIRouter(route_class=CallerRoute)
 
-    @router.get("/users")
+    @router.get("/users", responses=shown(200, views.UsersView))
     def list_all(caller: Caller, open_session: Sessions, limit: Limit = 100) -> dict[str, Any]:
         """All users; takes the operator's role where roles are asked for."""
         services.permissions.to_operate(caller)
         with open_session() as session:
             return {"users": [user_view(user) for user in list_users(session, limit=limit)]}
 
-    @router.get("/users/me")
+    @router.get("/users/me", responses=shown(200, views.UserView))
     def read_me(caller: Caller, open_session: Sessions) -> dict[str, Any]:
         """Whoever the token names."""
         if caller.user_id is None:
@@ -56,7 +58,7 @@ def _reading_routes(services: Services) -> APIRouter:
         with open_session() as session:
             return user_view(user_by_id(session, caller.user_id))
 
-    @router.get("/users/{user_id}")
+    @router.get("/users/{user_id}", responses=shown(200, views.UserView))
     def read_one(user_id: UserPath, caller: Caller, open_session: Sessions) -> dict[str, Any]:
         services.permissions.to_see(caller, user_id)
         with open_session() as session:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from engine.accounts import find_wallet, open_wallet, set_status, wallets_of
 from engine.api.bodies import BalancesBody, StatusBody, WalletBody
 from engine.api.context import Caller, CallerRoute, Limit, Sessions, WalletPath
+from engine.api.views import BalancesView, EntriesView, WalletsView, WalletView, shown
 from engine.database import OpenSession
 from engine.readings import statement
 from engine.refusals import FORBIDDEN, NOT_FOUND, Refused
@@ -18,7 +19,9 @@ from engine.wallets import WalletState
 def wallet_routes(services: Services) -> APIRouter:
     router = APIRouter(tags=["wallets"], route_class=CallerRoute)
 
-    @router.post("/wallets", status_code=201)
+    view = WalletView[services.money.view_type]
+
+    @router.post("/wallets", status_code=201, responses=shown(201, view))
     def create(body: WalletBody, caller: Caller, open_session: Sessions) -> dict[str, Any]:
         """Open an empty wallet, one a user and asset where the database insists on that."""
         user_id = services.permissions.owner_for(caller, body.user_id)
@@ -30,7 +33,7 @@ def wallet_routes(services: Services) -> APIRouter:
             state = WalletState.of(wallet)
         return wallet_view(services, state, asset.code)
 
-    @router.patch("/wallets/{wallet_id}")
+    @router.patch("/wallets/{wallet_id}", responses=shown(200, view))
     def change_status(
         wallet_id: WalletPath, body: StatusBody, caller: Caller, open_session: Sessions
     ) -> dict[str, Any]:
@@ -48,7 +51,9 @@ def wallet_routes(services: Services) -> APIRouter:
 def _reading_routes(services: Services) -> APIRouter:
     router = APIRouter(route_class=CallerRoute)
 
-    @router.get("/wallets")
+    money = services.money.view_type
+
+    @router.get("/wallets", responses=shown(200, WalletsView[money]))
     def list_own(caller: Caller, open_session: Sessions, limit: Limit = 100) -> dict[str, Any]:
         """The caller's wallets."""
         with open_session() as session:
@@ -57,7 +62,7 @@ def _reading_routes(services: Services) -> APIRouter:
         views = [wallet_view(services, s, c) for s, c in zip(states, codes, strict=True)]
         return {"wallets": views}
 
-    @router.get("/wallets/{wallet_id}")
+    @router.get("/wallets/{wallet_id}", responses=shown(200, WalletView[money]))
     def read_one(
         wallet_id: WalletPath, caller: Caller, open_session: Sessions, response: Response
     ) -> dict[str, Any]:
@@ -69,7 +74,7 @@ def _reading_routes(services: Services) -> APIRouter:
         response.headers["ETag"] = f'"{wallet.version}"'
         return wallet_view(services, wallet, _code_of(services, open_session, wallet))
 
-    @router.post("/wallets/balances")
+    @router.post("/wallets/balances", responses=shown(200, BalancesView[money]))
     def read_many(body: BalancesBody, caller: Caller, open_session: Sessions) -> dict[str, Any]:
         """Several wallets as of one moment. Never from the cache."""
         with open_session() as session:
@@ -85,7 +90,7 @@ def _reading_routes(services: Services) -> APIRouter:
             "wallets": [wallet_view(services, wallet, codes[wallet.id]) for wallet in found],
         }
 
-    @router.get("/wallets/{wallet_id}/entries")
+    @router.get("/wallets/{wallet_id}/entries", responses=shown(200, EntriesView[money]))
     def entries(
         wallet_id: WalletPath, caller: Caller, open_session: Sessions, limit: Limit = 100
     ) -> dict[str, Any]:

@@ -102,9 +102,13 @@ def balances_are_explained(observed: Observed) -> tuple[Finding, ...]:
     one sentence covers lost updates, halves of transfers, failed answers that had an effect, and
     acknowledged ones that had none.
     """
-    truth = {w: b.amount_minor for w, b in observed.truth.balances.items()}
     done = works(observed.operations)
-    certain = _applied([work for work in done if work.outcome == "ok"], truth)
+    acknowledged = [work for work in done if work.outcome == "ok"]
+    # A wallet that was paid and is not in the database holds nothing.
+    named = (wallet for work in acknowledged for wallet in deltas(work.moves))
+    truth = dict.fromkeys(named, Decimal(0))
+    truth |= {w: b.amount_minor for w, b in observed.truth.balances.items()}
+    certain = _applied(acknowledged, truth)
     unknown = [work for work in done if work.outcome == "unknown"]
     if len(unknown) > MOST_UNKNOWN:
         explained = _within_bounds(truth, certain, unknown)

@@ -98,11 +98,11 @@ def _legs_are_whole(observed: Observed) -> Iterable[Finding]:
 
 
 def _legs_chain(observed: Observed) -> Iterable[Finding]:
+    legs_of: defaultdict[str, list[Leg]] = defaultdict(list)
+    for leg in observed.truth.legs or ():
+        legs_of[leg.wallet].append(leg)
     for wallet, balance in observed.truth.balances.items():
-        own = sorted(
-            (leg for leg in observed.truth.legs or () if leg.wallet == wallet),
-            key=lambda leg: leg.position,
-        )
+        own = sorted(legs_of[wallet], key=lambda leg: leg.position)
         running = Decimal(0)  # Wallets begin empty.
         for leg in own:
             running = total_of((running, leg.amount_minor))

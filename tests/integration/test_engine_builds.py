@@ -162,6 +162,33 @@ def test_an_error_looks_as_described(house: House) -> None:
     jsonschema.validate(answer.json(), described)
 
 
+def test_answers_look_as_described(house: House) -> None:
+    document = house.http.get("/openapi.json").json()
+    payer, payee = house.account(10_00), house.account()
+    paid = house.pay(payer, payee, 1_00)
+    wallet = f"/wallets/{payer.wallet_id}"
+    ids = {"wallet_ids": [payer.wallet_id, payee.wallet_id]}
+    answers = {
+        ("post", "/transfers"): paid,
+        ("get", "/transfers/{transfer_id}"): house.get(
+            f"/transfers/{paid.json()['id']}", payer.headers
+        ),
+        ("post", "/wallets"): house.post("/wallets", {"user_id": house.user()}, house.operator),
+        ("get", "/wallets"): house.get("/wallets", payer.headers),
+        ("get", "/wallets/{wallet_id}"): house.get(wallet, payer.headers),
+        ("get", "/wallets/{wallet_id}/entries"): house.get(f"{wallet}/entries", payer.headers),
+        ("post", "/wallets/balances"): house.post("/wallets/balances", ids, house.operator),
+        ("post", "/users"): house.post("/users", {"username": "described"}),
+        ("get", "/users"): house.get("/users", house.operator),
+        ("get", "/users/{user_id}"): house.get(f"/users/{payer.user_id}", house.operator),
+    }
+    for (method, path), answer in answers.items():
+        described = document["paths"][f"/v1{path}"][method]["responses"][str(answer.status_code)]
+        schema = described["content"]["application/json"]["schema"]
+        assert schema, path
+        jsonschema.validate(answer.json(), schema | {"components": document["components"]})
+
+
 def test_docs_need_no_network(house: House) -> None:
     page = house.http.get("/docs").text
     addresses = [part.split('"')[0] for part in page.split('src="')[1:] + page.split('href="')[1:]]

@@ -31,6 +31,7 @@ class Writer:
     def __init__(self, url: str, row: int) -> None:
         self.error: psycopg2.Error | None = None
         self._connection = psycopg2.connect(url)
+        self._connection.autocommit = True
         self.pid = self._connection.info.backend_pid
         self._thread = threading.Thread(target=self._write, args=(row,), daemon=True)
         self._thread.start()
@@ -42,7 +43,7 @@ class Writer:
 
     def _write(self, row: int) -> None:
         try:
-            with self._connection, self._connection.cursor() as cursor:
+            with self._connection.cursor() as cursor:
                 cursor.execute("UPDATE coins SET value = value + 1 WHERE id = %s", (row,))
         except psycopg2.Error as error:
             self.error = error

@@ -1,0 +1,214 @@
+"""One claim against one build on real stores: from the attack to the verdict."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from attacks.history import read_history
+from engine import process
+from engine.defences import parse_build
+from engine.ownership import Workspace
+from engine.process import EngineError
+from engine.provision import Databases
+from engine.stores import PostgresServer, RedisServer
+from reports.evidence import Verdict
+from scenarios import stand as stands
+from scenarios.atomicity.chained_movements import SCENARIO as CHAINED
+from scenarios.atomicity.persistence import SCENARIO as PERSISTENCE
+from scenarios.canary import SCENARIO as CANARY
+from scenarios.cell import Observation, run_cell
+from scenarios.concurrency.double_spend import SCENARIO as DOUBLE_SPEND
+from scenarios.lab import AttackFailed, Lab
+from scenarios.model import Scenario
+from scenarios.stand import Stand
+from scenarios.targets.engine_wallet import EngineWallet
+
+EFFORT = 0.3
+
+
+@pytest.fixture(scope="module")
+def stand(
+    workspace: Workspace,
+    postgres: PostgresServer,
+    redis_server: RedisServer,
+    databases: Databases,
+) -> Stand:
+    return Stand(workspace=workspace, postgres=postgres, redis=redis_server, databases=databases)
+
+
+@pytest.fixture
+def secrets_given(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Everything secret that the adapter was given or got."""
+    given: list[str] = []
+    made, logged_in = EngineWallet.__init__, EngineWallet._log_in
+
+    def remember(self: EngineWallet, meta: Any, operator_password: str) -> None:
+        given.append(operator_password)
+        made(self, meta, operator_password)
+
+    def log_in(self: EngineWallet, ask: Any, username: str, password: str) -> str:
+        token = logged_in(self, ask, username, password)
+        given.extend((password, token))
+        return token
+
+    monkeypatch.setattr(EngineWallet, "__init__", remember)
+    monkeypatch.setattr(EngineWallet, "_log_in", log_in)
+    return given
+
+
+def _run(stand: Stand, scenario: Scenario, build: str, file: Path) -> Observation:
+    return run_cell(stand, scenario, parse_build(build), seed=1, effort=EFFORT, history_file=file)
+
+
+def _attacking(scenario: Scenario, attack: Any) -> Scenario:
+    return replace(scenario, attack=attack)
+
+
+def test_fragile_pays_twice(stand: Stand, tmp_path: Path) -> None:
+    seen = _run(stand, DOUBLE_SPEND, "fragile", tmp_path / "history.jsonl")
+    assert seen.judgement.verdict is Verdict.VIOLATED
+    assert seen.judgement.findings[0].invariant == "never paid out more than held"
+    assert read_history(tmp_path / "history.jsonl") == seen.history
+
+
+def test_hardened_holds_and_its_history_tells_no_secret(
+    stand: Stand, tmp_path: Path, secrets_given: list[str]
+) -> None:
+    file = tmp_path / "history.jsonl"
+    seen = _run(stand, DOUBLE_SPEND, "hardened", file)
+    assert seen.judgement.verdict is Verdict.HELD, seen.judgement.cause
+    assert seen.judgement.overlapped_rounds == seen.judgement.rounds > 1
+    assert len(secrets_given) > 4
+    text = file.read_text()
+    assert not [secret for secret in secrets_given if secret in text]
+    assert "Bearer" not in text
+    control = [o for o in seen.history.operations if o.actor == "control"]
+    assert [o.outcome for o in control] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("fragile", Verdict.VIOLATED), ("hardened", Verdict.HELD)]
+)
+def test_chains_break_as_predicted(
+    stand: Stand, tmp_path: Path, name: str, expected: Verdict
+) -> None:
+    seen = _run(stand, CHAINED, name, tmp_path / "history.jsonl")
+    assert seen.judgement.verdict is expected, seen.judgement.cause
+    assert {"waiting", "kill", "cut", "start"} <= {event.kind for event in seen.history.events}
+
+
+def _raises(lab: Lab) -> None:
+    lab.wallets(1_00, 0, round=1)
+    raise ZeroDivisionError("a mistake of ours")
+
+
+def _gives_up(lab: Lab) -> None:
+    raise AttackFailed("nothing came to wait")
+
+
+def _does_nothing(lab: Lab) -> None:
+    """Neither a request nor a fault."""
+
+
+@pytest.mark.parametrize(
+    ("attack", "reason"),
+    [
+        (_raises, "the harness failed at test_cell.py:"),
+        (_gives_up, "nothing came to wait"),
+        (_does_nothing, "requests overlapped in only 0 of 0 rounds"),
+    ],
+)
+def test_an_attack_that_fails_says_nothing_about_the_service(
+    stand: Stand, tmp_path: Path, attack: Any, reason: str
+) -> None:
+    scenario = _attacking(DOUBLE_SPEND, attack)
+    seen = _run(stand, scenario, "fragile", tmp_path / "history.jsonl")
+    assert seen.judgement.verdict is Verdict.UNKNOWN
+    assert seen.judgement.reasons[0].startswith(reason)
+    json.dumps(seen.judgement.cause)
+
+
+def test_a_contradiction_stays_one_when_the_attack_breaks_off(stand: Stand, tmp_path: Path) -> None:
+    def attack(lab: Lab) -> None:
+        CANARY.attack(lab)
+        raise ZeroDivisionError
+
+    seen = _run(stand, _attacking(CANARY, attack), "fragile", tmp_path / "history.jsonl")
+    assert seen.judgement.verdict is Verdict.VIOLATED
+    assert any("the harness failed" in reason for reason in seen.judgement.reasons)
+
+
+def _kills(lab: Lab) -> None:
+    CANARY.attack(lab)
+    lab.service.kill()
+
+
+def test_a_service_that_is_dead_at_the_end_is_unknown(stand: Stand, tmp_path: Path) -> None:
+    harmless = replace(CANARY, attack=_kills, invariants=())
+    seen = _run(stand, harmless, "fragile", tmp_path / "history.jsonl")
+    assert seen.judgement.verdict is Verdict.UNKNOWN
+    assert seen.judgement.reasons[0].startswith("a control operation failed: transfer 1.00")
+
+
+def test_an_engine_that_cannot_start_is_unknown_with_its_words(
+    stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise EngineError("the engine (hardened) did not get ready on port 1: JWT_SECRET is empty")
+
+    monkeypatch.setattr(stands, "start_engine", broken)
+    before = _databases(stand)
+    seen = _run(stand, DOUBLE_SPEND, "hardened", tmp_path / "history.jsonl")
+    assert seen.judgement.verdict is Verdict.UNKNOWN
+    assert seen.judgement.reasons == (
+        "the engine (hardened) did not get ready on port 1: JWT_SECRET is empty",
+    )
+    assert seen.history.operations == ()
+    assert _databases(stand) == before
+
+
+def test_a_real_engine_says_why_it_did_not_start(
+    stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawn = process.EngineProcess._spawn
+
+    def without_database(self: process.EngineProcess) -> Any:
+        self._config = replace(self._config, database_url="postgresql://nobody@127.0.0.1:1/none")
+        return spawn(self)
+
+    monkeypatch.setattr(process.EngineProcess, "_spawn", without_database)
+    monkeypatch.setattr(process, "READY_WITHIN_S", 3.0)
+    seen = _run(stand, DOUBLE_SPEND, "hardened", tmp_path / "history.jsonl")
+    assert seen.judgement.verdict is Verdict.UNKNOWN
+    assert "did not get ready" in seen.judgement.cause
+
+
+def test_a_store_that_is_not_ours_is_not_restarted(stand: Stand, tmp_path: Path) -> None:
+    theirs: Any = SimpleNamespace(restartable=False)
+    seen = _run(
+        replace(stand, postgres=theirs), PERSISTENCE, "hardened", tmp_path / "history.jsonl"
+    )
+    assert seen.judgement.verdict is Verdict.NOT_APPLICABLE
+    assert seen.judgement.cause == "PostgreSQL is not ours to restart"
+    assert seen.history.operations == ()
+
+
+def test_a_cell_leaves_no_database_and_no_process(stand: Stand, tmp_path: Path) -> None:
+    before = _databases(stand)
+    _run(stand, CANARY, "fragile", tmp_path / "history.jsonl")
+    assert _databases(stand) == before
+
+
+def _databases(stand: Stand) -> set[str]:
+    from contextlib import closing
+
+    import psycopg2
+
+    with closing(psycopg2.connect(stand.postgres.admin_url)) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT datname FROM pg_database WHERE datname NOT LIKE 'assay_template%'")
+        return {name for (name,) in cursor.fetchall()}
