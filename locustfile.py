@@ -48,7 +48,7 @@ OWN_WALLETS = 50
 """Wallets that are opened where no plan names any."""
 LARGEST_PAYMENT_MINOR = 20_00
 """Large enough that wallets run dry now and then: a balance is guarded where it ends."""
-REPLAYED_SHARE = 0.03
+REPLAYED_SHARE = 0.05
 """Of the acknowledged payments, so many are sent again: by clients whose answer was lost."""
 MOST_OPERATIONS = 300_000
 """In one process; all of them are kept in memory."""

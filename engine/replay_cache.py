@@ -40,12 +40,14 @@ class RedisReplayCache:
         if not request.key:
             return None
         text = self._redis.call(lambda client: client.get(self._name(request)))
-        if not text:
-            return None
-        kept = json.loads(text)
+        try:
+            kept = json.loads(text or "null")
+            fingerprint, status, body = kept["fingerprint"], kept["status"], kept["body"]
+        except (ValueError, TypeError, KeyError):
+            return None  # Nothing, or nothing that this engine wrote: the database knows.
         if self._scoped:
-            self._rules.refuse_other_payload(kept["fingerprint"], request.fingerprint)
-        return Answer(status=kept["status"], body=kept["body"], replayed=True)
+            self._rules.refuse_other_payload(fingerprint, request.fingerprint)
+        return Answer(status=status, body=body, replayed=True)
 
     def remember(self, request: KeyedRequest, answer: Answer) -> None:
         if not request.key:

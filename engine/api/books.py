@@ -29,11 +29,12 @@ def book_routes(services: Services) -> APIRouter:
                 ]
             }
 
-    router.include_router(_guarded_routes(services))
+    router.include_router(_key_routes(services))
+    router.include_router(_ledger_routes(services))
     return router
 
 
-def _guarded_routes(services: Services) -> APIRouter:
+def _key_routes(services: Services) -> APIRouter:
     router = APIRouter(route_class=CallerRoute)
 
     # A key may hold slashes.
@@ -55,6 +56,12 @@ def _guarded_routes(services: Services) -> APIRouter:
         if row is None:
             raise Refused(NOT_FOUND, "no request with this key was settled")
         return {"key": key, "status": row.response_status, "body": row.response_body}
+
+    return router
+
+
+def _ledger_routes(services: Services) -> APIRouter:
+    router = APIRouter(route_class=CallerRoute)
 
     @router.get("/ledger/reconciliation")
     def reconciliation(caller: Caller, open_session: Sessions) -> JSONResponse:

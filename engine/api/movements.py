@@ -26,9 +26,9 @@ from engine.wallets import Kind, Movement
 def movement_routes(services: Services) -> APIRouter:
     router = APIRouter(tags=["movements"], route_class=KeyedRoute)
     wire = services.money.wire_type
-    one, chained = MovementView[services.money.view_type], ChainView[services.money.view_type]
+    view = shown(201, MovementView, services.money.view_type)
 
-    @router.post("/transfers", status_code=201, responses=shown(201, one))
+    @router.post("/transfers", status_code=201, responses=view)
     def transfer(
         call: MoneyCall, body: TransferBody[Any] = body_of(TransferBody, wire)
     ) -> Response:
@@ -36,7 +36,7 @@ def movement_routes(services: Services) -> APIRouter:
         movement = transfer_of(services, body.from_wallet_id, body.to_wallet_id, body.amount)
         return execute(services, call, (movement,), body, one_movement)
 
-    @router.post("/wallets/{wallet_id}/deposits", status_code=201, responses=shown(201, one))
+    @router.post("/wallets/{wallet_id}/deposits", status_code=201, responses=view)
     def deposit(
         wallet_id: WalletPath, call: MoneyCall, body: AmountBody[Any] = body_of(AmountBody, wire)
     ) -> Response:
@@ -44,7 +44,7 @@ def movement_routes(services: Services) -> APIRouter:
         movement = one_sided(services, "DEPOSIT", wallet_id, body.amount)
         return execute(services, call, (movement,), body, one_movement)
 
-    @router.post("/wallets/{wallet_id}/withdrawals", status_code=201, responses=shown(201, one))
+    @router.post("/wallets/{wallet_id}/withdrawals", status_code=201, responses=view)
     def withdraw(
         wallet_id: WalletPath, call: MoneyCall, body: AmountBody[Any] = body_of(AmountBody, wire)
     ) -> Response:
@@ -52,7 +52,9 @@ def movement_routes(services: Services) -> APIRouter:
         movement = one_sided(services, "WITHDRAWAL", wallet_id, body.amount)
         return execute(services, call, (movement,), body, one_movement)
 
-    @router.post("/chains", status_code=201, responses=shown(201, chained))
+    chain_view = shown(201, ChainView, services.money.view_type)
+
+    @router.post("/chains", status_code=201, responses=chain_view)
     def chain(call: MoneyCall, body: ChainBody[Any] = body_of(ChainBody, wire)) -> Response:
         """Several withdrawals and deposits offered as one."""
         parts = body.movements
@@ -66,9 +68,9 @@ def movement_routes(services: Services) -> APIRouter:
 def _reading_routes(services: Services) -> APIRouter:
     router = APIRouter(route_class=CallerRoute)
 
-    view = MovementView[services.money.view_type]
+    view = shown(200, MovementView, services.money.view_type)
 
-    @router.get("/transfers/{transfer_id}", responses=shown(200, view))
+    @router.get("/transfers/{transfer_id}", responses=view)
     def get_transfer(
         transfer_id: uuid.UUID, caller: Caller, open_session: Sessions
     ) -> dict[str, Any]:

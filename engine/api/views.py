@@ -76,6 +76,6 @@ class TokenView(BaseModel):
     expires_in: int
 
 
-def shown(status: int, model: Any) -> dict[int | str, dict[str, Any]]:
-    """A route's `responses`: with this status it answers like that."""
-    return {status: {"model": model}}
+def shown(status: int, family: Any, money: Any = None) -> dict[int | str, dict[str, Any]]:
+    """A route's `responses`: with this status it answers like that, in this build's money."""
+    return {status: {"model": family if money is None else family[money]}}

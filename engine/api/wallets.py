@@ -19,9 +19,9 @@ from engine.wallets import WalletState
 def wallet_routes(services: Services) -> APIRouter:
     router = APIRouter(tags=["wallets"], route_class=CallerRoute)
 
-    view = WalletView[services.money.view_type]
+    money = services.money.view_type
 
-    @router.post("/wallets", status_code=201, responses=shown(201, view))
+    @router.post("/wallets", status_code=201, responses=shown(201, WalletView, money))
     def create(body: WalletBody, caller: Caller, open_session: Sessions) -> dict[str, Any]:
         """Open an empty wallet, one a user and asset where the database insists on that."""
         user_id = services.permissions.owner_for(caller, body.user_id)
@@ -33,7 +33,7 @@ def wallet_routes(services: Services) -> APIRouter:
             state = WalletState.of(wallet)
         return wallet_view(services, state, asset.code)
 
-    @router.patch("/wallets/{wallet_id}", responses=shown(200, view))
+    @router.patch("/wallets/{wallet_id}", responses=shown(200, WalletView, money))
     def change_status(
         wallet_id: WalletPath, body: StatusBody, caller: Caller, open_session: Sessions
     ) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def _reading_routes(services: Services) -> APIRouter:
 
     money = services.money.view_type
 
-    @router.get("/wallets", responses=shown(200, WalletsView[money]))
+    @router.get("/wallets", responses=shown(200, WalletsView, money))
     def list_own(caller: Caller, open_session: Sessions, limit: Limit = 100) -> dict[str, Any]:
         """The caller's wallets."""
         with open_session() as session:
@@ -62,7 +62,7 @@ def _reading_routes(services: Services) -> APIRouter:
         views = [wallet_view(services, s, c) for s, c in zip(states, codes, strict=True)]
         return {"wallets": views}
 
-    @router.get("/wallets/{wallet_id}", responses=shown(200, WalletView[money]))
+    @router.get("/wallets/{wallet_id}", responses=shown(200, WalletView, money))
     def read_one(
         wallet_id: WalletPath, caller: Caller, open_session: Sessions, response: Response
     ) -> dict[str, Any]:
@@ -74,7 +74,16 @@ def _reading_routes(services: Services) -> APIRouter:
         response.headers["ETag"] = f'"{wallet.version}"'
         return wallet_view(services, wallet, _code_of(services, open_session, wallet))
 
-    @router.post("/wallets/balances", responses=shown(200, BalancesView[money]))
+    router.include_router(_wider_routes(services))
+    return router
+
+
+def _wider_routes(services: Services) -> APIRouter:
+    """More than one wallet, or more than its balance."""
+    router = APIRouter(route_class=CallerRoute)
+    money = services.money.view_type
+
+    @router.post("/wallets/balances", responses=shown(200, BalancesView, money))
     def read_many(body: BalancesBody, caller: Caller, open_session: Sessions) -> dict[str, Any]:
         """Several wallets as of one moment. Never from the cache."""
         with open_session() as session:
@@ -90,7 +99,7 @@ def _reading_routes(services: Services) -> APIRouter:
             "wallets": [wallet_view(services, wallet, codes[wallet.id]) for wallet in found],
         }
 
-    @router.get("/wallets/{wallet_id}/entries", responses=shown(200, EntriesView[money]))
+    @router.get("/wallets/{wallet_id}/entries", responses=shown(200, EntriesView, money))
     def entries(
         wallet_id: WalletPath, caller: Caller, open_session: Sessions, limit: Limit = 100
     ) -> dict[str, Any]:

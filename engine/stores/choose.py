@@ -125,7 +125,8 @@ def _demanded(offer: Offer[Server]) -> Server:
         raise StoreError(
             f"{offer.kind} stores are not possible: {obstacle}; {REMEDIES[offer.kind]}"
         )
-    return offer.open(Choice(kind=offer.kind, reason=f"asked for by --stores {offer.kind}", skipped=()))
+    reason = f"asked for by --stores {offer.kind}"
+    return offer.open(Choice(kind=offer.kind, reason=reason, skipped=()))
 
 
 def _choice(offer: Offer[Server], skipped: list[str]) -> Choice:

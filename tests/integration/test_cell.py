@@ -1,11 +1,13 @@
 """One claim against one build on real stores: from the attack to the verdict."""
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg2
 import pytest
 
 from attacks.history import read_history
@@ -68,9 +70,11 @@ def _attacking(scenario: Scenario, attack: Any) -> Scenario:
     return replace(scenario, attack=attack)
 
 
-def test_fragile_pays_twice(stand: Stand, tmp_path: Path) -> None:
+def test_fragile_pays_twice_and_nothing_is_left(stand: Stand, tmp_path: Path) -> None:
+    before = _databases(stand)
     seen = _run(stand, DOUBLE_SPEND, "fragile", tmp_path / "history.jsonl")
     assert seen.judgement.verdict is Verdict.VIOLATED
+    assert _databases(stand) == before
     assert seen.judgement.findings[0].invariant == "never paid out more than held"
     assert read_history(tmp_path / "history.jsonl") == seen.history
 
@@ -110,16 +114,11 @@ def _gives_up(lab: Lab) -> None:
     raise AttackFailed("nothing came to wait")
 
 
-def _does_nothing(lab: Lab) -> None:
-    """Neither a request nor a fault."""
-
-
 @pytest.mark.parametrize(
     ("attack", "reason"),
     [
         (_raises, "the harness failed at test_cell.py:"),
         (_gives_up, "nothing came to wait"),
-        (_does_nothing, "requests overlapped in only 0 of 0 rounds"),
     ],
 )
 def test_an_attack_that_fails_says_nothing_about_the_service(
@@ -130,16 +129,6 @@ def test_an_attack_that_fails_says_nothing_about_the_service(
     assert seen.judgement.verdict is Verdict.UNKNOWN
     assert seen.judgement.reasons[0].startswith(reason)
     json.dumps(seen.judgement.cause)
-
-
-def test_a_contradiction_stays_one_when_the_attack_breaks_off(stand: Stand, tmp_path: Path) -> None:
-    def attack(lab: Lab) -> None:
-        CANARY.attack(lab)
-        raise ZeroDivisionError
-
-    seen = _run(stand, _attacking(CANARY, attack), "fragile", tmp_path / "history.jsonl")
-    assert seen.judgement.verdict is Verdict.VIOLATED
-    assert any("the harness failed" in reason for reason in seen.judgement.reasons)
 
 
 def _kills(lab: Lab) -> None:
@@ -181,7 +170,7 @@ def test_a_real_engine_says_why_it_did_not_start(
         return spawn(self)
 
     monkeypatch.setattr(process.EngineProcess, "_spawn", without_database)
-    monkeypatch.setattr(process, "READY_WITHIN_S", 3.0)
+    monkeypatch.setattr(process, "READY_WITHIN_S", 1.0)
     seen = _run(stand, DOUBLE_SPEND, "hardened", tmp_path / "history.jsonl")
     assert seen.judgement.verdict is Verdict.UNKNOWN
     assert "did not get ready" in seen.judgement.cause
@@ -197,17 +186,7 @@ def test_a_store_that_is_not_ours_is_not_restarted(stand: Stand, tmp_path: Path)
     assert seen.history.operations == ()
 
 
-def test_a_cell_leaves_no_database_and_no_process(stand: Stand, tmp_path: Path) -> None:
-    before = _databases(stand)
-    _run(stand, CANARY, "fragile", tmp_path / "history.jsonl")
-    assert _databases(stand) == before
-
-
 def _databases(stand: Stand) -> set[str]:
-    from contextlib import closing
-
-    import psycopg2
-
     with closing(psycopg2.connect(stand.postgres.admin_url)) as connection:
         cursor = connection.cursor()
         cursor.execute("SELECT datname FROM pg_database WHERE datname NOT LIKE 'assay_template%'")

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 
 import psycopg2
 import pytest
+from redis import Redis
 
 from engine.ownership import poll
 from engine.provision import Databases
@@ -99,6 +101,20 @@ def test_a_twin_gets_409_while_the_first_waits_for_the_wallet(house: House) -> N
     assert answer.status_code == 201
     assert house.pay(payer, payee, 1_00, key="twin").content == answer.content
     assert house.balance(payer) == 9_00
+
+
+def _write_over(client: "Redis", *, names: str, text: str) -> None:
+    for name in client.keys(names):
+        client.set(name, text)
+
+
+def test_what_redis_holds_by_mistake_is_no_replay(house: House) -> None:
+    payer, payee = house.account(10_00), house.account()
+    first = house.pay(payer, payee, 1_00, key="garbled")
+    namespace = house.services.settings.redis_namespace
+    for text in ("{", "[]", "{}", "null"):
+        house.services.redis.call(partial(_write_over, names=f"{namespace}:replay:*", text=text))
+        assert house.pay(payer, payee, 1_00, key="garbled").content == first.content
 
 
 def test_a_twin_may_wait_instead(

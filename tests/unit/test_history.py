@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from attacks import process
 from attacks.history import Recorder, read_history
 from tests.unit.histories.small import move, operation
 
@@ -102,3 +103,43 @@ def test_the_first_bad_line_is_named(tmp_path: Path, line: str) -> None:
         file.write(line)
     with pytest.raises(ValueError, match=r"^torn\.jsonl:2 is not a line of a history: "):
         read_history(path)
+
+
+class Fake:
+    """A process that remembers what was done to it."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def kill(self) -> None:
+        self.done.append("kill")
+
+    def start(self) -> None:
+        self.done.append("start")
+
+    def pause(self) -> None:
+        self.done.append("pause")
+
+    def resume(self) -> None:
+        self.done.append("resume")
+
+
+def test_what_is_done_to_a_process_is_recorded_once_it_is_done() -> None:
+    recorder, victim = Recorder(), Fake()
+    for fault in (process.kill, process.start, process.pause, process.resume):
+        fault(recorder, victim, "Redis", round=3)
+    events = recorder.history().events
+    assert victim.done == [event.kind for event in events]
+    assert {event.round for event in events} == {3}
+    assert all(event.text.startswith("Redis ") for event in events)
+
+
+def test_a_fault_that_did_not_strike_is_not_recorded() -> None:
+    class Immortal(Fake):
+        def kill(self) -> None:
+            raise ProcessLookupError
+
+    recorder = Recorder()
+    with pytest.raises(ProcessLookupError):
+        process.kill(recorder, Immortal(), "the service", round=1)
+    assert recorder.history().events == ()

@@ -39,6 +39,14 @@ def test_a_lost_transfer_is_whole_or_nothing() -> None:
     assert finding.summary.startswith("0.60 is missing: ")
 
 
+def test_a_wallet_that_was_paid_and_is_not_in_the_database_is_missed() -> None:
+    paid = operation(2, move("a", "gone", 60))
+    (finding,) = balances_are_explained(observed((PAID_IN, paid), {"a": 40}))
+    assert "it should be wallet gone: 0.60, but wallet gone holds 0.00" in finding.summary
+    lost = operation(2, move("a", "never-there", 60), outcome="unknown")
+    assert balances_are_explained(observed((PAID_IN, lost), {"a": 100})) == ()
+
+
 def test_money_that_may_have_come_in_may_be_there() -> None:
     lost_deposit = operation(2, move(None, "a", 50), name="deposit", outcome="unknown")
     for total in (100, 150):

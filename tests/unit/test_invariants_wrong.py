@@ -130,7 +130,7 @@ def failed_and_yet_applied(observed: Observed, choose: Choose) -> Planted:
     effect = Effect(id="sly", payer=move.payer, payee=None, amount_minor=Decimal(move.amount_minor))
     broken = _with_effects(observed, (*observed.truth.effects, effect))
     broken = _changed(broken, move.payer, -move.amount_minor)
-    return Planted(observed=broken, culprits=(refusal.id,))
+    return Planted(observed=broken, culprits=_deliveries(observed, refusal))
 
 
 def acknowledged_and_yet_missing(observed: Observed, choose: Choose) -> Planted:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 RESET = struct.pack("ii", 1, 0)
 
@@ -22,6 +23,17 @@ class ScriptedServer(ThreadingHTTPServer):
         self.came: list[str] = []
         self.bodies: list[bytes] = []
         self.headers: list[dict[str, str]] = []
+        self.resetting: set[object] = set()
+
+    def shutdown_request(self, request: Any) -> None:
+        if request in self.resetting:
+            request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            request.close()
+        else:
+            super().shutdown_request(request)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that resets its connection is what some tests are about."""
 
     @property
     def url(self) -> str:
@@ -70,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _reset(self) -> None:
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.server.resetting.add(self.connection)
         self._hang_up()
 
     def _hang_up(self) -> None:

@@ -1,0 +1,341 @@
+"""What `assay load` concludes, from small histories; and what the locustfile reads."""
+
+import io
+import json
+import stat
+import subprocess
+import sys
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from attacks.history import Event, History, Move, Operation
+from reports.evidence import Verdict
+from scenarios import cli
+from scenarios.audit import CLAIMS, Audit, Check, audit, merged
+from scenarios.invariants import Finding, Observed
+from scenarios.loading import (
+    LOCUSTFILE,
+    Loaded,
+    LoadPlan,
+    locust_command,
+    show_loaded,
+    was_ended,
+    write_plan,
+)
+from scenarios.tally import TOTAL, percentile, tally
+from scenarios.targets.protocol import WalletRef
+from scenarios.truth import Balance, Effect, GroundTruth, Leg
+
+
+def paid(  # noqa: PLR0917 - reads as a sentence: who, whom, how much
+    number: int, payer: str | None, payee: str, minor: int, outcome: str = "ok", key: str = ""
+) -> Operation:
+    return Operation(
+        id=number,
+        actor="user 1",
+        name="transfer" if payer else "deposit",
+        text=f"transfer {minor}",
+        round=None,
+        moves=(Move(payer=payer, payee=payee, amount_minor=minor),),
+        key=key or f"key-{number}",
+        started_s=number,
+        ended_s=number + 0.1,
+        outcome=outcome,  # type: ignore[arg-type]  # one of three words, spelt in this file
+        status={"ok": 201, "failed": 402}.get(outcome),
+        answer=outcome,
+    )
+
+
+OPENED = (paid(1, None, "1", 100), paid(2, None, "2", 100))
+PAYMENT = paid(3, "1", "2", 30)
+HISTORY = History(operations=(*OPENED, PAYMENT))
+
+
+def truth(*, first: int = 70, second: int = 130, payments: int = 1) -> GroundTruth:
+    amounts = {"1": first, "2": second}
+    effects: list[tuple[str, str | None, str, int]]
+    effects = [("d1", None, "1", 100), ("d2", None, "2", 100)]
+    effects += [(f"p{number}", "1", "2", 30) for number in range(payments)]
+    return GroundTruth(
+        balances={
+            wallet: Balance(wallet=wallet, asset="USD", amount_minor=Decimal(amount))
+            for wallet, amount in amounts.items()
+        },
+        effects=tuple(
+            Effect(id=name, payer=payer, payee=payee, amount_minor=Decimal(amount))
+            for name, payer, payee, amount in effects
+        ),
+    )
+
+
+def legs(*entries: tuple[str, str, int, int, int]) -> tuple[Leg, ...]:
+    return tuple(
+        Leg(
+            effect=effect,
+            wallet=wallet,
+            amount_minor=Decimal(amount),
+            balance_after_minor=Decimal(after),
+            position=position,
+        )
+        for effect, wallet, amount, after, position in entries
+    )
+
+
+LEGS = legs(
+    ("d1", "1", 100, 100, 1), ("p0", "1", -30, 70, 2), ("d2", "2", 100, 100, 1),
+    ("p0", "2", 30, 130, 2),
+)  # fmt: skip
+
+
+def verdict_of(judged: Audit, claim: str) -> Verdict:
+    return next(check.verdict for check in judged.checks if claim in check.claim)
+
+
+def test_a_whole_history_that_the_database_confirms_is_held() -> None:
+    judged = audit(HISTORY, replace(truth(), legs=LEGS))
+    assert {check.verdict for check in judged.checks} == {Verdict.HELD}
+    assert (judged.verdict, judged.exit_code, judged.payments) == (Verdict.HELD, 0, 1)
+
+
+def test_a_build_without_legs_is_not_blamed_for_having_none() -> None:
+    judged = audit(HISTORY, truth())
+    assert verdict_of(judged, "ledger legs") is Verdict.NOT_APPLICABLE
+    assert judged.exit_code == 0
+
+
+def test_a_lost_update_is_money_from_nowhere() -> None:
+    judged = audit(HISTORY, truth(first=100))
+    assert verdict_of(judged, "conserved") is Verdict.VIOLATED
+    assert "0.30 came from nowhere" in judged.checks[0].detail
+    assert judged.exit_code == 1
+
+
+def test_a_payment_that_is_recorded_twice_is_violated() -> None:
+    judged = audit(HISTORY, truth(first=40, second=160, payments=2))
+    assert verdict_of(judged, "recorded once") is Verdict.VIOLATED
+    assert verdict_of(judged, "conserved") is Verdict.HELD
+
+
+def test_a_payment_that_is_not_recorded_is_violated() -> None:
+    judged = audit(HISTORY, truth(payments=0))
+    assert verdict_of(judged, "recorded once") is Verdict.VIOLATED
+
+
+def test_legs_that_do_not_chain_are_violated() -> None:
+    torn = (*LEGS[:3], replace(LEGS[3], balance_after_minor=Decimal(131)))
+    judged = audit(HISTORY, replace(truth(), legs=torn))
+    assert verdict_of(judged, "ledger legs") is Verdict.VIOLATED
+
+
+def test_a_request_without_an_answer_may_have_happened_or_not() -> None:
+    history = History(operations=(*OPENED, PAYMENT, paid(4, "2", "1", 5, "unknown")))
+    assert audit(history, truth()).exit_code == 0
+
+
+def test_nothing_acknowledged_proves_nothing() -> None:
+    judged = audit(
+        History(operations=(*OPENED, paid(3, "1", "2", 30, "failed"))),
+        truth(first=100, second=100, payments=0),
+    )
+    assert judged.doubts == ("no payment was acknowledged",)
+    assert judged.exit_code == 3
+
+
+def test_a_retry_is_no_second_payment() -> None:
+    history = History(operations=(*HISTORY.operations, paid(4, "1", "2", 30, key="key-3")))
+    judged = audit(history, truth())
+    assert (judged.payments, judged.exit_code) == (1, 0)
+
+
+def test_without_ground_truth_nothing_can_be_said() -> None:
+    assert audit(HISTORY, None, doubts=["the database is away"]).exit_code == 3
+
+
+def test_a_doubt_is_unknown_and_a_violation_is_worse() -> None:
+    assert audit(HISTORY, truth(), doubts=["the engine ended"]).exit_code == 3
+    assert audit(HISTORY, truth(first=100), doubts=["the engine ended"]).exit_code == 1
+
+
+def test_an_incomplete_history_accuses_nobody() -> None:
+    judged = audit(HISTORY, truth(first=40, second=160, payments=2), whole=False, doubts=["torn"])
+    assert verdict_of(judged, "recorded once") is Verdict.UNKNOWN
+    assert judged.exit_code == 3
+
+
+def test_an_incomplete_history_does_not_hide_what_the_database_shows_by_itself() -> None:
+    judged = audit(HISTORY, truth(first=-5, second=205), whole=False, doubts=["torn"])
+    assert verdict_of(judged, "overdrawn") is Verdict.VIOLATED
+    assert judged.exit_code == 1
+
+
+@pytest.mark.parametrize(("says", "code"), [("held", 0), ("unknown", 3), ("violated", 1)])
+def test_what_the_engine_says_of_itself_counts(says: str, code: int) -> None:
+    check = Check(claim="reconciliation", verdict=Verdict(says))
+    assert audit(HISTORY, truth(), engine_says=check).exit_code == code
+
+
+def test_a_judge_that_crashes_has_said_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(_: Observed) -> tuple[Finding, ...]:
+        raise ZeroDivisionError
+
+    broken = tuple(replace(claim, invariant=crash) for claim in CLAIMS)
+    monkeypatch.setattr("scenarios.audit.CLAIMS", broken)
+    judged = audit(HISTORY, truth())
+    assert "the judge crashed: ZeroDivisionError" in judged.checks[0].detail
+    assert judged.exit_code == 3
+
+
+def test_merging_numbers_anew() -> None:
+    both = merged((HISTORY, HISTORY))
+    assert [operation.id for operation in both.operations] == [1, 2, 3, 4, 5, 6]
+
+
+def test_only_a_history_with_its_last_line_was_ended() -> None:
+    last = Event(kind="note", text="load ended", round=None, at_s=1)
+    assert was_ended(History(operations=(), events=(last,)))
+    assert not was_ended(HISTORY)
+
+
+def test_a_tally_tells_refusals_from_failures() -> None:
+    numbers = tally(
+        [PAYMENT, paid(4, "1", "2", 1, "failed"), paid(5, "1", "2", 1, "unknown"), PAYMENT]
+    )
+    row = numbers.rows[-1]
+    assert (row.name, row.requests, row.refused, row.failures) == (TOTAL, 4, 1, 1)
+    assert numbers.lasted_s == pytest.approx(2.1)
+    assert numbers.payments_per_s == pytest.approx(1 / 2.1)
+
+
+def test_a_tally_of_nothing_is_empty() -> None:
+    assert tally([]).rows == ()
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.95, 95), (0.99, 99), (1.0, 100)])
+def test_percentiles_are_values_that_were_seen(share: float, value: int) -> None:
+    assert percentile(range(1, 101), share) == value
+    assert percentile([7.0], share) == 7.0
+
+
+def test_what_is_printed_ends_with_verdict_and_history() -> None:
+    console = Console(file=io.StringIO(), width=120)
+    judged = audit(HISTORY, truth(first=100), doubts=["it was [torn]"])
+    show_loaded(console, Loaded(audit=judged, folder=Path("out"), tally=tally([PAYMENT])))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "FAIL    money is conserved" in text
+    assert "Nothing can be said for sure: it was [torn]." in text
+    assert "FAIL. 1 acknowledged payments" in text
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("held", 0), ("violated", 1), ("unknown", 3)])
+def test_the_command_ends_with_the_audit_s_code(
+    monkeypatch: pytest.MonkeyPatch, verdict: str, code: int
+) -> None:
+    plans: list[LoadPlan] = []
+
+    def pretend(plan: LoadPlan, tell: object) -> Loaded:
+        plans.append(plan)
+        check = Check(claim="money is conserved", verdict=Verdict(verdict))
+        return Loaded(audit=Audit(checks=(check,), payments=1), folder=plan.out)
+
+    monkeypatch.setattr(cli, "load_build", pretend)
+    result = CliRunner().invoke(cli.app, ["load", "--users", "3", "--seed", "7"])
+    assert result.exit_code == code, result.output
+    assert (plans[0].users, plans[0].wallets, plans[0].seed) == (3, 50, 7)
+    assert plans[0].build.name == "hardened"
+
+
+@pytest.mark.parametrize("option", [("--users", "0"), ("--duration-s", "0"), ("--wallets", "1")])
+def test_a_load_without_bounds_is_a_usage_error(option: tuple[str, str]) -> None:
+    assert CliRunner().invoke(cli.app, ["load", *option]).exit_code == 2
+
+
+def test_locust_runs_without_a_head_and_leaves_judging_to_the_audit() -> None:
+    command = locust_command("http://127.0.0.1:1", users=3, duration_s=4)
+    assert command[:5] == [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE)]
+    assert LOCUSTFILE.exists()
+    assert "--headless" in command
+    assert command[command.index("--exit-code-on-error") + 1] == "0"
+
+
+def in_a_process_of_its_own(code: str, *arguments: str) -> str:
+    """Importing Locust would patch the sockets and threads of the tests."""
+    command = [sys.executable, "-c", code, *arguments]
+    folder = LOCUSTFILE.parent
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+READ_PLANS = """
+import sys
+from pathlib import Path
+from locustfile import PlanError, read_plan
+for name in sys.argv[1:]:
+    try:
+        print(read_plan(Path(name)))
+    except PlanError as error:
+        print(error)
+"""
+
+
+def test_the_locustfile_reads_the_plan_that_is_written_for_it(tmp_path: Path) -> None:
+    good = tmp_path / "good.json"
+    write_plan(good, [WalletRef(id="1", token="t"), WalletRef(id="2")], floats=True, seed=5)
+    assert stat.S_IMODE(good.stat().st_mode) == 0o600
+    two = [{"id": "1"}, {"id": "2"}]
+    wrong = {
+        "json": "{",
+        "list": "[]",
+        "keys": json.dumps({"money": "float"}),
+        "style": json.dumps({"money": "euro", "wallets": two}),
+        "few": json.dumps({"money": "float", "wallets": two[:1]}),
+        "twice": json.dumps({"money": "float", "wallets": [*two, {"id": 2}]}),
+        "id": json.dumps({"money": "float", "wallets": [{"id": "one"}, *two]}),
+    }
+    for name, text in wrong.items():
+        (tmp_path / name).write_text(text)
+    names = [good, *(tmp_path / name for name in wrong), tmp_path / "missing"]
+    lines = in_a_process_of_its_own(READ_PLANS, *map(str, names)).splitlines()
+    assert lines[0] == (
+        "Plan(floats=True, seed=5, wallets=(Wallet(id='1', token='t'), Wallet(id='2', token=None)))"
+    )
+    read = dict(zip([*wrong, "missing"], lines[1:], strict=True))
+    for name in ("json", "list", "keys", "id"):
+        assert "is not a plan" in read[name], read[name]
+    assert "money is 'euro'" in read["style"]
+    assert "two wallets or more, each once" in read["few"]
+    assert "two wallets or more, each once" in read["twice"]
+    assert "cannot be read" in read["missing"]
+
+
+READ_ANSWERS = """
+from types import SimpleNamespace
+from locustfile import is_loopback, read_answer
+def answer(status, body=b"", error=None):
+    response = SimpleNamespace(status_code=status, content=body, headers=None, error=error)
+    return read_answer(response).outcome
+print(answer(201, b'{"id": 1}'), answer(402, b"text"), answer(500), answer(302), answer(504))
+print(answer(503, b'{"type": "urn:problem-type:assay:unavailable"}'), answer(503, b"{}"))
+print(answer(0, error=ConnectionRefusedError()), answer(0, error=TimeoutError()))
+print(*map(is_loopback, ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1",
+                         "http://10.0.0.1", "http://127.0.0.1.example.org", ""]))
+"""
+
+
+def test_the_locustfile_knows_what_an_answer_means_and_stays_at_home() -> None:
+    assert in_a_process_of_its_own(READ_ANSWERS).splitlines() == [
+        "ok failed unknown unknown unknown",
+        "failed unknown",
+        "failed unknown",
+        "True True True False False False",
+    ]
+
+
+def test_the_command_s_process_never_imports_locust() -> None:
+    code = "import sys, scenarios.cli; print({'locust', 'gevent'} & set(sys.modules))"
+    assert in_a_process_of_its_own(code).strip() == "set()"
