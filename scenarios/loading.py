@@ -24,11 +24,11 @@ from attacks.history import History, Recorder, read_history
 from attacks.http.sender import Sender
 from engine.defences import Build
 from engine.ownership import OwnedProcess, Workspace
-from engine.process import EngineConfig, EngineProcess, start_engine
+from engine.process import EngineConfig, EngineError, EngineProcess, start_engine
 from reports.evidence import Verdict
 from scenarios.audit import Audit, Check, audit, merged
 from scenarios.console import COLOURS
-from scenarios.stand import POOL_SIZE, QUIET_WITHIN_S, STILL_WORKING, Stand, open_stand
+from scenarios.stand import POOL_SIZE, QUIET_WITHIN_S, Stand, became_quiet, open_stand
 from scenarios.tally import Tally, table_of, tally
 from scenarios.targets.engine_wallet import EngineWallet
 from scenarios.targets.protocol import TargetError, WalletRef
@@ -127,7 +127,7 @@ def _open_site(stand: Stand, plan: LoadPlan) -> Iterator[Site]:
         opened.callback(engine.stop)
         folder = plan.out / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}Z-load-{secrets.token_hex(2)}"
         folder.mkdir(parents=True)
-        meta = _ask(engine, "GET", "/v1/meta")
+        meta = _meta(engine)
         yield Site(
             engine=engine,
             database_url=config.database_url,
@@ -136,6 +136,14 @@ def _open_site(stand: Stand, plan: LoadPlan) -> Iterator[Site]:
             workspace=stand.workspace,
             folder=folder,
         )
+
+
+def _meta(engine: EngineProcess) -> dict[str, Any]:
+    """The build's switches. Raises EngineError."""
+    try:
+        return dict(_ask(engine, "GET", "/v1/meta"))
+    except (httpx.HTTPError, ValueError) as error:
+        raise EngineError(f"the engine does not say what it is: {error!r}") from error
 
 
 def _prepare(site: Site, how_many: int) -> tuple[History, tuple[WalletRef, ...]]:
@@ -237,7 +245,7 @@ def _audited(site: Site, recorded: Recorded) -> Loaded:
     doubts = list(recorded.doubts)
     truth: GroundTruth | None = None
     try:
-        if not _became_quiet(site.database_url):
+        if not became_quiet(site.database_url):
             doubts.append(f"the engine was still at work {QUIET_WITHIN_S:g} s after the load")
         engine_says = _reconciliation(site.engine)
         began_s = time.monotonic()
@@ -258,20 +266,6 @@ def _audited(site: Site, recorded: Recorded) -> Loaded:
         tally=tally(recorded.load.operations),
         audited_in_s=time.monotonic() - began_s,
     )
-
-
-def _became_quiet(database_url: str) -> bool:
-    """Whether no session of the engine is at work any more. Raises psycopg2.Error."""
-    until_s = time.monotonic() + QUIET_WITHIN_S
-    with closing(psycopg2.connect(database_url)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            while time.monotonic() < until_s:
-                cursor.execute(STILL_WORKING)
-                if cursor.fetchone() == (0,):
-                    return True
-                time.sleep(POLL_S)
-    return False
 
 
 def _reconciliation(engine: EngineProcess) -> Check:

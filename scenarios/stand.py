@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from scenarios.targets.engine_wallet import EngineWallet
 
 POOL_SIZE = 10
 QUIET_WITHIN_S = 15.0
+POLL_S = 0.02
 STILL_WORKING = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -97,22 +98,25 @@ def open_lab(
         )
 
 
-def wait_until_quiet(lab: Lab) -> None:
-    """Return when no session of the service is at work any more. Raises AttackFailed."""
+def became_quiet(database_url: str) -> bool:
+    """Whether no session of the service is at work any more. Raises psycopg2.Error."""
     until_s = time.monotonic() + QUIET_WITHIN_S
+    with closing(psycopg2.connect(database_url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            while time.monotonic() < until_s:
+                cursor.execute(STILL_WORKING)
+                if cursor.fetchone() == (0,):
+                    return True
+                time.sleep(POLL_S)
+    return False
+
+
+def wait_until_quiet(lab: Lab) -> None:
+    """Return when the service is at rest. Raises AttackFailed."""
     with suppress(psycopg2.Error):
-        connection = psycopg2.connect(lab.database_url)
-        try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                while time.monotonic() < until_s:
-                    cursor.execute(STILL_WORKING)
-                    row = cursor.fetchone()
-                    if row == (0,):
-                        return
-                    time.sleep(0.02)
-        finally:
-            connection.close()
+        if became_quiet(lab.database_url):
+            return
     raise AttackFailed(f"the service was still at work {QUIET_WITHIN_S:g} s after the attack")
 
 

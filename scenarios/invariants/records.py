@@ -22,11 +22,15 @@ def acknowledged_is_recorded(observed: Observed) -> tuple[Finding, ...]:
     done = works(observed.operations)
     required = _count(work for work in done if work.outcome == "ok")
     possible = required + _count(work for work in done if work.outcome == "unknown")
+    works_of: defaultdict[Signature, list[Work]] = defaultdict(list)
+    for work in done:
+        for signature in dict.fromkeys(_signatures(work)):
+            works_of[signature].append(work)
     findings = []
     for signature in sorted({*recorded, *required}, key=str):
         count, least, most = recorded[signature], required[signature], possible[signature]
         if not least <= count <= most:
-            concerned = [work for work in done if signature in _signatures(work)]
+            concerned = works_of[signature]
             findings.append(_wrong_count(observed, signature, (count, least, most), concerned))
     return tuple(findings)
 

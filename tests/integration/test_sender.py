@@ -1,13 +1,16 @@
 """Requests over real connections: what is known after each way in which an answer is missing."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from decimal import Decimal
 
 import httpx
 import pytest
 
-from attacks.history import Outcome, Recorder
+from attacks.history import Operation, Outcome, Recorder
+from attacks.http import sender as sender_module
 from attacks.http.request import Reply, Request, definite
 from attacks.http.sender import Sender, actor_name, in_thread
 from engine.stores import free_port
@@ -132,6 +135,19 @@ def test_all_are_released_together(sender: Sender, recorder: Recorder) -> None:
         spreads.append(batch.spread_s)
     assert min(spreads) < 0.1, f"twenty requests did not start within 100 ms: {spreads}"
     assert len(recorder.history().operations) == 60
+
+
+def test_the_first_waits_for_the_last(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that come up one after the other are released together all the same."""
+
+    def one_after_the_other(work: Callable[[], Operation]) -> "Future[Operation]":
+        started = in_thread(work)
+        time.sleep(0.05)
+        return started
+
+    monkeypatch.setattr(sender_module, "in_thread", one_after_the_other)
+    batch = sender.together([_request("/201")] * 5, round=1)
+    assert batch.spread_s < 0.1
 
 
 def test_one_request_runs_beside_the_test(server: ScriptedServer, sender: Sender) -> None:

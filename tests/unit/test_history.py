@@ -43,9 +43,9 @@ def test_a_history_is_in_the_order_of_start_however_it_ended(tmp_path: Path) -> 
     path = tmp_path / "history.jsonl"
     with path.open("w") as file:
         recorder = Recorder(file)
-        recorder.operation(operation(2, at=(5.0, 6.0), key="k", values={"balances": {"a": 1}}))
-        recorder.operation(operation(1, move(None, "a", 3), at=(1.0, 9.0), outcome="unknown"))
-    assert [o.id for o in recorder.history().operations] == [1, 2]
+        recorder.operation(operation(1, at=(5.0, 6.0), key="k", values={"balances": {"a": 1}}))
+        recorder.operation(operation(2, move(None, "a", 3), at=(1.0, 9.0), outcome="unknown"))
+    assert [o.id for o in recorder.history().operations] == [2, 1]
     assert read_history(path) == recorder.history()
 
 

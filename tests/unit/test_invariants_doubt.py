@@ -3,6 +3,7 @@
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,10 +12,12 @@ from scenarios.invariants import (
     acknowledged_is_recorded,
     answered_within,
     balances_are_explained,
+    bulk_reads_see,
     legs_prove_the_balances,
     money_is_conserved,
     never_overdrawn,
     never_paid_out_more_than_held,
+    no_server_error,
     no_stale_read,
     refused,
 )
@@ -177,6 +180,46 @@ def test_a_request_without_an_answer_was_not_refused() -> None:
     bad = operation(1, name="bad-transfer", outcome="unknown")
     (finding,) = refused("bad-transfer")(observed((bad, PAID_IN), {}))
     assert finding.operations == (bad.id,)
+
+
+@pytest.mark.parametrize(
+    ("status", "refusal"), [(399, False), (400, True), (422, True), (499, True), (500, False)]
+)
+def test_only_4xx_is_a_refusal(status: int, refusal: bool) -> None:
+    bad = operation(1, name="bad-transfer", outcome="failed", status=status)
+    assert (refused("bad-transfer")(observed((bad,), {})) == ()) is refusal
+    assert refused("other")(observed((bad,), {})) == ()
+
+
+@pytest.mark.parametrize(("status", "broken"), [(499, False), (500, True), (599, True)])
+def test_only_5xx_is_a_server_error(status: int, broken: bool) -> None:
+    answer = operation(1, outcome="failed", status=status)
+    assert (no_server_error(observed((answer,), {})) != ()) is broken
+    assert no_server_error(observed((LOST,), {})) == ()
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        (
+            30,
+            "saw 1.30 in all wallets together, while 2.00 was there all the time: 0.70 was missing.",
+        ),
+        (
+            170,
+            "saw 2.70 in all wallets together, while 2.00 was there all the time: 0.70 was never "
+            "there.",
+        ),
+        ("NaN", "saw NaN in all wallets together, while 2.00 was there all the time."),
+    ],
+)
+def test_a_skewed_read_tells_what_it_missed(second: object, told: str) -> None:
+    right = operation(1, name="read-balances", values={"balances": {"a": 100, "b": 100}})
+    skewed = operation(2, name="read-balances", values={"balances": {"a": 100, "b": second}})
+    unread = operation(3, name="read-balances", outcome="unknown")
+    (finding,) = bulk_reads_see(200)(observed((right, skewed, unread), {}))
+    assert told in finding.summary
+    assert finding.summary.endswith("1 of 2 bulk reads saw a wrong total.")
 
 
 def test_the_slowest_is_named_and_the_late_ones_counted() -> None:
