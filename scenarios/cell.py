@@ -29,6 +29,7 @@ class Observation:
 
     history: History
     judgement: Judgement
+    truth: GroundTruth | None = None
 
 
 def run_cell(  # noqa: PLR0913 - what a cell is made of
@@ -55,7 +56,7 @@ def run_cell(  # noqa: PLR0913 - what a cell is made of
             failure = str(error)
         history = recorder.history()
     judgement = judge(scenario, history, truth, failure=failure)
-    return Observation(history=history, judgement=judgement)
+    return Observation(history=history, judgement=judgement, truth=truth)
 
 
 def _attack(lab: Lab, scenario: Scenario) -> tuple[GroundTruth | None, str | None]:

@@ -28,6 +28,7 @@ from reports.evidence import (
 )
 from scenarios.cell import Observation
 from scenarios.invariants import Finding as FoundContradiction
+from scenarios.invariants.observed import in_round, shown_wallets
 from scenarios.judging import Judgement
 from scenarios.model import NAMED_SUITES, Scenario
 from scenarios.stand import Stand
@@ -42,6 +43,7 @@ PACKAGES = (
     "starlette",
     "uvicorn",
 )
+NO_FAULTS = ("note", "waiting", "not-waiting", "start", "resume", "restored", "restart")
 MOST_FINDINGS = 25
 MOST_MOMENTS = 60
 
@@ -100,7 +102,7 @@ def cell_of(  # noqa: PLR0913 - what a cell is made of
         cause=judgement.cause,
         reasons=judgement.reasons,
         findings=tuple(_finding(f) for f in judgement.findings[:MOST_FINDINGS]),
-        timeline=_timeline(history, judgement, shown),
+        timeline=_timeline(observation, shown),
         timeline_round=shown,
         measures=tuple(_measured(measure, history) for measure in scenario.measures),
         switches={name: values[name] for name in scenario.holds_when.switches},
@@ -199,8 +201,9 @@ def _finding(finding: FoundContradiction) -> Finding:
     )
 
 
-def _timeline(history: History, judgement: Judgement, shown: int | None) -> tuple[Moment, ...]:
-    """The shown round, from its first request on; long ones around what the finding points at."""
+def _timeline(observation: Observation, shown: int | None) -> tuple[Moment, ...]:
+    """The shown round, long ones around what the finding points at, and how it ended."""
+    history, judgement = observation.history, observation.judgement
     operations = [o for o in history.operations if o.round == shown and shown is not None]
     if not operations:
         return ()
@@ -209,7 +212,27 @@ def _timeline(history: History, judgement: Judgement, shown: int | None) -> tupl
     moments = [(o.started_s, _moment(o, began_s, o.id in culprits)) for o in operations]
     moments += [(e.at_s, _happening(e, began_s)) for e in history.events if e.round == shown]
     moments.sort(key=lambda pair: pair[0])
-    return _excerpt([moment for _, moment in moments])
+    ended_s = max([o.ended_s for o in operations] + [at_s for at_s, _ in moments])
+    end = _in_the_end(observation, shown, ended_s - began_s)
+    return (*_excerpt([moment for _, moment in moments]), *end)
+
+
+def _in_the_end(observation: Observation, shown: int | None, at_s: float) -> tuple[Moment, ...]:
+    """What is in the database when all is over, past the API."""
+    if observation.truth is None:
+        return ()
+    balances = in_round(observation.history, observation.truth, shown).truth.balances
+    amounts = {wallet: balance.amount_minor for wallet, balance in balances.items()}
+    return (
+        Moment(
+            at_s=at_s,
+            until_s=None,
+            actor="truth",
+            text=f"in the database in the end: {shown_wallets(amounts)}",
+            answer="",
+            outcome="event",
+        ),
+    )
 
 
 def _excerpt(moments: Sequence[Moment]) -> tuple[Moment, ...]:
@@ -236,7 +259,7 @@ def _happening(event: Event, began_s: float) -> Moment:
     return Moment(
         at_s=event.at_s - began_s,
         until_s=None if event.until_s is None else event.until_s - began_s,
-        actor="fault" if event.kind not in ("waiting", "note") else "lab",
+        actor="lab" if event.kind in NO_FAULTS else "fault",
         text=event.text,
         answer="",
         outcome="event",

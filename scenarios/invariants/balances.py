@@ -42,6 +42,7 @@ def money_is_conserved(observed: Observed) -> tuple[Finding, ...]:
             expected=f"total {_between(least, most)}",
             observed=f"total {shown(total)}",
             round=observed.round,
+            operations=tuple(o.id for o in observed.operations if o.moves and o.actor != "setup"),
         ),
     )
 
@@ -173,7 +174,7 @@ def _unexplained(
         expected=shown_wallets(certain),
         observed=shown_wallets(truth),
         round=observed.round,
-        operations=tuple(w.operations[0].id for w in works(observed.operations)),
+        operations=tuple(o.id for o in observed.operations if o.moves and o.actor != "setup"),
     )
 
 

@@ -103,8 +103,7 @@ class EngineWallet:
         amount = self._money(amount_minor)
         return self._movement(
             name="chain",
-            text=f"withdraw {_shown(amount_minor)} <- wallet {payer.id}, "
-            f"then deposit it -> wallet {payee.id}, as one",
+            text=f"as one: {_shown(amount_minor)} out of wallet {payer.id}, into {payee.id}",
             path="/v1/chains",
             body={
                 "movements": [
