@@ -29,11 +29,6 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(str(error)) from error
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "build" in metafunc.fixturenames:
-        metafunc.parametrize("build", metafunc.config.getoption("--build") or ["hardened"])
-
-
 @pytest.fixture(scope="session")
 def workspace() -> Iterator[Workspace]:
     sweep()

@@ -5,8 +5,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg2
-
 from attacks.history import History, Recorder
 from attacks.postgres.side_session import SideSessionError
 from engine.defences import Build
@@ -78,7 +76,7 @@ def _attack(lab: Lab, scenario: Scenario) -> tuple[GroundTruth | None, str | Non
         wait_until_quiet(lab)
     try:
         return lab.target.read_truth(lab.database_url), failure
-    except psycopg2.Error as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, there is nothing to judge by
         return None, failure or f"ground truth could not be read: {str(error).strip()}"
 
 

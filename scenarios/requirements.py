@@ -26,6 +26,17 @@ def struck(*kinds: str) -> Requirement:
     return missing
 
 
+def answered(name: str) -> Requirement:
+    """Every request of this name got an answer: without one nobody knows what it was."""
+
+    def missing(history: History) -> str | None:
+        asked = [o for o in history.operations if o.name == name]
+        silent = [o for o in asked if o.status is None]
+        return f"{len(silent)} of {len(asked)} requests got no answer" if silent else None
+
+    return missing
+
+
 def read_during(history: History) -> str | None:
     """Bulk reads were under way while money moved."""
     for number in rounds_of(history):

@@ -15,7 +15,7 @@ from attacks.http.sender import Sender
 from attacks.redis.link import Link
 from engine.defences import Build
 from engine.ownership import Workspace, sweep
-from engine.process import EngineConfig, EngineProcess, start_engine
+from engine.process import EngineConfig, EngineError, EngineProcess, start_engine
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer, open_postgres, open_redis
 from scenarios.lab import AttackFailed, Lab
@@ -126,5 +126,8 @@ def _through(link: Link, redis: RedisServer) -> str:
 
 
 def _meta(service: EngineProcess) -> dict[str, Any]:
-    meta: dict[str, Any] = httpx.get(f"{service.base_url}/v1/meta", timeout=5).json()
+    try:
+        meta: dict[str, Any] = httpx.get(f"{service.base_url}/v1/meta", timeout=5).json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise EngineError(f"the engine did not say which build it is: {error!r}") from error
     return meta

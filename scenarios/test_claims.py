@@ -18,6 +18,11 @@ from scenarios.runner import OUT, Plan, Run, begin, finish, new_seed, run_one
 from scenarios.stand import Stand, open_stand
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "build" in metafunc.fixturenames:
+        metafunc.parametrize("build", metafunc.config.getoption("--build") or ["hardened"])
+
+
 @pytest.fixture(scope="module")
 def stand(request: pytest.FixtureRequest) -> Iterator[Stand]:
     with open_stand(str(request.config.getoption("--stores"))) as opened:

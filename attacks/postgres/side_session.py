@@ -28,7 +28,11 @@ class SideSession:
     def __init__(self, url: str) -> None:
         try:
             self._holder = psycopg2.connect(url)
-            self._observer = psycopg2.connect(url)
+            try:
+                self._observer = psycopg2.connect(url)
+            except psycopg2.OperationalError:
+                self._holder.close()
+                raise
         except psycopg2.OperationalError as error:
             reason = str(error).strip().splitlines()[0]
             raise SideSessionError(

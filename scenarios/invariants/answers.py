@@ -58,12 +58,13 @@ def no_server_error(observed: Observed) -> tuple[Finding, ...]:
 
 
 def refused(name: str) -> Invariant:
-    """Every request of this name is refused with 4xx."""
+    """Every request of this name that is answered is refused with 4xx."""
 
     def judge(observed: Observed) -> tuple[Finding, ...]:
         findings = []
         for operation in observed.operations:
-            if operation.name != name or 400 <= (operation.status or 0) < 500:
+            status = operation.status
+            if operation.name != name or status is None or 400 <= status < 500:
                 continue
             findings.append(
                 Finding(

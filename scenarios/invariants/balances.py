@@ -70,7 +70,7 @@ def never_paid_out_more_than_held(observed: Observed) -> tuple[Finding, ...]:
     """Acknowledged payments out of a wallet ≤ everything that may have come in."""
     findings = []
     for wallet in observed.wallets:
-        paid_in = _sum(observed, wallet, sign=1, outcomes=("ok", "unknown"))
+        paid_in = _may_have_come_in(observed, wallet)
         payments = [
             work
             for work in works(observed.operations)
@@ -105,12 +105,12 @@ def balances_are_explained(observed: Observed) -> tuple[Finding, ...]:
     """
     done = works(observed.operations)
     acknowledged = [work for work in done if work.outcome == "ok"]
-    # A wallet that was paid and is not in the database holds nothing.
-    named = (wallet for work in acknowledged for wallet in deltas(work.moves))
+    unknown = [work for work in done if work.outcome == "unknown"]
+    # A wallet that was to be paid and is not in the database holds nothing.
+    named = (wallet for work in (*acknowledged, *unknown) for wallet in deltas(work.moves))
     truth = dict.fromkeys(named, Decimal(0))
     truth |= {w: b.amount_minor for w, b in observed.truth.balances.items()}
     certain = _applied(acknowledged, truth)
-    unknown = [work for work in done if work.outcome == "unknown"]
     if len(unknown) > MOST_UNKNOWN:
         explained = _within_bounds(truth, certain, unknown)
     else:
@@ -137,8 +137,7 @@ def _applied(
     state = dict(onto) if onto is not None else dict.fromkeys(wallets, Decimal(0))
     for work in done:
         for wallet, change in deltas(work.moves).items():
-            if wallet in state:
-                state[wallet] += change
+            state[wallet] += change
     return state
 
 
@@ -178,11 +177,11 @@ def _unexplained(
     )
 
 
-def _sum(observed: Observed, wallet: str, *, sign: int, outcomes: tuple[str, ...]) -> int:
+def _may_have_come_in(observed: Observed, wallet: str) -> int:
     changes = (
-        deltas(work.moves).get(wallet, 0) * sign
+        deltas(work.moves).get(wallet, 0)
         for work in works(observed.operations)
-        if work.outcome in outcomes
+        if work.outcome != "failed"
     )
     return sum(change for change in changes if change > 0)
 

@@ -16,6 +16,7 @@ from scenarios.invariants import (
 from scenarios.lab import Lab
 from scenarios.model import Scenario
 from scenarios.needs import switch
+from scenarios.requirements import answered
 
 AMOUNTS = (
     "-500",
@@ -51,4 +52,5 @@ SCENARIO = Scenario(
         never_overdrawn,
     ),
     holds_when=switch("validation", "strict"),
+    requires=(answered("bad-transfer"),),
 )

@@ -11,6 +11,7 @@ from scenarios.invariants import acknowledged_is_recorded, balances_are_explaine
 from scenarios.lab import Lab
 from scenarios.model import Scenario
 from scenarios.needs import nothing
+from scenarios.requirements import answered
 
 AMOUNTS = ("null", "[1]", '{"value":1}', '"ten"')
 
@@ -29,4 +30,5 @@ SCENARIO = Scenario(
     attack=attack,
     invariants=(refused("bad-transfer"), balances_are_explained, acknowledged_is_recorded),
     holds_when=nothing(),
+    requires=(answered("bad-transfer"),),
 )
