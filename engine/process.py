@@ -70,6 +70,8 @@ class EngineProcess:
                 time.sleep(POLL_S)
         words = self._process.tail(3).replace("\n", " · ") or "it wrote nothing"
         self._process.stop()
+        if "address already in use" in words:
+            words = f"{words}; choose another port"
         raise EngineError(
             f"the engine ({self._config.build.name}) did not get ready on port {self.port}: {words}"
         )

@@ -100,7 +100,7 @@ def strength_in_words(cell: Cell) -> str:
         return "Nothing was run."
     head = {
         "exhausted": f"Exhausted: all {count(strength.rounds, 'schedule')} were run",
-        "bounded": f"Bounded: {count(strength.rounds, 'schedule')} within the bound were run",
+        "bounded": f"Bounded: {count(strength.rounds, 'case')}, each tried once",
         "sampled": f"Sampled: {count(strength.rounds, 'round')}",
     }[strength.kind]
     return f"{head}, {_hits(strength)}{_overlap(strength)}.{_chance(cell)}"
@@ -109,7 +109,7 @@ def strength_in_words(cell: Cell) -> str:
 def strength_in_brief(cell: Cell) -> str:
     """The same in a few words, to stand beside a badge."""
     strength = cell.strength
-    unit = "round" if strength.kind == "sampled" else "schedule"
+    unit = {"sampled": "round", "bounded": "case", "exhausted": "schedule"}[strength.kind]
     if not strength.rounds:
         return "nothing was run"
     if cell.verdict is Verdict.VIOLATED:

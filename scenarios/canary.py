@@ -44,5 +44,6 @@ SCENARIO = Scenario(
     attack=attack,
     invariants=(nobody_is_ever_paid,),
     holds_when=never(),
+    strength="bounded",
     canary=True,
 )

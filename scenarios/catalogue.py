@@ -39,19 +39,14 @@ class UnknownScenario(Exception):  # noqa: N818 - the scenario is unknown; that 
 
 
 def select(names: tuple[str, ...]) -> tuple[Scenario, ...]:
-    """Scenarios by claim or suite ("double spend" or "double-spend"); all without names."""
+    """Scenarios by claim ("partial-commit") or suite ("partial commit"); all without names."""
     if not names:
         return SCENARIOS
-    wanted = {name.lower().replace(" ", "-").replace("_", "-") for name in names}
-    suites = {_suite_name(s) for s in SCENARIOS}
-    known = suites | {s.name for s in SCENARIOS}
+    wanted = {name.lower() for name in names}
+    known = {s.name for s in SCENARIOS} | {s.suite.lower() for s in SCENARIOS}
     if unknown := sorted(wanted - known):
         raise UnknownScenario(
             f"no claim or suite is called {', '.join(unknown)}; there are: "
             f"{', '.join(sorted(known))}"
         )
-    return tuple(s for s in SCENARIOS if {s.name, _suite_name(s)} & wanted)
-
-
-def _suite_name(scenario: Scenario) -> str:
-    return scenario.suite.lower().replace(" ", "-")
+    return tuple(s for s in SCENARIOS if {s.name, s.suite.lower()} & wanted)

@@ -40,10 +40,10 @@ def run_cell(  # noqa: PLR0913 - what a cell is made of
     history_file: Path,
 ) -> Observation:
     """What goes wrong in the attack is never raised: it is a verdict unknown, with the reason."""
-    if "postgres" in scenario.restarts and not stand.postgres.restartable:
-        judgement = not_applicable("PostgreSQL is not ours to restart")
-        return Observation(history=History(operations=()), judgement=judgement)
     with history_file.open("w") as file:
+        if "postgres" in scenario.restarts and not stand.postgres.restartable:
+            judgement = not_applicable("PostgreSQL is not ours to restart")
+            return Observation(history=History(operations=()), judgement=judgement)
         recorder = Recorder(file)
         truth, failure = None, None
         try:
@@ -72,6 +72,8 @@ def _attack(lab: Lab, scenario: Scenario) -> tuple[GroundTruth | None, str | Non
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(where.filename).name}:{where.lineno}"
         failure = f"the harness failed at {place}: {error!r}"
+    if not lab.sender.settle():
+        return None, failure or "requests were still under way long after the attack"
     with suppress(AttackFailed):
         wait_until_quiet(lab)
     try:

@@ -43,7 +43,9 @@ migrate_app = typer.Typer(
 )
 app.add_typer(migrate_app, name="migrate")
 
-Only = Annotated[list[str] | None, typer.Option(help="A claim or a suite; may be given again.")]
+Only = Annotated[
+    list[str] | None, typer.Option(help='A claim (double-spend) or a suite ("double spend").')
+]
 StoresOption = Annotated[Stores, typer.Option(help="Where PostgreSQL and Redis come from.")]
 Seed = Annotated[int | None, typer.Option(help="Repeats the random choices of a run.")]
 Effort = Annotated[float, typer.Option(min=0.1, max=100, help="Scales the number of rounds.")]
@@ -120,7 +122,9 @@ def _run(  # noqa: PLR0913, PLR0917 - what both commands hand over
 
 
 @app.command()
-def scenarios(*, as_json: AsJson = False) -> None:
+def scenarios(
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False
+) -> None:
     """List every claim."""
     if as_json:
         rows = [
@@ -209,7 +213,8 @@ def _find_run(name: str, out: Path) -> Path:
         if not runs:
             raise EvidenceError(f"{out} holds no run yet: make one with `assay compare`")
         return runs[-1]
-    return Path(name) if Path(name).exists() else out / name
+    folder = Path(name) if Path(name).exists() else out / name
+    return folder.parent if folder.is_file() else folder
 
 
 @migrate_app.command("up")

@@ -13,7 +13,7 @@ from engine.defences import Build
 from reports.evidence import Cell, Environment, Evidence, StoreUsed, Verdict
 from reports.judgement import needs_attention
 from reports.terminal import render_text
-from reports.words import headline
+from reports.words import headline, strength_in_brief
 from scenarios.model import Scenario
 from scenarios.runner import Watcher
 
@@ -102,10 +102,7 @@ def _suite_cell(evidence: Evidence, name: str, build: str) -> Text:
 
 
 def _cell_line(cell: Cell) -> Text:
-    weight = cell.strength
-    hits = f"{weight.violated_rounds} of {weight.rounds} rounds violated"
-    if cell.verdict is not Verdict.VIOLATED:
-        hits = f"{weight.kind}, {weight.rounds} rounds"
+    hits = strength_in_brief(cell)
     if cell.reasons and cell.verdict is not Verdict.VIOLATED:
         hits = cell.reasons[0]
     line = Text.assemble(

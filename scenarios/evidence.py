@@ -61,9 +61,11 @@ def claim_of(scenario: Scenario) -> Claim:
     )
 
 
-def build_of(build: Build) -> BuildRecord:
+def build_of(build: Build, isolation_level: str) -> BuildRecord:
     return BuildRecord(
-        name=build.name, defences=as_dict(build.defences), isolation_level="read committed"
+        name=build.name,
+        defences=as_dict(build.defences),
+        isolation_level=isolation_level,
     )
 
 
@@ -80,7 +82,7 @@ def cell_of(  # noqa: PLR0913 - what a cell is made of
     *,
     history_file: str,
     duration_s: float,
-    seed: int,
+    reproduce: str,
 ) -> Cell:
     judgement, history = observation.judgement, observation.history
     shown = _shown_round(judgement, history)
@@ -93,7 +95,7 @@ def cell_of(  # noqa: PLR0913 - what a cell is made of
         verdict=judgement.verdict,
         predicted=Verdict.NOT_APPLICABLE if inapplicable else expected,
         strength=Strength(
-            kind="sampled",
+            kind=scenario.strength,
             rounds=judgement.rounds,
             violated_rounds=judgement.violated_rounds,
             overlapped_rounds=judgement.overlapped_rounds,
@@ -108,7 +110,7 @@ def cell_of(  # noqa: PLR0913 - what a cell is made of
         switches={name: values[name] for name in scenario.holds_when.switches},
         history_file=history_file,
         duration_s=round(duration_s, 3),
-        reproduce=f"assay verify --build {build.name} --only {scenario.name} --seed {seed}",
+        reproduce=reproduce,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from attacks.history import History, Operation
 from reports.evidence import Verdict
+from reports.words import count
 from scenarios.invariants import Finding, Invariant, Observed, balances_are_explained, by_round
 from scenarios.invariants.observed import in_round
 from scenarios.model import Requirement, Scenario
@@ -75,7 +76,8 @@ def _concluded(judged: Judgement) -> Judgement:
     if judged.reasons:
         cause = f"Nothing can be said: {judged.reasons[0]}."
         return replace(judged, verdict=Verdict.UNKNOWN, cause=cause)
-    cause = f"No contradiction in {judged.rounds} rounds with {judged.requests} requests."
+    rounds, requests = count(judged.rounds, "round"), count(judged.requests, "request")
+    cause = f"No contradiction in {rounds} with {requests}."
     return replace(judged, verdict=Verdict.HELD, cause=cause)
 
 

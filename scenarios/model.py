@@ -42,6 +42,8 @@ class Scenario:
     measures: tuple[Callable[[History], Measure], ...] = ()
     restarts: frozenset[Literal["postgres", "redis"]] = frozenset()
     """Stores that the attack restarts; not applicable where they are not ours."""
+    strength: Literal["sampled", "bounded"] = "sampled"
+    """Rounds are repetitions of a race (sampled), or cases that are each tried once (bounded)."""
     canary: bool = False
 
     def told(self, heading: str) -> str:

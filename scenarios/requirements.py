@@ -37,15 +37,46 @@ def answered(name: str) -> Requirement:
     return missing
 
 
+def acknowledged(history: History) -> str | None:
+    """In every round some movement of the attack was acknowledged: the service was at work."""
+    rounds = rounds_of(history)
+    idle = [n for n in rounds if not any(o.outcome == "ok" for o in _moving(history, n) if o.moves)]
+    return f"nothing was acknowledged in {len(idle)} of {len(rounds)} rounds" if idle else None
+
+
+def never(kind: str) -> Requirement:
+    """No event of this kind: it says that a round missed its moment."""
+
+    def seen(history: History) -> str | None:
+        events = [event for event in history.events if event.kind == kind]
+        return f"{len(events)} rounds missed their moment: {events[0].text}" if events else None
+
+    return seen
+
+
+def struck_in_every_round(kind: str) -> Requirement:
+    """The fault struck in each round."""
+
+    def missing(history: History) -> str | None:
+        rounds = rounds_of(history)
+        hit = {event.round for event in history.events if event.kind == kind}
+        missed = [number for number in rounds if number not in hit]
+        return f"{kind} did not strike in {len(missed)} of {len(rounds)} rounds" if missed else None
+
+    return missing
+
+
 def read_during(history: History) -> str | None:
-    """Bulk reads were under way while money moved."""
-    for number in rounds_of(history):
-        operations = [o for o in history.operations if o.round == number]
-        reads = [o for o in operations if o.name == "read-balances"]
-        writes = [o for o in operations if o.name == "transfer"]
-        if any(r.started_s < w.ended_s and w.started_s < r.ended_s for r in reads for w in writes):
-            return None
-    return "no read was under way while money moved"
+    """In every round an answered bulk read was under way while money moved."""
+    missed = [n for n in rounds_of(history) if not _read_while_writing(history, n)]
+    return f"no read was under way while money moved in {len(missed)} rounds" if missed else None
+
+
+def _read_while_writing(history: History, number: int) -> bool:
+    done = [o for o in history.operations if o.round == number and o.outcome == "ok"]
+    reads = [o for o in done if o.name == "read-balances"]
+    writes = [o for o in done if o.name == "transfer"]
+    return any(r.started_s < w.ended_s and w.started_s < r.ended_s for r in reads for w in writes)
 
 
 def rounds_of(history: History) -> Sequence[int]:

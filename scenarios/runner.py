@@ -1,6 +1,7 @@
 """A run: every scenario against every build, evidence written after each cell."""
 
 import secrets
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ class Run:
     """A run under way; its evidence is always what has been seen so far."""
 
     plan: Plan
+    stand: Stand
     folder: Path
     environment: Environment
     began: datetime
@@ -69,14 +71,18 @@ class Run:
                 "seed": plan.seed,
                 "target": "Assay wallet engine",
                 "environment": self.environment,
-                "builds": tuple(build_of(build) for build in plan.builds),
+                "builds": tuple(
+                    build_of(build, self.stand.isolation_level) for build in plan.builds
+                ),
                 "claims": tuple(claim_of(scenario) for scenario in plan.scenarios),
                 "cells": tuple(self.cells),
                 "suites": suites_of(plan.scenarios, plan.builds, self.cells),
                 "judged_by": "prediction" if plan.by_prediction else "verdict",
             }
         )
-        return draft.model_copy(update={"exit_code": exit_code(draft)}) if done else draft
+        if status != "complete":
+            return draft
+        return draft.model_copy(update={"exit_code": exit_code(draft)})
 
 
 def run(plan: Plan, watcher: Watcher) -> tuple[Path, Evidence]:
@@ -92,7 +98,7 @@ def run(plan: Plan, watcher: Watcher) -> tuple[Path, Evidence]:
             for scenario in plan.scenarios:
                 for build in plan.builds:
                     watcher.cell_began(scenario, build)
-                    cell = run_one(current, stand, scenario, build)
+                    cell = run_one(current, scenario, build)
                     watcher.cell_ended(current.evidence("running"), cell)
         except BaseException:
             finish(current, "interrupted")
@@ -105,6 +111,7 @@ def begin(plan: Plan, stand: Stand) -> Run:
     began = datetime.now(UTC)
     current = Run(
         plan=plan,
+        stand=stand,
         folder=_new_folder(plan.out, began),
         environment=environment_of(stand),
         began=began,
@@ -114,14 +121,14 @@ def begin(plan: Plan, stand: Stand) -> Run:
     return current
 
 
-def run_one(current: Run, stand: Stand, scenario: Scenario, build: Build) -> Cell:
+def run_one(current: Run, scenario: Scenario, build: Build) -> Cell:
     """Run one cell and add it to the evidence."""
     plan = current.plan
     file = RunFolder(path=current.folder).histories / f"{scenario.name}.{_slug(build.name)}.jsonl"
     file.parent.mkdir(exist_ok=True)
     began_s = time.monotonic()
     observation = run_cell(
-        stand, scenario, build, seed=plan.seed, effort=plan.effort, history_file=file
+        current.stand, scenario, build, seed=plan.seed, effort=plan.effort, history_file=file
     )
     cell = cell_of(
         scenario,
@@ -129,7 +136,7 @@ def run_one(current: Run, stand: Stand, scenario: Scenario, build: Build) -> Cel
         observation,
         history_file=str(file.relative_to(current.folder)),
         duration_s=time.monotonic() - began_s,
-        seed=plan.seed,
+        reproduce=_again(plan, scenario, build),
     )
     current.cells.append(cell)
     write_evidence(current.folder, current.evidence("running"))
@@ -149,6 +156,17 @@ def _new_folder(out: Path, began: datetime) -> Path:
     folder = out / f"{began:%Y-%m-%dT%H-%M-%S}Z-{secrets.token_hex(2)}"
     folder.mkdir(parents=True)
     return folder
+
+
+def _again(plan: Plan, scenario: Scenario, build: Build) -> str:
+    """The command that runs one cell again."""
+    words = ["assay", "verify", "--build", build.name, "--only", scenario.name]
+    words += ["--seed", str(plan.seed)]
+    if plan.stores != "auto":
+        words += ["--stores", plan.stores]
+    if plan.effort != 1:
+        words += ["--effort", f"{plan.effort:g}"]
+    return shlex.join(words)
 
 
 def _slug(name: str) -> str:

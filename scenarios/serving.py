@@ -67,5 +67,7 @@ def _database(postgres: PostgresServer, name: str) -> str:
     """A new one, or with --data the one of the last time."""
     try:
         return postgres.create_database(name)
-    except StoreError:
+    except StoreError as error:
+        if "exists already" not in str(error):
+            raise
         return postgres.url(name)

@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 import psycopg2
+from redis import Redis
+from redis.exceptions import RedisError
 
 from attacks.history import Recorder
 from attacks.http.sender import Sender
@@ -17,7 +19,7 @@ from engine.defences import Build
 from engine.ownership import Workspace, sweep
 from engine.process import EngineConfig, EngineError, EngineProcess, start_engine
 from engine.provision import Databases
-from engine.stores import PostgresServer, RedisServer, open_postgres, open_redis
+from engine.stores import PostgresServer, RedisServer, StoreError, open_postgres, open_redis
 from scenarios.lab import AttackFailed, Lab
 from scenarios.targets.engine_wallet import EngineWallet
 
@@ -39,6 +41,8 @@ class Stand:
     postgres: PostgresServer
     redis: RedisServer
     databases: Databases
+    isolation_level: str
+    """What every session of a service begins with unless it asks for another."""
 
 
 @contextmanager
@@ -54,7 +58,11 @@ def open_stand(stores: str) -> Iterator[Stand]:
         redis = open_redis(stores, workspace)
         opened.callback(redis.close)
         yield Stand(
-            workspace=workspace, postgres=postgres, redis=redis, databases=Databases(postgres)
+            workspace=workspace,
+            postgres=postgres,
+            redis=redis,
+            databases=Databases(postgres),
+            isolation_level=_isolation_level(postgres.admin_url),
         )
 
 
@@ -66,6 +74,7 @@ def open_lab(
 
     Raises StoreError, MigrationError or EngineError when it cannot be brought up.
     """
+    _must_answer(stand.redis)
     with ExitStack() as opened:
         database = stand.databases.create(build.defences)
         opened.callback(stand.databases.drop, database)
@@ -96,6 +105,21 @@ def open_lab(
             effort=effort,
             random=random.Random(seed),  # noqa: S311 - repeatable, not secret
         )
+
+
+def _isolation_level(url: str) -> str:
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SHOW default_transaction_isolation")
+        row = cursor.fetchone()
+    return str(row[0]) if row else "unknown"
+
+
+def _must_answer(redis: RedisServer) -> None:
+    """An outage that an earlier cell left behind must not be taken for this one's."""
+    try:
+        Redis.from_url(redis.url, socket_timeout=5, socket_connect_timeout=5).ping()
+    except RedisError as error:
+        raise StoreError(f"Redis does not answer before the attack: {error}") from error
 
 
 def became_quiet(database_url: str) -> bool:

@@ -48,8 +48,8 @@ def current(request: pytest.FixtureRequest, stand: Stand) -> Iterator[Run]:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_claim(scenario: Scenario, build: str, stand: Stand, current: Run) -> None:
-    cell = run_one(current, stand, scenario, parse_build(build))
+def test_claim(scenario: Scenario, build: str, current: Run) -> None:
+    cell = run_one(current, scenario, parse_build(build))
     evidence = current.evidence("running")
     judged = judge(evidence, cell)
     if judged is Judgement.SKIPPED:

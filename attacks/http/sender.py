@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -35,6 +35,7 @@ class Sender:
         self._recorder = recorder
         self._timeout_s = timeout_s
         self._clients: dict[str, httpx.Client] = {}
+        self._pending: list[Future[Operation]] = []
         self._lock = threading.Lock()
 
     def send(
@@ -86,6 +87,7 @@ class Sender:
             in_thread(partial(run, actor, request))
             for actor, request in zip(actors, requests, strict=True)
         ]
+        self._pending += futures
         operations = tuple(future.result() for future in futures)
         starts = [operation.started_s for operation in operations]
         return Batch(operations=operations, spread_s=max(starts) - min(starts))
@@ -98,7 +100,14 @@ class Sender:
         round: int | None = None,  # noqa: A002
     ) -> "Future[Operation]":
         """Send from a thread of its own."""
-        return in_thread(lambda: self.send(request, actor=actor, round=round))
+        future = in_thread(lambda: self.send(request, actor=actor, round=round))
+        self._pending.append(future)
+        return future
+
+    def settle(self) -> bool:
+        """Wait for what was sent in the background; whether all of it has ended and is recorded."""
+        _, open_ = wait(self._pending, timeout=2 * self._timeout_s)
+        return not open_
 
     def connect(self, actor: str) -> None:
         """Open the actor's connection beforehand, so that a race does not begin with handshakes."""

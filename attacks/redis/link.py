@@ -26,6 +26,10 @@ class Link:
         self._refusing = False
         self._late_s = 0.0
         self._late_commands: tuple[bytes, ...] = ()
+        self.requests = 0
+        """Chunks that the service has sent so far: whether it uses Redis at all, and when."""
+        self.late_replies = 0
+        """Replies held back so far."""
         self._listener = self._listen(0)
         self.host = LOOPBACK
         self.port = int(self._listener.getsockname()[1])
@@ -108,6 +112,7 @@ class Link:
     def _requests(self, client: socket.socket, server: socket.socket, asked: "_Asked") -> None:
         with contextlib.suppress(OSError):
             while chunk := client.recv(CHUNK_BYTES):
+                self.requests += 1
                 upper = chunk.upper()
                 asked.for_late_reply = any(name in upper for name in self._late_commands)
                 if not self._loses(asked):
@@ -118,6 +123,7 @@ class Link:
         with contextlib.suppress(OSError):
             while chunk := server.recv(CHUNK_BYTES):
                 if self._late_s and asked.for_late_reply:
+                    self.late_replies += 1
                     time.sleep(self._late_s)  # The fault itself.
                 if not self._loses(asked):
                     client.sendall(chunk)

@@ -64,6 +64,8 @@ def status(url: str) -> list[tuple[str, str, bool]]:
 
 def create_revision(title: str, *, folder: Path = FOLDER) -> Path:
     """Write an empty migration after the last one of `folder` and return its file."""
+    if not title.strip():
+        raise MigrationError("a migration needs a title, such as `assay migrate new 'add holds'`")
     config = _config(folder)
     number = len(list(ScriptDirectory.from_config(config).walk_revisions())) + 1
     revision = command.revision(config, message=title, rev_id=f"{number:04}")
@@ -79,6 +81,8 @@ def _connected(url: str) -> Iterator[sa.Connection]:
         engine = sa.create_engine(sqlalchemy_url(url), poolclass=sa.NullPool)
         with engine.begin() as connection:
             yield connection
+    except ImportError as error:
+        raise MigrationError(f"not a PostgreSQL URL: {error}; nothing was changed") from error
     except SQLAlchemyError as error:
         cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise MigrationError(f"migration failed: {cause}; nothing was changed") from error

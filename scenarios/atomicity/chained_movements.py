@@ -10,7 +10,7 @@ Known as Partial commit, missing compensation; atomicity of a chain.
 
 from dataclasses import replace
 
-from scenarios.atomicity.dying import Death, die_while_waiting
+from scenarios.atomicity.dying import NOT_WAITING, Death, die_while_waiting
 from scenarios.invariants import (
     acknowledged_is_recorded,
     balances_are_explained,
@@ -19,7 +19,7 @@ from scenarios.invariants import (
 from scenarios.lab import Lab, Wallet
 from scenarios.model import Scenario
 from scenarios.needs import switch
-from scenarios.requirements import struck
+from scenarios.requirements import never, struck
 from scenarios.targets.protocol import WalletRef
 
 DEATHS: tuple[Death, ...] = ("kill", "cut")
@@ -54,5 +54,6 @@ SCENARIO = Scenario(
     attack=attack,
     invariants=(money_is_conserved, balances_are_explained, acknowledged_is_recorded),
     holds_when=switch("unit_of_work", "atomic"),
-    requires=(struck("waiting", "kill", "cut"),),
+    requires=(struck("waiting", "kill", "cut"), never(NOT_WAITING)),
+    strength="bounded",
 )

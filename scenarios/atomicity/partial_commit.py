@@ -7,7 +7,7 @@ Why      Whoever commits the debit before the credit has taken money that nobody
 Known as Partial commit, torn write; atomicity.
 """
 
-from scenarios.atomicity.dying import Death, die_while_waiting
+from scenarios.atomicity.dying import NOT_WAITING, Death, die_while_waiting
 from scenarios.invariants import (
     acknowledged_is_recorded,
     balances_are_explained,
@@ -16,7 +16,7 @@ from scenarios.invariants import (
 from scenarios.lab import Lab
 from scenarios.model import Scenario
 from scenarios.needs import switch
-from scenarios.requirements import struck
+from scenarios.requirements import never, struck
 
 DEATHS: tuple[Death, ...] = ("kill", "cut")
 TIMES_EACH = 2
@@ -39,5 +39,6 @@ SCENARIO = Scenario(
     attack=attack,
     invariants=(money_is_conserved, balances_are_explained, acknowledged_is_recorded),
     holds_when=switch("unit_of_work", "per_movement", "atomic"),
-    requires=(struck("waiting", "kill", "cut"),),
+    requires=(struck("waiting", "kill", "cut"), never(NOT_WAITING)),
+    strength="bounded",
 )

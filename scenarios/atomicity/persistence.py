@@ -16,7 +16,7 @@ from scenarios.invariants import (
 from scenarios.lab import Lab
 from scenarios.model import Scenario
 from scenarios.needs import nothing
-from scenarios.requirements import struck
+from scenarios.requirements import acknowledged, struck
 
 
 def attack(lab: Lab) -> None:
@@ -53,6 +53,7 @@ SCENARIO = Scenario(
         no_stale_read,
     ),
     holds_when=nothing(),
-    requires=(struck("restart"),),
+    requires=(struck("restart"), acknowledged),
+    strength="bounded",
     restarts=frozenset({"postgres"}),
 )

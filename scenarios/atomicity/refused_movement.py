@@ -40,4 +40,5 @@ SCENARIO = Scenario(
     attack=attack,
     invariants=(money_is_conserved, balances_are_explained, acknowledged_is_recorded),
     holds_when=nothing(),
+    strength="bounded",
 )

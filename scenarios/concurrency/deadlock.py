@@ -20,7 +20,7 @@ from scenarios.invariants import (
 from scenarios.lab import Lab
 from scenarios.model import Scenario
 from scenarios.needs import SERIALISED, all_of, any_of, switch
-from scenarios.requirements import overlapped
+from scenarios.requirements import acknowledged, overlapped
 
 ROUNDS = 8
 BOUND_S = 2.0
@@ -63,6 +63,6 @@ SCENARIO = Scenario(
     holds_when=all_of(
         SERIALISED, any_of(switch("lock_order", "sorted"), switch("retry", "bounded"))
     ),
-    requires=(overlapped,),
+    requires=(overlapped, acknowledged),
     measures=(server_errors,),
 )

@@ -17,7 +17,7 @@ from scenarios.invariants import (
 from scenarios.lab import Lab
 from scenarios.model import Scenario
 from scenarios.needs import SERIALISED
-from scenarios.requirements import overlapped
+from scenarios.requirements import acknowledged, overlapped
 
 PAIRS = 8
 CROWDS = 3
@@ -53,5 +53,5 @@ SCENARIO = Scenario(
         acknowledged_is_recorded,
     ),
     holds_when=SERIALISED,
-    requires=(overlapped,),
+    requires=(overlapped, acknowledged),
 )

@@ -26,4 +26,5 @@ SCENARIO = Scenario(
     attack=attack,
     invariants=(money_is_conserved, balances_are_explained, never_overdrawn),
     holds_when=switch("validation", "strict"),
+    strength="bounded",
 )

@@ -52,5 +52,6 @@ SCENARIO = Scenario(
         never_overdrawn,
     ),
     holds_when=switch("validation", "strict"),
+    strength="bounded",
     requires=(answered("bad-transfer"),),
 )

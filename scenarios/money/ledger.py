@@ -11,7 +11,7 @@ from scenarios.invariants import acknowledged_is_recorded, legs_prove_the_balanc
 from scenarios.lab import Lab
 from scenarios.model import Scenario
 from scenarios.needs import SERIALISED, all_of, switch
-from scenarios.requirements import overlapped
+from scenarios.requirements import acknowledged, overlapped
 
 ROUNDS = 3
 AT_ONCE = 6
@@ -37,5 +37,5 @@ SCENARIO = Scenario(
     attack=attack,
     invariants=(legs_prove_the_balances, acknowledged_is_recorded),
     holds_when=all_of(switch("ledger", "double_entry"), SERIALISED),
-    requires=(overlapped,),
+    requires=(overlapped, acknowledged),
 )

@@ -30,5 +30,6 @@ SCENARIO = Scenario(
     attack=attack,
     invariants=(refused("bad-transfer"), balances_are_explained, acknowledged_is_recorded),
     holds_when=nothing(),
+    strength="bounded",
     requires=(answered("bad-transfer"),),
 )

@@ -1,10 +1,16 @@
 """The ways in which Redis goes away and comes back."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from attacks.process import kill, pause, resume, start
-from scenarios.lab import Lab
+from scenarios.lab import AttackFailed, Lab, Wallet
+
+ASKS_WITHIN_S = 2.0
+BACK_WITHIN_S = 10.0
+POLL_S = 0.001
+NEVER_ASKED = "the service does not ask Redis: there is nothing to take away"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,4 +62,27 @@ def outages(lab: Lab) -> tuple[Outage, ...]:
 
 def outages_that_keep_data(lab: Lab) -> tuple[Outage, ...]:
     """Redis returns with everything that it had: what was cached before is still there."""
-    return tuple(outage for outage in outages(lab) if outage in (STOPPED, SILENT))
+    return tuple(outage for outage in outages(lab) if outage in (STOPPED, UNREACHABLE))
+
+
+def read_until_redis_is_asked(lab: Lab, wallet: Wallet, number: int) -> None:
+    """A careful service stays away from Redis for a while after an outage: wait until it is back.
+
+    Raises AttackFailed when it never asks: then there is nothing to take away.
+    """
+    until_s = time.monotonic() + BACK_WITHIN_S
+    seen = lab.link.requests
+    while lab.link.requests <= seen:
+        if time.monotonic() > until_s:
+            raise AttackFailed(NEVER_ASKED)
+        lab.sender.send(wallet.read(), round=number)
+        time.sleep(POLL_S)
+
+
+def wait_for_request(lab: Lab, seen: int) -> None:
+    """Return when the service has asked Redis since `seen` requests. Raises AttackFailed."""
+    until_s = time.monotonic() + ASKS_WITHIN_S
+    while lab.link.requests <= seen:
+        if time.monotonic() > until_s:
+            raise AttackFailed(NEVER_ASKED)
+        time.sleep(POLL_S)

@@ -16,7 +16,7 @@ from scenarios.invariants import (
 from scenarios.lab import Lab
 from scenarios.model import Scenario
 from scenarios.needs import all_of, switch
-from scenarios.requirements import overlapped
+from scenarios.requirements import acknowledged, overlapped
 
 ROUNDS = 6
 TWINS = 5
@@ -44,5 +44,5 @@ SCENARIO = Scenario(
         money_is_conserved,
     ),
     holds_when=all_of(switch("idempotency", "claim"), switch("key_in_flight", "conflict", "wait")),
-    requires=(overlapped,),
+    requires=(overlapped, acknowledged),
 )

@@ -17,7 +17,7 @@ from scenarios.invariants import (
 from scenarios.lab import Lab
 from scenarios.model import Scenario
 from scenarios.needs import switch
-from scenarios.requirements import struck
+from scenarios.requirements import acknowledged, struck_in_every_round
 
 ROUNDS = 3
 
@@ -38,5 +38,6 @@ SCENARIO = Scenario(
     attack=attack,
     invariants=(acknowledged_is_recorded, balances_are_explained, money_is_conserved),
     holds_when=switch("idempotency", "redis_only", "claim"),
-    requires=(struck("lost-answer"),),
+    requires=(struck_in_every_round("lost-answer"), acknowledged),
+    strength="bounded",
 )

@@ -15,6 +15,7 @@ from scenarios.invariants import (
 from scenarios.lab import Lab
 from scenarios.model import Scenario
 from scenarios.needs import switch
+from scenarios.requirements import acknowledged
 
 ROUNDS = 3
 TIMES = 5
@@ -41,4 +42,6 @@ SCENARIO = Scenario(
         money_is_conserved,
     ),
     holds_when=switch("idempotency", "redis_only", "claim"),
+    requires=(acknowledged,),
+    strength="bounded",
 )

@@ -57,11 +57,11 @@ def _evidence(
         Observation(history=recording.history, judgement=judged),
         history_file="histories/recorded.jsonl",
         duration_s=1.0,
-        seed=1,
+        reproduce="assay verify",
     )
     return clean_sample().model_copy(
         update={
-            "builds": (build_of(build),),
+            "builds": (build_of(build, "read committed"),),
             "claims": (claim_of(scenario),),
             "cells": (cell,),
             "suites": suites_of((scenario,), (build,), (cell,)),

@@ -43,7 +43,7 @@ def _cell(
         observation,
         history_file="histories/x.jsonl",
         duration_s=1.23456,
-        seed=7,
+        reproduce="assay verify --build fragile --only double-spend --seed 7",
     )
 
 
@@ -82,8 +82,11 @@ def test_a_claim_brings_its_story() -> None:
 
 
 def test_a_build_brings_every_switch() -> None:
-    assert build_of(FRAGILE).defences["locking"] == "none"
-    assert build_of(parse_build("hardened,locking=none")).name == "hardened,locking=none"
+    assert build_of(FRAGILE, "read committed").defences["locking"] == "none"
+    assert (
+        build_of(parse_build("hardened,locking=none"), "read committed").name
+        == "hardened,locking=none"
+    )
 
 
 def test_the_prediction_follows_the_switches() -> None:
