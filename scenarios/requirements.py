@@ -41,7 +41,7 @@ def acknowledged(history: History) -> str | None:
     """In every round some movement of the attack was acknowledged: the service was at work."""
     rounds = rounds_of(history)
     idle = [n for n in rounds if not any(o.outcome == "ok" for o in _moving(history, n) if o.moves)]
-    return f"nothing was acknowledged in {len(idle)} of {len(rounds)} rounds" if idle else None
+    return _missed(idle, rounds, "nothing was acknowledged")
 
 
 def never(kind: str) -> Requirement:
@@ -61,15 +61,23 @@ def struck_in_every_round(kind: str) -> Requirement:
         rounds = rounds_of(history)
         hit = {event.round for event in history.events if event.kind == kind}
         missed = [number for number in rounds if number not in hit]
-        return f"{kind} did not strike in {len(missed)} of {len(rounds)} rounds" if missed else None
+        return _missed(missed, rounds, f"{kind} did not strike")
 
     return missing
 
 
 def read_during(history: History) -> str | None:
     """In every round an answered bulk read was under way while money moved."""
-    missed = [n for n in rounds_of(history) if not _read_while_writing(history, n)]
-    return f"no read was under way while money moved in {len(missed)} rounds" if missed else None
+    rounds = rounds_of(history)
+    missed = [number for number in rounds if not _read_while_writing(history, number)]
+    return _missed(missed, rounds, "no read was under way while money moved")
+
+
+def _missed(missed: Sequence[int], rounds: Sequence[int], what: str) -> str | None:
+    """The doubt that some rounds leave; no round at all leaves it, too."""
+    if rounds and not missed:
+        return None
+    return f"{what} in {len(missed)} of {len(rounds)} rounds"
 
 
 def _read_while_writing(history: History, number: int) -> bool:

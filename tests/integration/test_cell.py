@@ -39,7 +39,13 @@ def stand(
     redis_server: RedisServer,
     databases: Databases,
 ) -> Stand:
-    return Stand(workspace=workspace, postgres=postgres, redis=redis_server, databases=databases)
+    return Stand(
+        workspace=workspace,
+        postgres=postgres,
+        redis=redis_server,
+        databases=databases,
+        isolation_level="read committed",
+    )
 
 
 @pytest.fixture

@@ -103,6 +103,8 @@ def test_claims_are_chosen_by_name_or_suite() -> None:
     replays = select(("Replay",))
     assert {s.suite for s in replays} == {"replay"}
     assert select(("redis outage", "canary"))[-1].canary
-    assert select(("double_spend",)) == select(("double spend",))
+    assert select(("double-spend",)) == select(("Double Spend",))
+    assert [s.name for s in select(("partial-commit",))] == ["partial-commit"]
+    assert len(select(("partial commit",))) == 2
     with pytest.raises(UnknownScenario, match=r"called tripple-spend; there are: .*double-spend"):
         select(("tripple-spend",))

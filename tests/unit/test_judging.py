@@ -54,7 +54,7 @@ def test_a_history_without_a_contradiction_is_held_with_its_weight() -> None:
     assert judged.verdict is Verdict.HELD
     assert judged.reasons == ()
     assert (judged.rounds, judged.violated_rounds, judged.requests) == (1, 0, 2)
-    assert judged.cause == "No contradiction in 1 rounds with 2 requests."
+    assert judged.cause == "No contradiction in 1 round with 2 requests."
 
 
 def test_a_contradiction_wins_over_every_doubt() -> None:

@@ -3,8 +3,17 @@
 import pytest
 
 from attacks.history import Event, History, Operation
-from scenarios.requirements import overlapped, overlapped_rounds, overlaps, read_during, struck
-from tests.unit.histories.small import operation
+from scenarios.requirements import (
+    acknowledged,
+    never,
+    overlapped,
+    overlapped_rounds,
+    overlaps,
+    read_during,
+    struck,
+    struck_in_every_round,
+)
+from tests.unit.histories.small import move, operation
 
 
 def _history(*operations: Operation) -> History:
@@ -72,3 +81,38 @@ def test_a_read_must_be_under_way_while_money_moves() -> None:
     elsewhere = operation(2, name="read-balances", at=(1, 2), round=2)
     assert read_during(_history(transfer, elsewhere)) is not None
     assert read_during(_history()) is not None
+
+
+def test_a_read_that_failed_has_seen_nothing() -> None:
+    transfer = operation(1, at=(1, 2))
+    failed = operation(2, name="read-balances", at=(1, 2), outcome="unknown", status=500)
+    assert read_during(_history(transfer, failed)) is not None
+
+
+def test_every_round_needs_an_acknowledged_movement() -> None:
+    paid = move("1", "2", 1_00)
+    served, refused = operation(1, paid), operation(2, paid, outcome="failed", status=409)
+    elsewhere = operation(3, paid, round=2, outcome="unknown")
+    assert acknowledged(_history(served, refused)) is None
+    assert acknowledged(_history(served, elsewhere)) == (
+        "nothing was acknowledged in 1 of 2 rounds"
+    )
+    assert acknowledged(_history(refused)) is not None
+    assert acknowledged(_history(operation(1, paid, actor="setup"))) is not None
+    assert acknowledged(_history()) is not None
+
+
+def test_a_round_that_missed_its_moment_is_counted() -> None:
+    missed = History(operations=(), events=(_event("not-waiting"),))
+    assert never("not-waiting")(missed) == "1 rounds missed their moment: not-waiting"
+    assert never("not-waiting")(_history()) is None
+
+
+def test_a_fault_may_have_to_strike_in_every_round() -> None:
+    needed = struck_in_every_round("kill")
+    both = (operation(1), operation(2, round=2))
+    assert needed(History(operations=both, events=(_event("kill"),))) == (
+        "kill did not strike in 1 of 2 rounds"
+    )
+    assert needed(History(operations=both[:1], events=(_event("kill"),))) is None
+    assert needed(_history()) is not None

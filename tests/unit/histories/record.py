@@ -33,7 +33,7 @@ REQUIRED = {
     "partial-commit": ("kill", "cut"),
     "chained-movements": ("kill", "cut"),
     "redis-outage": ("unreachable", "silent"),
-    "stale-cache": ("late", "silent"),
+    "stale-cache": ("late", "unreachable"),
 }
 """Faults that the claim requires: the first round of each is kept."""
 
