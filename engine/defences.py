@@ -103,7 +103,7 @@ class Defences:
         Literal["error", "conflict", "wait"],
         Switch(
             fragile_count=1,
-            fragile_does="a twin that arrives meanwhile runs into the unique key and gets 500",
+            fragile_does="lets a twin that arrives meanwhile run into the unique key, for a 500",
             hardened_does="a twin gets 409 with Retry-After at once, or waits and gets the replay",
         ),
     ]

@@ -18,6 +18,7 @@ from scenarios.invariants import (
     no_server_error,
 )
 from scenarios.lab import Lab
+from scenarios.measures import release_spread
 from scenarios.model import Scenario
 from scenarios.needs import SERIALISED, all_of, any_of, switch
 from scenarios.requirements import acknowledged, overlapped
@@ -64,5 +65,5 @@ SCENARIO = Scenario(
         SERIALISED, any_of(switch("lock_order", "sorted"), switch("retry", "bounded"))
     ),
     requires=(overlapped, acknowledged),
-    measures=(server_errors,),
+    measures=(server_errors, release_spread),
 )

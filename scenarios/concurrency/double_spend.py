@@ -15,6 +15,7 @@ from scenarios.invariants import (
     never_paid_out_more_than_held,
 )
 from scenarios.lab import Lab
+from scenarios.measures import release_spread
 from scenarios.model import Scenario
 from scenarios.needs import SERIALISED
 from scenarios.requirements import acknowledged, overlapped
@@ -54,4 +55,5 @@ SCENARIO = Scenario(
     ),
     holds_when=SERIALISED,
     requires=(overlapped, acknowledged),
+    measures=(release_spread,),
 )

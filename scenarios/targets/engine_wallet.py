@@ -27,10 +27,6 @@ class EngineWallet:
         self._operator_password = operator_password
         self._operator_token: str | None = None
 
-    @property
-    def name(self) -> str:
-        return "Assay wallet engine"
-
     def open_wallet(self, ask: Ask, *, can_pay: bool) -> WalletRef:
         token = None
         username = f"user-{secrets.token_hex(6)}"
@@ -287,7 +283,7 @@ class EngineWallet:
         if response.status_code == 503 and body.get("type", "").endswith(":unavailable"):
             # The engine promises that nothing was committed.
             return Reply(outcome="failed", answer="503 nothing committed", values=values)
-        # The answer without what names only this delivery of it: replays are compared by this.
+        # Replays are compared by this.
         values["body"] = json.dumps(body, sort_keys=True)
         replayed = " replayed" if response.headers.get("Idempotent-Replayed") else ""
         return Reply(outcome=reply.outcome, answer=reply.answer + replayed, values=values)

@@ -26,9 +26,6 @@ class WalletRef:
 class Target(Protocol):
     """Turns wallet words into requests. Amounts are in minor units."""
 
-    @property
-    def name(self) -> str: ...
-
     def open_wallet(self, ask: Ask, *, can_pay: bool) -> WalletRef:
         """An empty wallet of a new owner; `can_pay` also logs the owner in. Raises TargetError."""
 
