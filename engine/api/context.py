@@ -21,7 +21,8 @@ from engine.identity import Principal
 from engine.refusals import KEY_MALFORMED, KEY_MISSING, Refused
 from engine.services import Services
 
-KEY = re.compile(r"[\x21-\x7e]{1,255}")
+KEY = re.compile(r"[\x21\x23-\x7e]{1,255}")
+"""Printable, and without the quote that begins and ends the quoted form."""
 BEARER = HTTPBearer(auto_error=False, description="A token from `POST /v1/auth/token`.")
 Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 
