@@ -142,8 +142,19 @@ def test_the_key_tells_what_became_of_a_request(house: House) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["", " ", '""', '"unterminated', "a b", "ä".encode(), "x" * 256, "tab\there", b"\xff", "é".encode("latin-1")],
-)  # fmt: skip
+    [
+        "",
+        " ",
+        '""',
+        '"unterminated',
+        "a b",
+        "ä".encode(),
+        "x" * 256,
+        "tab\there",
+        b"\xff",
+        "é".encode("latin-1"),
+    ],
+)
 def test_a_malformed_key_is_400(house: House, key: str | bytes) -> None:
     payer, payee = house.account(10_00), house.account()
     body = {"from_wallet_id": payer.wallet_id, "to_wallet_id": payee.wallet_id}
