@@ -119,6 +119,110 @@ class Measure(Record):
     value: str
 
 
+class SqlStep(Record):
+    """One statement in a schedule; ticks count releases and completions in the order seen."""
+
+    number: int
+    session: str
+    """The request it belongs to: "A", "B", …"""
+    sql: str
+    parameters: tuple[str | None, ...] = ()
+    answer: str = ""
+    """What came back, e.g. "balance = 10000", "UPDATE 1", "ERROR 40001: could not serialize …"."""
+    effect: Literal["begin", "read", "write", "lock", "commit", "rollback", "error", "other"]
+    snapshot: bool = False
+    """True where the database transaction takes the snapshot that its later reads go by."""
+    began: int
+    ended: int
+    """Later than `began` + 1 when other sessions moved while this one waited for a lock."""
+    waited_for: tuple[str, ...] = ()
+    """Requests whose locks it waited for."""
+    note: str = ""
+    """A fault that struck here, or what to notice."""
+    culprit: bool = False
+    """True where it went wrong: the step that the argument points at."""
+
+
+class RacingRequest(Record):
+    """One request of a race, as one reads it, and its answer."""
+
+    session: str
+    text: str
+    answer: str
+
+
+class Schedule(Record):
+    """One order of the statements of racing requests, and how it ended."""
+
+    title: str
+    requests: tuple[RacingRequest, ...]
+    steps: tuple[SqlStep, ...]
+    in_the_end: str
+    """What the database held afterwards, e.g. "wallet 1: 0.00, wallet 2: 100.00"."""
+
+
+class Prediction(Record):
+    """An anomaly that the statements of one request, run alone, allow; then forced."""
+
+    anomaly: str
+    """E.g. "lost update", "write skew", "deadlock", "partial commit"."""
+    because: str
+    """The statements that allow it, in a sentence."""
+    outcome: Literal["proven", "refuted", "not tried"]
+
+
+class Exploration(Record):
+    """The search over the orders of one race."""
+
+    race: str
+    """What raced, e.g. "two payments of the whole balance"."""
+    explored: int
+    """Schedules that ran to their end and were judged."""
+    pruned: int
+    """Orders that were skipped because they are equivalent to one that ran."""
+    uncontrolled: int
+    """Schedules with a wait that the proxy could not see."""
+    violated: int
+    exhausted: bool
+    """Every distinguishable order was tried, and nothing was uncontrolled."""
+    preemption_bound: int | None = None
+    """When not exhausted: every order with at most this many preemptions was tried."""
+    random_schedules: int = 0
+    first_violation: int | None = None
+    """Number of the first schedule that was violated, from 1."""
+    no_race_needed: bool = False
+    """A serial order was violated already."""
+    reasons: tuple[str, ...] = ()
+    """Why it was not exhausted."""
+    duration_s: float
+    predictions: tuple[Prediction, ...] = ()
+    losing: Schedule | None = None
+    """The minimal violated schedule."""
+    serial: Schedule | None = None
+    """One request after the other, for comparison (or as the example when all was held)."""
+    schedule_file: str | None = None
+    """For `assay replay`, relative to the run's folder."""
+
+
+class FaultCase(Record):
+    """One fault at one statement of one request, and what became of it."""
+
+    round: int | None
+    request: str
+    step: int
+    """The statement that it struck at, from 1."""
+    sql: str
+    fault: str
+    """E.g. "service killed before", "acknowledgement lost"."""
+    client: str
+    """What the client was told, e.g. "no answer", "500"."""
+    database: str
+    """What PostgreSQL says of the database transaction: committed, aborted, or none."""
+    retry: str = ""
+    """What the same request with the same key was answered afterwards."""
+    violated: bool = False
+
+
 class Cell(Record):
     """One scenario against one build."""
 
@@ -136,6 +240,8 @@ class Cell(Record):
     """The round that is shown: the first violated one, else the last."""
     timeline_round: int | None = None
     measures: tuple[Measure, ...] = ()
+    explorations: tuple[Exploration, ...] = ()
+    fault_cases: tuple[FaultCase, ...] = ()
     switches: dict[str, str]
     """The switches that matter for this claim, with this build's values."""
     history_file: str
