@@ -26,8 +26,8 @@ class Fail:
 class Reset:
     """Reset the client's connection (RST) and close the one to the database.
 
-    In answer to `arrived`: the database never sees the step. In answer to `replied`: it has executed
-    it, and its reply is thrown away.
+    In answer to `arrived`: the database never sees the step. In answer to `replied`: it has
+    executed it, and its reply is thrown away.
     """
 
 
