@@ -120,6 +120,13 @@ class Recorder:
         with self._lock:
             return _in_order(self._operations, self._events)
 
+    def take(self) -> History:
+        """What was recorded so far, which is then forgotten here."""
+        with self._lock:
+            taken = _in_order(self._operations, self._events)
+            self._operations, self._events = [], []
+            return taken
+
     def _add(self, event: Event) -> None:
         with self._lock:
             self._events.append(event)

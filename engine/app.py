@@ -17,9 +17,9 @@ from engine.api.reception import Reception
 from engine.api.users import user_routes
 from engine.api.wallets import wallet_routes
 from engine.defences import Build, DefenceError
-from engine.migrations import Shape
 from engine.services import Services, assemble
 from engine.settings import Settings
+from engine.shape import Shape
 
 
 def create_app(settings: Settings, build: Build) -> FastAPI:

@@ -9,6 +9,7 @@ place in the engine; a test holds that.
 import dataclasses
 import difflib
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 
@@ -34,12 +35,12 @@ class Defences:
     """The effective value of every switch."""
 
     locking: Annotated[
-        Literal["none", "row", "version"],
+        Literal["none", "row", "version", "serializable"],
         Switch(
             fragile_count=1,
             fragile_does="reads a balance, compares, and writes an absolute balance back",
             hardened_does="locks the wallets' rows before reading them, or writes only over the "
-            "version that was read",
+            "version that was read, or lets PostgreSQL refuse what no serial order explains",
         ),
     ]
     lock_order: Annotated[
@@ -51,19 +52,22 @@ class Defences:
         ),
     ]
     retry: Annotated[
-        Literal["none", "bounded"],
+        Literal["none", "stale_values", "blind", "bounded"],
         Switch(
-            fragile_count=1,
-            fragile_does="passes a deadlock or a serialisation failure on as 500",
+            fragile_count=3,
+            fragile_does="passes a deadlock or a serialisation failure on as 500, or writes what "
+            "it read before that failure once more, or runs everything again also when the answer "
+            "to COMMIT was lost",
             hardened_does="runs the whole unit of work again, at most 5 times with full jitter, "
             "never after COMMIT was sent",
         ),
     ]
     unit_of_work: Annotated[
-        Literal["per_step", "per_movement", "atomic"],
+        Literal["per_step", "per_movement", "swallow_then_commit", "atomic"],
         Switch(
-            fragile_count=2,
-            fragile_does="commits after each step, or after each movement of a chain",
+            fragile_count=3,
+            fragile_does="commits after each step, or after each movement of a chain, or logs the "
+            "error of a write and commits all the same",
             hardened_does="decides everything, then writes everything in one database transaction",
         ),
     ]
@@ -251,16 +255,19 @@ class Build:
     """Whether the unversioned routes of the engine that `fragile` stands for answer too."""
 
 
+@cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(Defences, include_extras=True)
+
+
 def switches() -> dict[str, Switch]:
     """Every switch by name, in the order of `Defences`."""
-    hints = get_type_hints(Defences, include_extras=True)
-    return {name: hint.__metadata__[0] for name, hint in hints.items()}
+    return {name: hint.__metadata__[0] for name, hint in _hints().items()}
 
 
 def values_of(switch: str) -> tuple[str, ...]:
     """The values of a switch, from fragile to hardened."""
-    hint = get_type_hints(Defences, include_extras=True)[switch]
-    return get_args(get_args(hint)[0])
+    return get_args(get_args(_hints()[switch])[0])
 
 
 def named_builds() -> dict[str, Build]:

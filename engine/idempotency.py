@@ -23,6 +23,15 @@ LOCK_CLASS = "assay-key"
 """Prefix of the text whose 64-bit hash is the advisory lock: 32 bits would collide."""
 REDIS_ONLY_LIFETIME_S = 86_400
 
+# Made once: building them for each request costs more than running them.
+KEYS: Any = IdempotencyKey.__table__
+THIS_KEY = (KEYS.c.scope == sa.bindparam("scope")) & (KEYS.c.key == sa.bindparam("key"))
+TRY_LOCK = sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+INSERT = insert(KEYS)
+CLAIM = insert(KEYS).on_conflict_do_nothing().returning(KEYS.c.key)
+EXISTS = sa.select(KEYS.c.key).where(THIS_KEY)
+FIND = sa.select(KEYS.c.fingerprint, KEYS.c.response_status, KEYS.c.response_body).where(THIS_KEY)
+
 
 @dataclass(frozen=True, kw_only=True)
 class KeyedRequest:
@@ -143,13 +152,7 @@ class KeysClaimed:
             self._refuse_twin(session, request)
         if self._claim(session, request):
             return None
-        kept = session.execute(
-            sa.select(
-                IdempotencyKey.fingerprint,
-                IdempotencyKey.response_status,
-                IdempotencyKey.response_body,
-            ).where(IdempotencyKey.scope == request.scope, IdempotencyKey.key == request.key)
-        ).one()
+        kept = session.execute(FIND, {"scope": request.scope, "key": request.key}).one()
         self._rules.refuse_other_payload(kept.fingerprint, request.fingerprint)
         if kept.response_status is None:
             raise Refused(
@@ -168,24 +171,18 @@ class KeysClaimed:
     def _refuse_twin(self, session: Session, request: KeyedRequest) -> None:
         """Without this ON CONFLICT would wait for the twin to end (`key_in_flight=wait`)."""
         name = f"{LOCK_CLASS} {request.scope} {request.key}"
-        lock = sa.func.pg_try_advisory_xact_lock(sa.func.hashtextextended(name, 0))
-        if not session.execute(sa.select(lock)).scalar_one():
+        if not session.execute(TRY_LOCK, {"name": name}).scalar_one():
             raise Refused(KEY_IN_FLIGHT, "the same request is being processed: ask again shortly")
 
     def _claim(self, session: Session, request: KeyedRequest) -> bool:
-        row = insert(IdempotencyKey).values(
-            scope=request.scope, key=request.key, fingerprint=request.fingerprint
-        )
+        names = {"scope": request.scope, "key": request.key}
+        row = {**names, "fingerprint": request.fingerprint}
         if self._rules.in_flight == "error":
-            exists = sa.select(IdempotencyKey.key).where(
-                IdempotencyKey.scope == request.scope, IdempotencyKey.key == request.key
-            )
-            if session.execute(exists).first():
+            if session.execute(EXISTS, names).first():
                 return False
-            session.execute(row)
+            session.execute(INSERT, row)
             return True
-        claim = row.on_conflict_do_nothing().returning(IdempotencyKey.key)
-        return session.execute(claim).first() is not None
+        return session.execute(CLAIM, row).first() is not None
 
 
 def keep(kept: KeptAnswer) -> Any:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable
 
+from sqlalchemy.orm import Session
+
 from engine.defences import Defences
 from engine.wallets import WalletState
 
@@ -24,12 +26,21 @@ def lock_order_of(defences: Defences) -> LockOrder:
 
 
 class Locking:
-    """What `locking` decides: whether rows are locked when read, and what a write insists on."""
+    """What `locking` decides: isolation, whether reading locks rows, what a write insists on."""
 
     def __init__(self, defences: Defences) -> None:
         locking = defences.locking
         self.locks_rows = locking == "row"
         self._checks_version = locking == "version"
+        self._serializable = locking == "serializable"
+
+    def begin(self, session: Session) -> None:
+        """To be called before the first statement of a database transaction: it is the snapshot.
+
+        The isolation level travels with BEGIN and costs no round trip.
+        """
+        if self._serializable and not session.in_transaction():
+            session.connection(execution_options={"isolation_level": "SERIALIZABLE"})
 
     def expected_version(self, wallet: WalletState) -> int | None:
         return wallet.version if self._checks_version else None

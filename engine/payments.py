@@ -4,7 +4,7 @@ Written once; every switch that it depends on is a part handed to it (`Parts`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -18,15 +18,15 @@ from engine.funding import Funding
 from engine.idempotency import KeyedRequest, Keys, keep
 from engine.identity import Permissions, Principal
 from engine.locking import Locking, LockOrder
-from engine.refusals import Refused
+from engine.refusals import OUTCOME_UNKNOWN, Refused
 from engine.replay_cache import ReplayCache
+from engine.retry import Retry
 from engine.unit_of_work import UnitOfWork, commit
 from engine.wallets import Answer, Movement, Posting, Settlement, WalletState, Write
 
 Present = Callable[[Sequence[Posting], Mapping[int, str]], dict[str, Any]]
 """Makes the answer's body from the postings and each wallet's asset code."""
 PresentRefusal = Callable[[Refused], Answer]
-Run = Callable[[Callable[[], "Done"]], "Done"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,39 @@ class Done:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Draft:
+    """What was decided for one group of movements, not yet written."""
+
+    decision: Decision
+    answer: Answer | None
+    """The whole order's, with its last group."""
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far an order has come, group by group."""
+
+    drafts: list[Draft] = field(default_factory=list)
+    settled: int = 0
+    """How many of the drafts are written and committed."""
+
+    @property
+    def postings(self) -> list[Posting]:
+        return [posting for draft in self.drafts for posting in draft.decision.postings]
+
+    @property
+    def seen(self) -> dict[int, WalletState]:
+        """Every wallet as it was last read."""
+        return {id_: w for draft in self.drafts for id_, w in draft.decision.before.items()}
+
+    @property
+    def changed(self) -> tuple[WalletState, ...]:
+        """Every wallet that a draft touches, as it leaves it."""
+        wallets = {w.id: w for draft in self.drafts for w in draft.decision.after}
+        return tuple(wallets.values())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Parts:
     """The strategies that the build's switches chose."""
 
@@ -58,7 +91,7 @@ class Parts:
     lock_order: LockOrder
     books: OpenBooks
     work: UnitOfWork
-    retry: Run
+    retry: Retry
     permissions: Permissions
     cache: BalanceCache
     assets: Assets
@@ -79,7 +112,11 @@ class Payments:
         if known := parts.replays.find(order.request):
             return known
         cached_before = parts.cache.begin()
-        done = parts.retry(lambda: self._once(open_session, order))
+        first = Progress()
+        goes_on = parts.retry.goes_on
+        done = parts.retry.run(
+            lambda: self._attempt(open_session, order, first if goes_on else Progress())
+        )
         # Redis only now: never while a row lock or a connection is held.
         parts.cache.after_commit(done.changed, cached_before)
         if not done.answer.replayed:
@@ -87,12 +124,23 @@ class Payments:
         parts.replays.remember(order.request, done.answer)
         return done.answer
 
-    def _once(self, open_session: OpenSession, order: Order) -> Done:
+    def _attempt(self, open_session: OpenSession, order: Order, progress: Progress) -> Done:
+        try:
+            return self._once(open_session, order, progress)
+        except Refused as refusal:
+            if refusal.problem is OUTCOME_UNKNOWN:
+                # Perhaps they have changed: what is cached of them is not to be believed.
+                for wallet in progress.changed:
+                    self._parts.cache.forget(wallet)
+            raise
+
+    def _once(self, open_session: OpenSession, order: Order, progress: Progress) -> Done:
         with open_session() as session:
+            self._parts.locking.begin(session)
             if known := self._parts.keys.find(session, order.request):
                 return Done(answer=known)
             try:
-                return self._move(session, order)
+                return self._move(session, order, progress)
             except Refused as refusal:
                 return self._refuse(session, order, refusal)
 
@@ -106,34 +154,44 @@ class Payments:
         commit(session)
         return Done(answer=answer)
 
-    def _move(self, session: Session, order: Order) -> Done:
+    def _move(self, session: Session, order: Order, progress: Progress) -> Done:
+        """Settle group after group. What has a draft is not read and decided again."""
         parts = self._parts
-        funded = [parts.funding.complete(session, movement) for movement in order.movements]
-        postings: list[Posting] = []
-        seen: dict[int, WalletState] = {}
-        changed: dict[int, WalletState] = {}
-        answer: Answer | None = None
-        for group in parts.work.groups(funded):
-            wallets = self._read(session, group)
-            seen.update(wallets)
-            # A chain is judged as a whole up to here: what it paid out before, it may pay in now.
-            so_far = order.movements[: len(postings) + len(group)]
-            parts.permissions.to_move(order.principal, so_far, seen)
-            codes = self._asset_codes(session, seen)
-            decision = decide(
-                group,
-                wallets,
-                asset_codes=codes,
-                idempotency_key=order.request.key,
-                strict=parts.strict,
-            )
-            postings += decision.postings
-            changed.update({wallet.id: wallet for wallet in decision.after})
-            if len(postings) == len(funded):
-                answer = Answer(status=201, body=order.present(postings, codes))
-            self._settle(session, order, decision, answer)
-        assert answer is not None, "an order has at least one movement"
-        return Done(answer=answer, changed=tuple(changed.values()))
+        groups = parts.work.groups(order.movements)
+        for number, group in enumerate(groups):
+            parts.locking.begin(session)
+            if number == len(progress.drafts):
+                progress.drafts.append(self._draft(session, order, group, progress))
+            if number == progress.settled:
+                self._settle(session, order, progress.drafts[number])
+                progress.settled += 1
+        answer = progress.drafts[-1].answer
+        assert answer is not None, "the last group has the answer"
+        return Done(answer=answer, changed=progress.changed)
+
+    def _draft(
+        self, session: Session, order: Order, group: Sequence[Movement], progress: Progress
+    ) -> Draft:
+        parts = self._parts
+        funded = [parts.funding.complete(session, movement) for movement in group]
+        wallets = self._read(session, funded)
+        seen = progress.seen | wallets
+        postings = progress.postings
+        # A chain is judged as a whole up to here: what it paid out before, it may pay in now.
+        so_far = order.movements[: len(postings) + len(group)]
+        parts.permissions.to_move(order.principal, so_far, seen)
+        codes = self._asset_codes(session, seen)
+        decision = decide(
+            funded,
+            wallets,
+            asset_codes=codes,
+            idempotency_key=order.request.key,
+            strict=parts.strict,
+        )
+        postings += decision.postings
+        last = len(postings) == len(order.movements)
+        answer = Answer(status=201, body=order.present(postings, codes)) if last else None
+        return Draft(decision=decision, answer=answer)
 
     def _read(self, session: Session, movements: Sequence[Movement]) -> dict[int, WalletState]:
         books = self._parts.books(session)
@@ -148,19 +206,18 @@ class Payments:
         by_id = self._parts.assets.by_id
         return {w.id: by_id(session, w.asset_type_id).code for w in wallets.values()}
 
-    def _settle(
-        self, session: Session, order: Order, decision: Decision, answer: Answer | None
-    ) -> None:
-        parts = self._parts
+    def _settle(self, session: Session, order: Order, draft: Draft) -> None:
+        parts, decision = self._parts, draft.decision
         # Writes in the order in which the wallets were read: a sorted build stays sorted.
         after = {wallet.id: wallet for wallet in decision.after}
         ordered = [i for ids in parts.lock_order(after) for i in ids]
         settlement = Settlement(
             writes=tuple(self._write(after[i], decision) for i in ordered),
             postings=decision.postings,
-            kept=parts.keys.kept(order.request, answer) if answer else None,
+            kept=parts.keys.kept(order.request, draft.answer) if draft.answer else None,
         )
-        parts.books(session).settle(settlement, parts.work.checkpoint(session))
+        with parts.work.writing(session):
+            parts.books(session).settle(settlement, parts.work.checkpoint(session))
         parts.cache.before_commit(after)
         commit(session)
 

@@ -12,7 +12,7 @@ from engine.ownership import OwnedProcess, Workspace
 from engine.stores import free_port
 
 READY_WITHIN_S = 30.0
-POLL_S = 0.02
+POLL_S = 0.01
 
 
 class EngineError(Exception):

@@ -3,22 +3,23 @@
 import random
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from engine.books.protocol import StaleVersion
 from engine.defences import Defences
-from engine.refusals import UNAVAILABLE, VERSION_CONFLICT, Refused
+from engine.refusals import OUTCOME_UNKNOWN, UNAVAILABLE, VERSION_CONFLICT, Refused
 
 T = TypeVar("T")
-Retry = Callable[[Callable[[], T]], T]
 
 SERIALIZATION_FAILURE = "40001"
 DEADLOCK_DETECTED = "40P01"
 CHECK_VIOLATION = "23514"
 """A balance that went below zero under our feet: read again and decide, never guess."""
-WORTH_REPEATING = frozenset({SERIALIZATION_FAILURE, DEADLOCK_DETECTED, CHECK_VIOLATION})
+LOST_A_RACE = frozenset({SERIALIZATION_FAILURE, DEADLOCK_DETECTED})
+"""Ended in favour of another database transaction; nothing of it is left."""
+WORTH_REPEATING = LOST_A_RACE | {CHECK_VIOLATION}
 
 ATTEMPTS = 5
 FIRST_PAUSE_S = 0.01
@@ -33,33 +34,91 @@ def run_once(work: Callable[[], T]) -> T:
 
 
 def run_bounded(work: Callable[[], T]) -> T:
-    """At most five runs of the whole unit of work, pausing with full jitter in between.
+    """At most five runs of the whole unit of work. Raises Refused when none succeeded."""
+    try:
+        return _repeat(work, _is_passing)
+    except StaleVersion as error:
+        raise _conflict() from error
+    except DBAPIError as error:
+        if not _is_passing(error):
+            raise
+        raise Refused(UNAVAILABLE, "the wallets are too busy; nothing happened") from error
 
-    The pause doubles each time and is drawn between nothing and that bound (Brooker, "Exponential
-    Backoff And Jitter", AWS Architecture Blog, 2015). Raises Refused when no run succeeded.
+
+def run_after_lost_races(work: Callable[[], T]) -> T:
+    """At most five runs, the next one after a deadlock or a serialisation failure.
+
+    A stale version is not worth it to work that goes on with what it has read.
     """
-    for attempt in range(ATTEMPTS):
-        refusal: Refused
-        cause: Exception
+    return run_once(lambda: _repeat(work, _has_lost_a_race))
+
+
+def run_blindly(work: Callable[[], T]) -> T:
+    """At most five runs, the next one after any error that the driver calls operational.
+
+    The rule of many retry decorators: deadlocks and time-outs are among these errors, and so is a
+    connection that was lost, also when COMMIT had been sent on it.
+    """
+    return run_once(lambda: _repeat(work, _is_operational))
+
+
+def _repeat(work: Callable[[], T], worth_it: Callable[[Exception], bool]) -> T:
+    """Raises the last run's error.
+
+    The pause doubles each time and is drawn between nothing and that bound: full jitter (Brooker,
+    "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+    """
+    for attempt in range(ATTEMPTS - 1):
         try:
             return work()
-        except StaleVersion as error:
-            refusal, cause = _conflict(), error
-        except DBAPIError as error:
-            if getattr(error.orig, "pgcode", None) not in WORTH_REPEATING:
+        except (DBAPIError, StaleVersion, Refused) as error:
+            if not worth_it(error):
                 raise
-            refusal, cause = (
-                Refused(UNAVAILABLE, "the wallets are too busy; nothing happened"),
-                error,
-            )
-        if attempt == ATTEMPTS - 1:
-            raise refusal from cause
         time.sleep(random.uniform(0, FIRST_PAUSE_S * 2**attempt))  # noqa: S311 - jitter
-    raise AssertionError("unreachable: the last attempt returns or raises")
+    return work()
 
 
-def retry_of(defences: Defences) -> Callable[[Callable[[], T]], T]:
-    return run_bounded if defences.retry == "bounded" else run_once
+def _is_passing(error: Exception) -> bool:
+    return isinstance(error, StaleVersion) or _sqlstate(error) in WORTH_REPEATING
+
+
+def _has_lost_a_race(error: Exception) -> bool:
+    return _sqlstate(error) in LOST_A_RACE
+
+
+def _is_operational(error: Exception) -> bool:
+    if isinstance(error, Refused):
+        return error.problem is OUTCOME_UNKNOWN
+    return isinstance(error, OperationalError | InterfaceError)
+
+
+def _sqlstate(error: Exception) -> str | None:
+    return getattr(error.orig, "pgcode", None) if isinstance(error, DBAPIError) else None
+
+
+class Retry:
+    """What `retry` decides: what is run again, and whether a run begins anew.
+
+    `blind` does no harm where the key is claimed with the money (`idempotency=claim`): the second
+    run finds the first one's answer. `stale_values` does none where a write insists on the version
+    that was read (`locking=version`), and seldom where rows stay locked from reading to COMMIT.
+    """
+
+    def __init__(self, defences: Defences) -> None:
+        value = defences.retry
+        self.goes_on = value == "stale_values"
+        """The next run takes up what the one before has read and decided."""
+        ways: dict[str, Callable[[Callable[[], Any]], Any]] = {
+            "none": run_once,
+            "stale_values": run_after_lost_races,
+            "blind": run_blindly,
+            "bounded": run_bounded,
+        }
+        self._way = ways[value]
+
+    def run(self, work: Callable[[], T]) -> T:
+        result: T = self._way(work)
+        return result
 
 
 def _conflict() -> Refused:

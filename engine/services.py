@@ -13,14 +13,14 @@ from engine.funding import funding_of
 from engine.idempotency import KeyRules, Keys, keys_of
 from engine.identity import Permissions, Tokens
 from engine.locking import Locking, lock_order_of
-from engine.migrations.shape import Shape
 from engine.money import Money, is_strict, money_of
 from engine.payments import Parts, Payments
 from engine.readings import BulkRead, bulk_read_of
 from engine.redis_client import RedisAccess, redis_access
 from engine.replay_cache import ReplayCache, replay_cache
-from engine.retry import retry_of
+from engine.retry import Retry
 from engine.settings import Settings
+from engine.shape import Shape
 from engine.unit_of_work import UnitOfWork
 
 
@@ -96,7 +96,7 @@ def _parts(
         lock_order=lock_order_of(defences),
         books=books_of(defences, double_entry=shape.double_entry, one_commit=work.one_commit),
         work=work,
-        retry=retry_of(defences),
+        retry=Retry(defences),
         permissions=Permissions(defences),
         cache=cache,
         assets=assets,

@@ -1,6 +1,8 @@
 """What is committed together (switch `unit_of_work`)."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -9,13 +11,20 @@ from engine.defences import Defences
 from engine.refusals import OUTCOME_UNKNOWN, Refused
 from engine.wallets import Movement
 
+LOG = logging.getLogger("engine")
+
 
 class UnitOfWork:
-    """`atomic`: all movements of a request; `per_movement`: each; `per_step`: each write."""
+    """`atomic`: all movements of a request; `per_movement`: each; `per_step`: each write.
+
+    `swallow_then_commit`: all movements, but an error of their writes is only logged. PostgreSQL
+    answers the COMMIT of a failed transaction with ROLLBACK, which psycopg2 takes for success.
+    """
 
     def __init__(self, defences: Defences) -> None:
         value = defences.unit_of_work
-        self._all_together = value == "atomic"
+        self._all_together = value in {"atomic", "swallow_then_commit"}
+        self._swallows = value == "swallow_then_commit"
         self.one_commit = value != "per_step"
         """Nothing is committed between the steps of one movement."""
 
@@ -28,6 +37,19 @@ class UnitOfWork:
     def checkpoint(self, session: Session) -> Callable[[], None]:
         """Called after each step of a settlement."""
         return _nothing if self.one_commit else lambda: commit(session)
+
+    @contextmanager
+    def writing(self, session: Session) -> Iterator[None]:
+        """Around the writes of a settlement."""
+        try:
+            yield
+        except DBAPIError as error:
+            # Without a connection nothing is left to commit on: that reaches everybody.
+            if not self._swallows or error.connection_invalidated:
+                raise
+            LOG.warning("the movement's records could not be written: %s", error.orig)
+            if not session.is_active:
+                session.rollback()  # What SQLAlchemy asks for after a flush that failed.
 
 
 def commit(session: Session) -> None:

@@ -202,6 +202,8 @@ class Exploration(Record):
     """One request after the other, for comparison (or as the example when all was held)."""
     schedule_file: str | None = None
     """For `assay replay`, relative to the run's folder."""
+    reproduced: str | None = None
+    """How often the replay showed it again, e.g. "100 of 100"; None when that was not tried."""
 
 
 class FaultCase(Record):

@@ -1,13 +1,18 @@
 """The run as one HTML page: no network, no fonts to load, readable without JavaScript."""
 
+from pathlib import Path
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reports.evidence import Evidence
 from reports.page import lay_out_page
 
 
-def render_html(evidence: Evidence) -> str:
-    """The page as text. Everything from the evidence is escaped: targets choose part of it."""
+def render_html(evidence: Evidence, *, folder: Path | None = None) -> str:
+    """The page as text. Everything from the evidence is escaped: targets choose part of it.
+
+    `folder` is the run's, as it is to be typed in the commands that show a failure again.
+    """
     environment = Environment(
         loader=PackageLoader("reports"),
         autoescape=True,
@@ -15,4 +20,4 @@ def render_html(evidence: Evidence) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html").render(page=lay_out_page(evidence))
+    return environment.get_template("report.html").render(page=lay_out_page(evidence, folder))

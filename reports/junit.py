@@ -6,6 +6,7 @@ file and a CI that reads the exit code agree.
 
 import xml.etree.ElementTree as ET
 from collections import Counter
+from pathlib import Path
 
 from reports.evidence import Build, Cell, Claim, Evidence
 from reports.judgement import Judgement, judge
@@ -15,16 +16,17 @@ from reports.words import prediction_in_words
 DID_NOT_RUN = "did not run: the run ended before it"
 
 
-def render_junit(evidence: Evidence) -> str:
+def render_junit(evidence: Evidence, *, folder: Path | None = None) -> str:
+    """`folder` is the run's, as it is to be typed in the commands that show a failure again."""
     root = ET.Element("testsuites", name=_legal(f"assay {evidence.run}"))
     for build in evidence.builds:
-        root.append(_suite(evidence, build))
+        root.append(_suite(evidence, build, folder))
     _sum_up(root, list(root))
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
 
-def _suite(evidence: Evidence, build: Build) -> ET.Element:
+def _suite(evidence: Evidence, build: Build, folder: Path | None) -> ET.Element:
     started = evidence.started_at.isoformat(timespec="seconds")
     suite = ET.Element("testsuite", name=_legal(build.name), timestamp=started)
     properties = ET.SubElement(suite, "properties")
@@ -33,7 +35,7 @@ def _suite(evidence: Evidence, build: Build) -> ET.Element:
     cells = {cell.scenario: cell for cell in evidence.cells if cell.build == build.name}
     for claim in evidence.claims:
         if claim.name in cells:
-            suite.append(_case(evidence, claim, cells[claim.name]))
+            suite.append(_case(evidence, claim, cells[claim.name], folder))
         elif evidence.status != "complete":
             suite.append(_missing_case(claim))
     _count(suite)
@@ -45,10 +47,10 @@ def _properties(evidence: Evidence, build: Build) -> dict[str, str]:
     return {"command": evidence.command, "seed": str(evidence.seed), **switches}
 
 
-def _case(evidence: Evidence, claim: Claim, cell: Cell) -> ET.Element:
+def _case(evidence: Evidence, claim: Claim, cell: Cell, folder: Path | None) -> ET.Element:
     case = _named_case(claim, cell.duration_s)
     judgement = judge(evidence, cell)
-    text = _legal(render_text(evidence, cell))
+    text = _legal(render_text(evidence, cell, folder=folder))
     if judgement is Judgement.PASSED:
         ET.SubElement(case, "system-out").text = text
         return case

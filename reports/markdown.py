@@ -1,30 +1,37 @@
 """The run as GitHub-flavoured Markdown: the job summary of a CI run."""
 
 import re
+from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
-from reports.evidence import Cell, Evidence, Verdict
+from reports.evidence import Cell, Evidence, Exploration, Verdict
 from reports.judgement import is_canary, needs_attention
 from reports.matrix import Entry, Group, Line, matrix
+from reports.search_text import shown_exploration
+from reports.sql_drawing import sql_drawing
+from reports.sql_timeline import lay_out_sql
 from reports.terminal import render_text
 from reports.words import count, duration, exit_code_in_words, headline, moment
 
 # GitHub refuses a job summary above 1 MiB; these bounds stay far below it.
 BLOCKS_SHOWN = 30
+SEARCHES_SHOWN = 60
 SYMBOLS = {"PASS": "✅", "FAIL": "❌", "UNKNOWN": "❔", "N/A": "⚪", "not run": "·"}
 
 
-def render_markdown(evidence: Evidence) -> str:
+def render_markdown(evidence: Evidence, *, folder: Path | None = None) -> str:
+    """`folder` is the run's, as it is to be typed in the commands that show a failure again."""
     result = headline(evidence)
     parts = [f"# Assay: {_text(result.title)}", _text(result.detail), *_banner(evidence)]
-    parts += [_facts(evidence), "## The matrix", _matrix(evidence)]
+    parts += [_facts(evidence), "## The matrix", _matrix(evidence), *_searches(evidence)]
     shown = needs_attention(evidence)[:BLOCKS_SHOWN]
     if shown:
-        parts += ["## What needs your eyes", *_blocks(evidence, shown)]
+        parts += ["## What needs your eyes", *_blocks(evidence, shown, folder)]
     expected = [cell for cell in _violated(evidence) if cell not in shown]
     room = BLOCKS_SHOWN - len(shown)
     if expected[:room]:
-        parts += ["## Violations that were predicted", *_blocks(evidence, expected[:room])]
+        parts += ["## Violations that were predicted", *_blocks(evidence, expected[:room], folder)]
     if len(expected) > room:
         parts.append(f"…and {count(len(expected) - room, 'more violation')} in `report.html`.")
     return "\n\n".join(parts) + "\n"
@@ -89,14 +96,51 @@ def _entry(entry: Entry) -> str:
     return f"{shown} <sub>{marker}</sub>"
 
 
-def _blocks(evidence: Evidence, cells: tuple[Cell, ...] | list[Cell]) -> list[str]:
-    return [_block(evidence, cell) for cell in cells]
+def _searches(evidence: Evidence) -> list[str]:
+    """A line for each search, so that a pass is seen to have been earned."""
+    searches = [(cell, race) for cell in evidence.cells for race in cell.explorations]
+    if not searches:
+        return []
+    lines = [
+        "| Claim | Build | Race | Orders tried | Skipped as equivalent | Uncontrolled | Violated | |",
+        "|---|---|---|--:|--:|--:|--:|---|",
+    ]
+    lines += [_search(cell, race) for cell, race in searches[:SEARCHES_SHOWN]]
+    parts = ["## Orders that were tried", "\n".join(lines)]
+    if len(searches) > SEARCHES_SHOWN:
+        parts.append(f"…and {len(searches) - SEARCHES_SHOWN} more in `report.html`.")
+    return parts
 
 
-def _block(evidence: Evidence, cell: Cell) -> str:
+def _search(cell: Cell, race: Exploration) -> str:
+    bound = race.preemption_bound
+    how = "exhausted" if race.exhausted else "" if bound is None else f"preemptions ≤ {bound}"
+    numbers = (race.explored, race.pruned, race.uncontrolled, race.violated)
+    texts = (cell.scenario, cell.build, race.race, *map(str, numbers), how)
+    return f"| {' | '.join(_text(text) for text in texts)} |"
+
+
+def _blocks(evidence: Evidence, cells: Sequence[Cell], folder: Path | None) -> list[str]:
+    return [_block(evidence, cell, folder) for cell in cells]
+
+
+def _block(evidence: Evidence, cell: Cell, folder: Path | None) -> str:
     title = f"<b>{_html(cell.scenario)}</b> · {_html(cell.build)} · {cell.verdict.shown}"
-    summary = f"<summary>{title}: {_html(cell.cause)}</summary>"
-    return f"<details>{summary}\n\n{_fenced(render_text(evidence, cell))}\n\n</details>"
+    text = _fenced(render_text(evidence, cell, folder=folder))
+    return _folded(f"{title}: {_html(cell.cause)}", f"{text}{_serial(cell)}")
+
+
+def _serial(cell: Cell) -> str:
+    """The serial order in full, for comparison with the losing one above it."""
+    race = shown_exploration(cell)
+    if race is None or not (race.losing and race.serial):
+        return ""
+    text = "\n".join(sql_drawing(lay_out_sql(race.serial)))
+    return f"\n\n{_folded('For comparison: one request after the other', _fenced(text))}"
+
+
+def _folded(summary: str, content: str) -> str:
+    return f"<details><summary>{summary}</summary>\n\n{content}\n\n</details>"
 
 
 def _html(text: str) -> str:

@@ -1,12 +1,14 @@
 """What the page shows, as plain values: the templates only lay it out."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote
 
 from reports.chart import Chart, lay_out_chart
 from reports.evidence import Build, Cell, Claim, Evidence, Finding, Verdict
 from reports.judgement import Judgement, judge, needs_attention
 from reports.matrix import Group, cell_anchor, matrix
+from reports.search_page import SearchView, lay_out_search
 from reports.timeline import Timeline, lay_out
 from reports.words import (
     Headline,
@@ -17,6 +19,7 @@ from reports.words import (
     prediction_in_words,
     strength_in_brief,
     strength_in_words,
+    verdict_in_words,
 )
 
 FINDINGS_SHOWN = 5
@@ -28,6 +31,7 @@ class CellView:
     cell: Cell
     anchor: str
     brief: str
+    verdict: str
     strength: str
     prediction: str
     took: str
@@ -38,6 +42,7 @@ class CellView:
     findings_hidden: int
     timeline: Timeline
     chart: Chart
+    search: SearchView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +86,9 @@ class Page:
         return len(self.evidence.builds) > BUILDS_WITH_ROOM
 
 
-def lay_out_page(evidence: Evidence) -> Page:
+def lay_out_page(evidence: Evidence, folder: Path | None = None) -> Page:
     groups = matrix(evidence)
-    views = {(cell.scenario, cell.build): _cell_view(evidence, cell) for cell in evidence.cells}
+    views = {(c.scenario, c.build): _cell_view(evidence, c, folder) for c in evidence.cells}
     attention = tuple(views[cell.scenario, cell.build] for cell in needs_attention(evidence))
     return Page(
         evidence=evidence,
@@ -117,13 +122,14 @@ def _section(evidence: Evidence, group: Group, views: dict[tuple[str, str], Cell
     return Section(group=group, claims=tuple(shown))
 
 
-def _cell_view(evidence: Evidence, cell: Cell) -> CellView:
+def _cell_view(evidence: Evidence, cell: Cell, folder: Path | None) -> CellView:
     timeline = lay_out(cell.timeline)
     surprising = judge(evidence, cell) in {Judgement.FAILED, Judgement.UNDECIDED}
     return CellView(
         cell=cell,
         anchor=cell_anchor(cell.scenario, cell.build),
         brief=strength_in_brief(cell),
+        verdict=verdict_in_words(cell),
         strength=strength_in_words(cell),
         prediction=prediction_in_words(cell),
         took=duration(cell.duration_s),
@@ -133,6 +139,7 @@ def _cell_view(evidence: Evidence, cell: Cell) -> CellView:
         findings_hidden=max(len(cell.findings) - FINDINGS_SHOWN, 0),
         timeline=timeline,
         chart=lay_out_chart(timeline),
+        search=lay_out_search(evidence.run, cell, folder),
     )
 
 

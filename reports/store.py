@@ -63,9 +63,9 @@ def write_reports(folder: Path, evidence: Evidence) -> None:
     """Write what people and CI read, then the checksums of everything in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     run = RunFolder(path=folder)
-    _replace(run.junit, render_junit(evidence).encode())
-    _replace(run.summary, render_markdown(evidence).encode())
-    _replace(run.page, render_html(evidence).encode())
+    _replace(run.junit, render_junit(evidence, folder=folder).encode())
+    _replace(run.summary, render_markdown(evidence, folder=folder).encode())
+    _replace(run.page, render_html(evidence, folder=folder).encode())
     _replace(run.checksums, checksums(folder))
 
 

@@ -4,18 +4,28 @@ The result is plain text: whoever prints it may colour it.
 """
 
 import textwrap
+from pathlib import Path
 
 from reports.drawing import INDENT, MARGIN, drawing, printable
 from reports.evidence import Cell, Evidence, Finding, Verdict
+from reports.search_text import fault_blocks, schedule_block, search_block, shown_exploration
 from reports.timeline import lay_out
-from reports.words import listing, prediction_in_words, strength_in_brief
+from reports.words import listing, prediction_in_words, replay_command, strength_in_brief
 
 
-def render_text(evidence: Evidence, cell: Cell, *, width: int = 100) -> str:
-    """The cell as a block of lines, without a final newline."""
-    timeline = lay_out(cell.timeline)
-    blocks = [_head(evidence, cell, width), drawing(timeline, cell.timeline_round, width)]
-    blocks += [_argument(cell, width), _footer(evidence, cell, width)]
+def render_text(
+    evidence: Evidence, cell: Cell, *, width: int = 100, folder: Path | None = None
+) -> str:
+    """The cell as a block of lines, without a final newline.
+
+    `folder` is the run's, as it is to be typed; without one it is the usual place of this run.
+    """
+    drawn = schedule_block(cell, width)
+    if not drawn:
+        drawn = drawing(lay_out(cell.timeline), cell.timeline_round, width)
+    blocks = [_head(evidence, cell, width), drawn, _argument(cell, width)]
+    blocks += [search_block(cell, width), *fault_blocks(cell, width)]
+    blocks += [_footer(evidence, cell, width, folder)]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
@@ -52,10 +62,16 @@ def _contradiction(finding: Finding, cell: Cell, width: int) -> list[str]:
     ]
 
 
-def _footer(evidence: Evidence, cell: Cell, width: int) -> list[str]:
-    # The command is never wrapped: it is there to be copied.
+def _footer(evidence: Evidence, cell: Cell, width: int, folder: Path | None) -> list[str]:
+    # A command is never wrapped: it is there to be copied.
+    lines = []
+    shown = shown_exploration(cell)
+    replay = replay_command(evidence.run, shown, folder) if shown else ""
+    if shown and replay:
+        times = f"   (reproduced {shown.reproduced})" if shown.reproduced else ""
+        lines.append(printable(f"{'Replay':<{INDENT}}{replay}{times}"))
     label = "Replay" if cell.reproduce.startswith("assay replay") else "Again"
-    lines = [f"{label:<{INDENT}}{printable(cell.reproduce)}"]
+    lines.append(f"{label:<{INDENT}}{printable(cell.reproduce)}")
     if cell.switches and cell.verdict is Verdict.VIOLATED:
         condition = next((c.holds_when for c in evidence.claims if c.name == cell.scenario), "")
         text = listing(cell.switches.items())

@@ -1,14 +1,26 @@
 """What a run and its cells say, in plain words that every report shares."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
-from reports.evidence import Cell, Evidence, Strength, SuiteVerdict, Verdict
+from reports.evidence import (
+    Cell,
+    Evidence,
+    Exploration,
+    FaultCase,
+    Prediction,
+    Strength,
+    SuiteVerdict,
+    Verdict,
+)
 from reports.judgement import needs_attention
 
 BUILDS_NAMED_ONE_BY_ONE = 4
+OUT = Path("reports/out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +106,11 @@ def exit_code_in_words(evidence: Evidence) -> str:
 
 
 def strength_in_words(cell: Cell) -> str:
-    """The weight of a verdict in one or two sentences."""
+    """The weight of a verdict in a few sentences."""
     strength = cell.strength
+    searched = (_explorations_in_words(cell.explorations), faults_in_words(cell.fault_cases))
+    if any(searched):
+        return " ".join(filter(None, searched))
     if not strength.rounds:
         return "Nothing was run."
     head = {
@@ -110,11 +125,96 @@ def strength_in_brief(cell: Cell) -> str:
     """The same in a few words, to stand beside a badge."""
     strength = cell.strength
     unit = {"sampled": "round", "bounded": "case", "exhausted": "schedule"}[strength.kind]
+    if cell.explorations and not cell.fault_cases:
+        unit = "schedule"
     if not strength.rounds:
         return "nothing was run"
     if cell.verdict is Verdict.VIOLATED:
-        return f"violated in {strength.violated_rounds} of {count(strength.rounds, unit)}"
+        hits = f"violated in {strength.violated_rounds} of {count(strength.rounds, unit)}"
+        return f"{hits}, no race needed" if _no_race_needed(cell) else hits
     return f"{strength.kind}, {count(strength.rounds, unit)}"
+
+
+def verdict_in_words(cell: Cell) -> str:
+    """The verdict with the word for its weight: "held, exhausted", "violated, no race needed"."""
+    if cell.verdict is Verdict.HELD and cell.strength.kind != "sampled":
+        return f"{cell.verdict.value}, {cell.strength.kind}"
+    if cell.verdict is Verdict.VIOLATED and _no_race_needed(cell):
+        return f"{cell.verdict.value}, no race needed"
+    return cell.verdict.value
+
+
+def _no_race_needed(cell: Cell) -> bool:
+    return any(exploration.no_race_needed for exploration in cell.explorations)
+
+
+def exploration_in_words(exploration: Exploration) -> str:
+    """What was tried, how much of everything that is, and what came out."""
+    bound = exploration.preemption_bound
+    if exploration.exhausted:
+        head = "Every distinguishable order of the statements was tried"
+    elif bound is not None:
+        head = f"Every order with at most {count(bound, 'preemption')} was tried"
+    else:
+        head = "Some orders were tried"
+    if exploration.random_schedules:
+        head += f", and {exploration.random_schedules} at random"
+    parts = [f"{head}: {counts_in_words(exploration)}. {_violated_in_words(exploration)}"]
+    if exploration.no_race_needed:
+        parts.append("One request after the other is violated already: no race is needed.")
+    if exploration.reasons:
+        parts.append(f"Not exhausted: {'; '.join(exploration.reasons)}.")
+    return " ".join(parts)
+
+
+def prediction_of_anomaly_in_words(prediction: Prediction) -> str:
+    """What the statements of one request alone allow, and whether an order showed it."""
+    outcome = {
+        "proven": "Proven: an order of the statements shows it",
+        "refuted": "Refuted: no order of the statements shows it",
+        "not tried": "Not tried",
+    }[prediction.outcome]
+    return f"Predicted {prediction.anomaly}: {prediction.because.rstrip('.')}. {outcome}."
+
+
+def counts_in_words(exploration: Exploration) -> str:
+    return (
+        f"{count(exploration.explored, 'schedule')}, {exploration.pruned} skipped as equivalent, "
+        f"{exploration.uncontrolled or 'nothing'} uncontrolled"
+    )
+
+
+def _violated_in_words(exploration: Exploration) -> str:
+    if not exploration.violated:
+        return "None was violated."
+    verb = "was" if exploration.violated == 1 else "were"
+    first = exploration.first_violation
+    which = f", the first was schedule {first}" if first is not None else ""
+    return f"{exploration.violated} {verb} violated{which}."
+
+
+def _explorations_in_words(explorations: tuple[Exploration, ...]) -> str:
+    if len(explorations) == 1:
+        return exploration_in_words(explorations[0])
+    return " ".join(named_exploration_in_words(exploration) for exploration in explorations)
+
+
+def named_exploration_in_words(exploration: Exploration) -> str:
+    """The same beginning with its race, to tell it from others."""
+    race, words = exploration.race, exploration_in_words(exploration)
+    return f"{race[:1].upper()}{race[1:]}: {words[:1].lower()}{words[1:]}"
+
+
+def faults_in_words(cases: tuple[FaultCase, ...]) -> str:
+    """How many faults at how many statements, and what came out."""
+    if not cases:
+        return ""
+    points = Counter((case.request, case.step) for case in cases)
+    most = max(points.values())
+    up_to = "" if min(points.values()) == most else "Up to "
+    where = f"{count(most, 'fault')} at each of {count(len(points), 'statement')}"
+    violated = sum(case.violated for case in cases) or "none"
+    return f"{up_to}{where}: {count(len(cases), 'case')}, {violated} violated."
 
 
 def _hits(strength: Strength) -> str:
@@ -140,6 +240,17 @@ def _chance(cell: Cell) -> str:
         f" So the chance of a violation per round is below {share} % "
         f"(3/{rounds}, with 95 % confidence)."
     )
+
+
+def replay_command(run: str, exploration: Exploration, folder: Path | None) -> str:
+    """What to type to force the losing schedule again; "" when it was not saved.
+
+    `folder` is the run's, as it is to be typed; without one it is the usual place of that run.
+    """
+    if not exploration.schedule_file:
+        return ""
+    file = (folder or OUT / run) / exploration.schedule_file
+    return f"assay replay {shlex.quote(file.as_posix())}"
 
 
 def prediction_in_words(cell: Cell) -> str:

@@ -1,11 +1,15 @@
 """One scenario against one build: set up, control, attack, quiesce, read the truth, judge."""
 
 import traceback
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg2
+
 from attacks.history import History, Recorder
+from attacks.postgres.checkpoint import CheckpointError
+from attacks.postgres.observer import ObserverError
 from attacks.postgres.side_session import SideSessionError
 from engine.defences import Build
 from engine.migrations import MigrationError
@@ -14,11 +18,20 @@ from engine.stores import StoreError
 from scenarios.judging import Judgement, judge, not_applicable
 from scenarios.lab import AttackFailed, Lab, Wallet
 from scenarios.model import Scenario
+from scenarios.racing import Race
 from scenarios.stand import Stand, open_lab, wait_until_quiet
 from scenarios.targets.protocol import TargetError
 from scenarios.truth import GroundTruth
 
-EXPECTED_FAILURES = (AttackFailed, TargetError, SideSessionError, EngineError, StoreError)
+EXPECTED_FAILURES = (
+    AttackFailed,
+    CheckpointError,
+    EngineError,
+    ObserverError,
+    SideSessionError,
+    StoreError,
+    TargetError,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +41,7 @@ class Observation:
     history: History
     judgement: Judgement
     truth: GroundTruth | None = None
+    races: tuple[Race, ...] = ()
 
 
 def run_cell(  # noqa: PLR0913 - what a cell is made of
@@ -46,15 +60,25 @@ def run_cell(  # noqa: PLR0913 - what a cell is made of
             return Observation(history=History(operations=()), judgement=judgement)
         recorder = Recorder(file)
         truth, failure = None, None
+        races: tuple[Race, ...] = ()
         try:
             cell_seed = f"{seed}/{scenario.name}"
-            with open_lab(stand, build, recorder, seed=cell_seed, effort=effort) as lab:
+            with open_lab(
+                stand,
+                build,
+                recorder,
+                invariants=scenario.invariants,
+                seed=cell_seed,
+                effort=effort,
+                schedules=history_file.with_suffix(".schedules.jsonl"),
+            ) as lab:
                 truth, failure = _attack(lab, scenario)
-        except (EngineError, StoreError, MigrationError) as error:
+                races = tuple(lab.explorer.races)
+        except (EngineError, MigrationError, ObserverError, StoreError) as error:
             failure = str(error)
         history = recorder.history()
-    judgement = judge(scenario, history, truth, failure=failure)
-    return Observation(history=history, judgement=judgement, truth=truth)
+    judgement = judge(scenario, history, truth, failure=failure, races=races)
+    return Observation(history=history, judgement=judgement, truth=truth, races=races)
 
 
 def _attack(lab: Lab, scenario: Scenario) -> tuple[GroundTruth | None, str | None]:
@@ -74,10 +98,13 @@ def _attack(lab: Lab, scenario: Scenario) -> tuple[GroundTruth | None, str | Non
         failure = f"the harness failed at {place}: {error!r}"
     if not lab.sender.settle():
         return None, failure or "requests were still under way long after the attack"
+    if lab.explorer.unsettled:
+        return None, failure
     with suppress(AttackFailed):
         wait_until_quiet(lab)
     try:
-        return lab.target.read_truth(lab.database_url), failure
+        with closing(psycopg2.connect(lab.database_url)) as connection:
+            return lab.target.read_truth(connection), failure
     except Exception as error:  # noqa: BLE001 - whatever it is, there is nothing to judge by
         return None, failure or f"ground truth could not be read: {str(error).strip()}"
 

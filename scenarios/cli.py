@@ -10,7 +10,9 @@ from types import FrameType
 from typing import Annotated, Literal, NoReturn
 
 import typer
+from rich.text import Text
 
+from attacks.postgres.observer import ObserverError
 from engine.defences import DefenceError, parse_build
 from engine.migrations import MigrationError, Shape, create_revision, down, status, up
 from engine.ownership import WorkspaceError
@@ -19,11 +21,14 @@ from engine.stores import StoreError, inspect_stores
 from reports.store import EvidenceError, RunFolder, read_evidence, write_reports
 from reports.words import headline
 from scenarios.catalogue import SCENARIOS, UnknownScenario, select
-from scenarios.console import console_for, show_result, watching
+from scenarios.console import console_for, counting, show_result, watching
 from scenarios.explaining import explain as explained
 from scenarios.loading import LoadPlan, show_loaded
 from scenarios.loading import load as load_build
+from scenarios.replaying import replay as replay_schedule
+from scenarios.replaying import told
 from scenarios.runner import OUT, Plan, choose_builds, new_seed, run
+from scenarios.schedule_file import ScheduleError, order_in_words, read_schedule
 from scenarios.serving import Serving
 from scenarios.serving import serve as serve_build
 
@@ -75,6 +80,22 @@ def compare(  # noqa: PLR0913, PLR0917 - the command's options
     """Run every claim against builds side by side; green when every prediction came true."""
     names = build or ["fragile", "hardened"]
     _run(names, only, stores, seed, effort, out, as_json=as_json, by_prediction=True)
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="A schedule from the folder of a run.")],
+    stores: StoresOption = "auto",
+    times: Annotated[int, typer.Option(min=1, max=100_000, help="How often to force it.")] = 100,
+) -> None:
+    """Force a violated schedule again and say how often it is violated. 0: every time."""
+    schedule = read_schedule(file)
+    console = console_for(to_stderr=False)
+    with counting(console, f"forcing {order_in_words(schedule.order)}", times) as seen:
+        replayed = replay_schedule(file, schedule, stores=stores, times=times, seen=seen)
+    console.print(Text(told(schedule, replayed)))
+    if replayed.reproduced < replayed.times:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -267,9 +288,9 @@ def main() -> None:
         app()
     except Interrupted as interruption:
         _end("interrupted; what was seen so far is kept", interruption.exit_code)
-    except (DefenceError, UnknownScenario, EvidenceError) as error:
+    except (DefenceError, UnknownScenario, EvidenceError, ScheduleError) as error:
         _end(str(error), USAGE)
-    except (StoreError, WorkspaceError, EngineError, MigrationError) as error:
+    except (StoreError, WorkspaceError, EngineError, MigrationError, ObserverError) as error:
         _end(str(error), ENVIRONMENT)
     except OSError as error:
         _end(_system_error(error), ENVIRONMENT)

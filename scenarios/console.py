@@ -1,7 +1,7 @@
 """What a run looks like while it goes on and when it is over: live in a terminal, else plain."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -61,6 +61,22 @@ def watching(console: Console, *, cells: int) -> Iterator[Watcher]:
             progress.update(task, completed=len(evidence.cells))
 
         yield Watcher(stores_ready=stores_ready, cell_began=cell_began, cell_ended=cell_ended)
+
+
+@contextmanager
+def counting(console: Console, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar for so many times of one thing; call what is given with each number done."""
+    progress = Progress(
+        SpinnerColumn(),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed}/{task.total} {task.description}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.update(task, completed=done)
 
 
 def show_result(console: Console, evidence: Evidence, report: str) -> None:

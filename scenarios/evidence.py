@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from attacks.history import Event, History, Operation
 from engine.defences import Build, as_dict
@@ -31,6 +32,7 @@ from scenarios.invariants import Finding as FoundContradiction
 from scenarios.invariants.observed import in_round, shown_wallets
 from scenarios.judging import Judgement
 from scenarios.model import NAMED_SUITES, Scenario
+from scenarios.schedules import exploration_of
 from scenarios.stand import Stand
 
 PACKAGES = (
@@ -83,7 +85,9 @@ def cell_of(  # noqa: PLR0913 - what a cell is made of
     history_file: str,
     duration_s: float,
     reproduce: str,
+    schedule_files: Sequence[str | None] = (),
 ) -> Cell:
+    """`schedule_files`: where the losing schedule of each race was written, None where none is."""
     judgement, history = observation.judgement, observation.history
     shown = _shown_round(judgement, history)
     values = as_dict(build.defences)
@@ -95,7 +99,7 @@ def cell_of(  # noqa: PLR0913 - what a cell is made of
         verdict=judgement.verdict,
         predicted=Verdict.NOT_APPLICABLE if inapplicable else expected,
         strength=Strength(
-            kind=scenario.strength,
+            kind=_kind(scenario, observation),
             rounds=judgement.rounds,
             violated_rounds=judgement.violated_rounds,
             overlapped_rounds=judgement.overlapped_rounds,
@@ -107,11 +111,25 @@ def cell_of(  # noqa: PLR0913 - what a cell is made of
         timeline=_timeline(observation, shown),
         timeline_round=shown,
         measures=tuple(_measured(measure, history) for measure in scenario.measures),
+        explorations=tuple(
+            exploration_of(race, schedule_file=file)
+            for race, file in zip(observation.races, schedule_files, strict=True)
+        ),
         switches={name: values[name] for name in scenario.holds_when.switches},
         history_file=history_file,
         duration_s=round(duration_s, 3),
         reproduce=reproduce,
     )
+
+
+def _kind(
+    scenario: Scenario, observation: Observation
+) -> Literal["exhausted", "bounded", "sampled"]:
+    """As weak as the weakest race."""
+    if not observation.races:
+        return scenario.strength
+    exhausted = all(race.explored.exhausted for race in observation.races)
+    return "exhausted" if exhausted else "bounded"
 
 
 def suites_of(

@@ -9,10 +9,11 @@ from reports.words import count
 from scenarios.invariants import Finding, Invariant, Observed, balances_are_explained, by_round
 from scenarios.invariants.observed import in_round
 from scenarios.model import Requirement, Scenario
+from scenarios.racing import Race
 from scenarios.requirements import overlapped_rounds
 from scenarios.truth import GroundTruth
 
-NO_RACE_NEEDED = "no race needed: no two requests of this claim were under way at once"
+NO_RACE_NEEDED = "no race needed: it happens to requests one after the other"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,15 +28,23 @@ class Judgement:
     violated_rounds: int = 0
     overlapped_rounds: int = 0
     requests: int = 0
+    searched: bool = False
+    """Its rounds are schedules that a search forced."""
+    no_race_needed: bool = False
 
 
 def judge(
-    scenario: Scenario, history: History, truth: GroundTruth | None, *, failure: str | None = None
+    scenario: Scenario,
+    history: History,
+    truth: GroundTruth | None,
+    *,
+    failure: str | None = None,
+    races: Sequence[Race] = (),
 ) -> Judgement:
     """Judge each round by every invariant; the worst wins: violated, unknown, held.
 
     `failure` says why the attack or the harness did not get to its end. Without ground truth
-    nothing can be judged.
+    nothing can be judged. The schedules of `races` were judged while they were searched.
     """
     if truth is None:
         return Judgement(
@@ -46,7 +55,8 @@ def judge(
         )
     rounds = by_round(history, truth)
     findings, crashes = _apply(scenario.invariants, rounds)
-    reasons = (*([failure] if failure else []), *crashes, *_doubts(scenario, history, truth))
+    doubts = _doubts_of_races(races) if races else _doubts(scenario, history)
+    reasons = (*([failure] if failure else []), *crashes, *doubts, *_control(history, truth))
     judged = Judgement(
         verdict=Verdict.HELD,
         cause="",
@@ -57,7 +67,28 @@ def judge(
         overlapped_rounds=overlapped_rounds(history),
         requests=sum(len(observed.operations) for observed in rounds),
     )
-    return _concluded(judged)
+    return _concluded(_with_races(judged, races) if races else judged)
+
+
+def _with_races(judged: Judgement, races: Sequence[Race]) -> Judgement:
+    """Schedules count as rounds: each begins from the same state and is judged by itself."""
+    lost = [race.lost for race in races if race.lost]
+    return replace(
+        judged,
+        findings=tuple(f for outcome in lost for f in outcome.findings) + judged.findings,
+        rounds=sum(race.explored.explored for race in races),
+        violated_rounds=sum(race.explored.violated for race in races),
+        overlapped_rounds=sum(race.explored.overlapped for race in races),
+        requests=judged.requests + sum(race.requests for race in races),
+        no_race_needed=any(race.explored.no_race_needed for race in races),
+        searched=True,
+    )
+
+
+def _doubts_of_races(races: Sequence[Race]) -> tuple[str, ...]:
+    return tuple(
+        f"{race.name}: {doubt}" for race in races for doubt in (race.explored.vacuous,) if doubt
+    )
 
 
 def not_applicable(reason: str) -> Judgement:
@@ -66,7 +97,7 @@ def not_applicable(reason: str) -> Judgement:
 
 def _concluded(judged: Judgement) -> Judgement:
     if judged.findings:
-        serial = judged.overlapped_rounds == 0
+        serial = judged.no_race_needed or (not judged.searched and judged.overlapped_rounds == 0)
         return replace(
             judged,
             verdict=Verdict.VIOLATED,
@@ -76,7 +107,8 @@ def _concluded(judged: Judgement) -> Judgement:
     if judged.reasons:
         cause = f"Nothing can be said: {judged.reasons[0]}."
         return replace(judged, verdict=Verdict.UNKNOWN, cause=cause)
-    rounds, requests = count(judged.rounds, "round"), count(judged.requests, "request")
+    noun = "schedule" if judged.searched else "round"
+    rounds, requests = count(judged.rounds, noun), count(judged.requests, "request")
     cause = f"No contradiction in {rounds} with {requests}."
     return replace(judged, verdict=Verdict.HELD, cause=cause)
 
@@ -97,12 +129,12 @@ def _apply(
     return tuple(findings), tuple(crashes)
 
 
-def _doubts(scenario: Scenario, history: History, truth: GroundTruth) -> tuple[str, ...]:
+def _doubts(scenario: Scenario, history: History) -> tuple[str, ...]:
     """Why a history without findings would prove nothing."""
     doubts = [reason for needed in scenario.requires if (reason := _missing(needed, history))]
     if not any(_answered(operation) for operation in history.operations):
         doubts.append("no request of the attack was answered")
-    return (*doubts, *_control(history, truth))
+    return tuple(doubts)
 
 
 def _missing(needed: Requirement, history: History) -> str | None:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from attacks.history import Operation, Recorder
+from attacks.history import History, Operation, Recorder
 from attacks.http.request import Request
 from attacks.http.sender import Sender
 from attacks.postgres.side_session import SideSession
 from attacks.redis.link import Link
+from scenarios.racing import Explorer
 from scenarios.targets.protocol import Target, WalletRef
 
 
@@ -102,6 +103,7 @@ class Lab:
     postgres: PostgresStore
     redis: RedisStore
     link: Link
+    explorer: Explorer
     base_url: str
     database_url: str
     pool_size: int
@@ -136,6 +138,15 @@ class Lab:
         if operation.outcome != "ok":
             raise AttackFailed(f"{request.text} was answered {operation.answer}")
         return operation
+
+    def explore(self, race: str, *requests: Request, round: int) -> None:  # noqa: A002
+        """Race these requests in every order of their statements, from how things are now.
+
+        The wallets of the round have to be set up before. The database is put back afterwards.
+        """
+        history = self.recorder.history()
+        setup = tuple(o for o in history.operations if o.round == round)
+        self.explorer.explore(race, requests, History(operations=setup), round)
 
     def side_session(self) -> SideSession:
         return SideSession(self.database_url)

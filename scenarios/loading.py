@@ -249,7 +249,8 @@ def _audited(site: Site, recorded: Recorded) -> Loaded:
             doubts.append(f"the engine was still at work {QUIET_WITHIN_S:g} s after the load")
         engine_says = _reconciliation(site.engine)
         began_s = time.monotonic()
-        truth = site.target.read_truth(site.database_url)
+        with closing(psycopg2.connect(site.database_url)) as connection:
+            truth = site.target.read_truth(connection)
     except psycopg2.Error as error:
         doubts.append(f"the database could not be read: {' '.join(str(error).split())}")
         return Loaded(audit=Audit(doubts=tuple(doubts)), folder=site.folder)

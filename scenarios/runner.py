@@ -16,6 +16,8 @@ from reports.store import RunFolder, write_evidence, write_reports
 from scenarios.cell import run_cell
 from scenarios.evidence import build_of, cell_of, claim_of, environment_of, suites_of
 from scenarios.model import Scenario
+from scenarios.racing import Race
+from scenarios.schedule_file import schedule_of
 from scenarios.stand import Stand, open_stand
 
 OUT = Path("reports/out")
@@ -130,6 +132,10 @@ def run_one(current: Run, scenario: Scenario, build: Build) -> Cell:
     observation = run_cell(
         current.stand, scenario, build, seed=plan.seed, effort=plan.effort, history_file=file
     )
+    written = [
+        _write_schedule(current, scenario, build, race) if race.lost else None
+        for race in observation.races
+    ]
     cell = cell_of(
         scenario,
         build,
@@ -137,6 +143,7 @@ def run_one(current: Run, scenario: Scenario, build: Build) -> Cell:
         history_file=str(file.relative_to(current.folder)),
         duration_s=time.monotonic() - began_s,
         reproduce=_again(plan, scenario, build),
+        schedule_files=written,
     )
     current.cells.append(cell)
     write_evidence(current.folder, current.evidence("running"))
@@ -149,6 +156,23 @@ def finish(current: Run, status: Literal["complete", "interrupted"]) -> Evidence
     write_evidence(current.folder, evidence)
     write_reports(current.folder, evidence)
     return evidence
+
+
+def _write_schedule(current: Run, scenario: Scenario, build: Build, race: Race) -> str:
+    """The losing schedule as a file for `assay replay`; its path within the run's folder."""
+    assert race.explored.losing is not None, "only a lost race has a losing schedule"
+    folder = current.folder / "schedules"
+    folder.mkdir(exist_ok=True)
+    name = f"{scenario.name}.{_slug(build.name)}.{race.round}.json"
+    schedule = schedule_of(
+        race.explored.losing,
+        build=build.name,
+        claim=scenario.name,
+        race=race.name,
+        seed=current.plan.seed,
+    )
+    (folder / name).write_text(schedule.model_dump_json(indent=1))
+    return f"schedules/{name}"
 
 
 def _new_folder(out: Path, began: datetime) -> Path:

@@ -2,26 +2,36 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg2
+from psycopg2 import sql
 from redis import Redis
 from redis.exceptions import RedisError
 
 from attacks.history import Recorder
 from attacks.http.sender import Sender
+from attacks.postgres.explorer.exploring import Budget
+from attacks.postgres.explorer.race import RaceTrack
+from attacks.postgres.observer import Observer
+from attacks.postgres.proxy import Proxy
 from attacks.redis.link import Link
 from engine.defences import Build
 from engine.ownership import Workspace, sweep
 from engine.process import EngineConfig, EngineError, EngineProcess, start_engine
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer, StoreError, open_postgres, open_redis
+from scenarios.invariants import Invariant
 from scenarios.lab import AttackFailed, Lab
+from scenarios.racing import Explorer, Judging
 from scenarios.targets.engine_wallet import EngineWallet
+from scenarios.targets.protocol import Target
 
 POOL_SIZE = 10
 QUIET_WITHIN_S = 15.0
@@ -67,12 +77,20 @@ def open_stand(stores: str) -> Iterator[Stand]:
 
 
 @contextmanager
-def open_lab(
-    stand: Stand, build: Build, recorder: Recorder, *, seed: str, effort: float
+def open_lab(  # noqa: PLR0913 - what a lab is made of
+    stand: Stand,
+    build: Build,
+    recorder: Recorder,
+    *,
+    invariants: tuple[Invariant, ...],
+    seed: str,
+    effort: float,
+    schedules: Path | None = None,
 ) -> Iterator[Lab]:
     """A database of its own and a running service of this build, gone afterwards.
 
-    Raises StoreError, MigrationError or EngineError when it cannot be brought up.
+    `invariants` judge every schedule that the explorer tries; `schedules` gets a line for each.
+    Raises StoreError, MigrationError, EngineError or ObserverError when it cannot be brought up.
     """
     _must_answer(stand.redis)
     with ExitStack() as opened:
@@ -80,9 +98,12 @@ def open_lab(
         opened.callback(stand.databases.drop, database)
         link = Link(stand.redis.host, stand.redis.port)
         opened.callback(link.close)
+        database_url = _for_races(stand.postgres, database)
+        proxy = _proxy_before(database_url)
+        opened.callback(proxy.close)
         config = EngineConfig(
             build=build,
-            database_url=stand.postgres.url(database),
+            database_url=stand.postgres.url(database, port=proxy.port),
             redis_url=_through(link, stand.redis),
             redis_namespace=database,
             pool_size=POOL_SIZE,
@@ -91,20 +112,89 @@ def open_lab(
         opened.callback(service.stop)
         sender = Sender(service.base_url, recorder)
         opened.callback(sender.close)
+        target = EngineWallet(_meta(service), service.operator_password)
+        racing = opened.enter_context(
+            _explorer(
+                proxy,
+                target,
+                link,
+                database_url,
+                service.base_url,
+                forget=partial(_forget, stand.redis, database),
+                invariants=invariants,
+                schedules=schedules,
+            )
+        )
         yield Lab(
-            target=EngineWallet(_meta(service), service.operator_password),
+            target=target,
             sender=sender,
             recorder=recorder,
             service=service,
             postgres=stand.postgres,
             redis=stand.redis,
             link=link,
+            explorer=racing,
             base_url=service.base_url,
-            database_url=config.database_url,
+            database_url=database_url,
             pool_size=POOL_SIZE,
             effort=effort,
             random=random.Random(seed),  # noqa: S311 - repeatable, not secret
         )
+
+
+@contextmanager
+def _explorer(  # noqa: PLR0913 - what an explorer is made of
+    proxy: Proxy,
+    target: Target,
+    link: Link,
+    database_url: str,
+    base_url: str,
+    *,
+    forget: Callable[[], None],
+    invariants: tuple[Invariant, ...],
+    schedules: Path | None,
+) -> Iterator[Explorer]:
+    with ExitStack() as opened:
+        observer = opened.enter_context(closing(Observer(database_url)))
+        reader = opened.enter_context(closing(psycopg2.connect(database_url)))
+        recorder = Recorder()
+        sender = Sender(base_url, recorder)
+        opened.callback(sender.close)
+        yield Explorer(
+            track=RaceTrack(proxy, observer, outside=lambda: link.requests),
+            database_url=database_url,
+            sender=sender,
+            recorder=recorder,
+            judging=Judging(
+                invariants=invariants, read_truth=partial(target.read_truth, reader)
+            ),
+            forget=forget,
+            budget=Budget(),
+            log=schedules,
+        )
+
+
+def _for_races(postgres: PostgresServer, database: str) -> str:
+    """The database's URL. Deadlocks are found at once in it: the explorer makes many."""
+    url = postgres.url(database)
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        with suppress(psycopg2.errors.InsufficientPrivilege):
+            name = sql.Identifier(database)
+            cursor.execute(sql.SQL("ALTER DATABASE {} SET deadlock_timeout = 1").format(name))
+    return url
+
+
+def _proxy_before(database_url: str) -> Proxy:
+    with closing(psycopg2.connect(database_url)) as connection:
+        return Proxy(connection.info.host, connection.info.port)
+
+
+def _forget(redis: RedisServer, namespace: str) -> None:
+    """What the service keeps in Redis; nothing of anybody else's."""
+    with closing(Redis.from_url(redis.url, socket_timeout=5)) as client:
+        for key in client.scan_iter(match=f"{namespace}*"):
+            client.delete(key)
 
 
 def _isolation_level(url: str) -> str:

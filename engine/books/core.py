@@ -18,6 +18,13 @@ from engine.schema import Wallet
 from engine.wallets import KeptAnswer, Posting, Settlement, WalletState, Write
 
 WALLETS: Any = Wallet.__table__
+READ = (
+    sa.select(WALLETS)
+    .where(WALLETS.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(WALLETS.c.id)
+)
+# FOR NO KEY UPDATE: every foreign-key check of an insert takes FOR KEY SHARE.
+READ_AND_LOCK = READ.with_for_update(key_share=True)
 
 RECORD = """
 INSERT INTO transactions
@@ -62,11 +69,8 @@ class CoreBooks:
         self._merged = merged
 
     def read(self, wallet_ids: Sequence[int], *, lock: bool) -> list[WalletState]:
-        query = sa.select(WALLETS).where(WALLETS.c.id.in_(wallet_ids)).order_by(WALLETS.c.id)
-        if lock:
-            # FOR NO KEY UPDATE: every foreign-key check of an insert takes FOR KEY SHARE.
-            query = query.with_for_update(key_share=True)
-        return [WalletState(**row) for row in self._session.execute(query).mappings()]
+        found = self._session.execute(READ_AND_LOCK if lock else READ, {"ids": list(wallet_ids)})
+        return [WalletState(**row) for row in found.mappings()]
 
     def settle(self, settlement: Settlement, checkpoint: Callable[[], None]) -> None:
         records = [(RECORD, _records(settlement.postings))]

@@ -24,7 +24,10 @@ class OrmBooks:
             query = query.with_for_update(key_share=True)
         # Without populate_existing an object that the session already holds keeps old attributes.
         query = query.execution_options(populate_existing=True)
-        return [WalletState.of(wallet) for wallet in self._session.scalars(query)]
+        wallets = list(self._session.scalars(query))
+        # The session itself refers to them weakly, and would SELECT them once more to write them.
+        self._session.info.setdefault("wallets", []).extend(wallets)
+        return [WalletState.of(wallet) for wallet in wallets]
 
     def settle(self, settlement: Settlement, checkpoint: Callable[[], None]) -> None:
         # One flush a wallet: the unit of work's own flush would sort them by primary key.
@@ -33,9 +36,9 @@ class OrmBooks:
             checkpoint()
         for posting in settlement.postings:
             self._record(posting)
+        self._session.flush()
         if settlement.kept:
             self._session.execute(keep(settlement.kept))
-        self._session.flush()
         checkpoint()
 
     def _write(self, write: Write) -> None:

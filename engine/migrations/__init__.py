@@ -5,6 +5,6 @@ was migrated with, and refuses a build of another shape instead of corrupting it
 """
 
 from engine.migrations.commands import MigrationError, create_revision, down, status, up
-from engine.migrations.shape import Shape
+from engine.shape import Shape
 
 __all__ = ["MigrationError", "Shape", "create_revision", "down", "status", "up"]

@@ -13,7 +13,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.database import sqlalchemy_url
-from engine.migrations.shape import Shape
+from engine.shape import Shape
 
 FOLDER = Path(__file__).parent
 LOCK_KEY = 0x_A55A_1ED6

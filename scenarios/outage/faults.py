@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from attacks.http.request import Request
 from attacks.process import kill, pause, resume, start
 from scenarios.lab import AttackFailed, Lab, Wallet
 
@@ -76,6 +77,17 @@ def read_until_redis_is_asked(lab: Lab, wallet: Wallet, number: int) -> None:
         if time.monotonic() > until_s:
             raise AttackFailed(NEVER_ASKED)
         lab.sender.send(wallet.read(), round=number)
+        time.sleep(POLL_S)
+
+
+def until_redis_is_asked(lab: Lab, request: Request) -> None:
+    """As above with a request of any kind, of which nothing is recorded."""
+    until_s = time.monotonic() + BACK_WITHIN_S
+    seen = lab.link.requests
+    while lab.link.requests <= seen:
+        if time.monotonic() > until_s:
+            raise AttackFailed(NEVER_ASKED)
+        lab.sender.ask(request)
         time.sleep(POLL_S)
 
 

@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 import httpx
-import psycopg2
 import psycopg2.extensions
 
 from attacks.history import Move
@@ -151,13 +150,12 @@ class EngineWallet:
     def lock_wallet(self, wallet: WalletRef) -> tuple[str, Sequence[Any]]:
         return "SELECT 1 FROM wallets WHERE id = %s FOR UPDATE", (int(wallet.id),)
 
-    def read_truth(self, database_url: str) -> GroundTruth:
-        connection = psycopg2.connect(database_url)
+    def read_truth(self, connection: psycopg2.extensions.connection) -> GroundTruth:
+        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         try:
-            connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
             return self._truth(connection)
         finally:
-            connection.close()
+            connection.rollback()
 
     def _truth(self, connection: psycopg2.extensions.connection) -> GroundTruth:
         rows = _rows(

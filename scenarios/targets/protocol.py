@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import psycopg2.extensions
+
 from attacks.http.request import Reply, Request
 from scenarios.truth import GroundTruth
 
@@ -57,5 +59,5 @@ class Target(Protocol):
     def lock_wallet(self, wallet: WalletRef) -> tuple[str, Sequence[Any]]:
         """SQL that locks the wallet's row, for a side session."""
 
-    def read_truth(self, database_url: str) -> GroundTruth:
-        """Everything, in one REPEATABLE READ snapshot."""
+    def read_truth(self, connection: psycopg2.extensions.connection) -> GroundTruth:
+        """Everything, in one REPEATABLE READ snapshot. The connection is idle before and after."""

@@ -35,7 +35,11 @@ def assay(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     [
         (("compare", "--build", "fragil"), 2, "did you mean 'fragile'?"),
         (("compare", "--build", "hardened,lockin=none"), 2, "did you mean 'locking'?"),
-        (("compare", "--build", "hardened,locking=rows"), 2, "there are: none, row, version"),
+        (
+            ("compare", "--build", "hardened,locking=rows"),
+            2,
+            "there are: none, row, serializable, version",
+        ),
         (("compare", "--only", "nothing"), 2, "there are: atomicity, bad-amounts"),
         (("compare", "--stores", "cloud"), 2, "'cloud' is not one of"),
         (("verify",), 2, "Missing option '--build'"),

@@ -83,9 +83,17 @@ def _connect(link: Link) -> socket.socket:
     return socket.create_connection((link.host, link.port), timeout=SOON_S)
 
 
-def _said(connection: socket.socket, words: bytes) -> bytes:
-    connection.sendall(words)
-    return connection.recv(65_536)
+def _command(word: bytes) -> bytes:
+    """Also a reply: what the echo sends back is framed as what it got."""
+    return b"*1\r\n$%d\r\n%s\r\n" % (len(word), word)
+
+
+def _said(connection: socket.socket, word: bytes) -> bytes:
+    """The word that comes back; empty when the connection has ended."""
+    connection.sendall(_command(word))
+    reply = connection.recv(65_536)
+    assert reply in (b"", _command(word))
+    return word if reply else b""
 
 
 def _has_ended(connection: socket.socket) -> bool:
@@ -98,7 +106,7 @@ def _has_ended(connection: socket.socket) -> bool:
 
 
 def test_open_it_passes_everything_both_ways(echo_link: Link) -> None:
-    payload = bytes(range(256)) * 4_000
+    payload = _command(bytes(range(256)) * 4_000)
     with _connect(echo_link) as first, _connect(echo_link) as second:
         assert _said(second, b"two") == b"two"
         sender = threading.Thread(target=first.sendall, args=(payload,))
@@ -108,6 +116,16 @@ def test_open_it_passes_everything_both_ways(echo_link: Link) -> None:
             got += first.recv(65_536)
         sender.join()
     assert got == payload
+
+
+def test_what_is_not_the_protocol_passes_as_it_is(echo_link: Link) -> None:
+    with _connect(echo_link) as connection:
+        for words in (b"*1\r\n+no command\r\n", b"HTTP/1.1", b"\x00\xff", _command(b"PING")):
+            connection.sendall(words)
+            got = b""
+            while len(got) < len(words):
+                got += connection.recv(65_536)
+            assert got == words
 
 
 def test_refusing_ends_connections_and_takes_no_new_one(echo_link: Link) -> None:
@@ -157,7 +175,7 @@ def test_swallowing_keeps_connections_and_answers_nothing(echo: Echo, echo_link:
             echo_link.restore()
             for connection in (before, during):
                 assert _has_ended(connection)
-    assert echo.got == b"1", "what was swallowed came through"
+    assert echo.got == _command(b"1"), "what was swallowed came through"
     with _connect(echo_link) as after:
         assert _said(after, b"2") == b"2"
 
@@ -166,7 +184,7 @@ def test_a_connection_that_lost_something_never_speaks_again(
     echo_link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its next reply would be taken for the answer to what was lost."""
-    monkeypatch.setattr(echo_link, "_drop_connections", lambda: None)
+    monkeypatch.setattr(echo_link, "_drop", lambda *, lost_only: None)
     with _connect(echo_link) as connection:
         echo_link.swallow()
         with pytest.raises(TimeoutError):

@@ -1,14 +1,24 @@
 """Running a unit of work again: how often, after what, and never after COMMIT."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from unittest.mock import patch
 
 import pytest
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
 from engine.books import StaleVersion
-from engine.refusals import OUTCOME_UNKNOWN, Refused
-from engine.retry import ATTEMPTS, FIRST_PAUSE_S, run_bounded, run_once
+from engine.defences import parse_build, values_of
+from engine.refusals import INSUFFICIENT_FUNDS, OUTCOME_UNKNOWN, Refused
+from engine.retry import (
+    ATTEMPTS,
+    FIRST_PAUSE_S,
+    Retry,
+    run_after_lost_races,
+    run_blindly,
+    run_bounded,
+    run_once,
+)
 
 
 class DriverError(Exception):
@@ -94,3 +104,91 @@ def test_without_retry_a_deadlock_is_an_error() -> None:
     with pytest.raises(DBAPIError):
         run_once(work)
     assert work.runs == 1
+
+
+LOST_RACES = [*map(database_error, ("40001", "40P01"))]
+
+
+@pytest.mark.parametrize("error", LOST_RACES)
+def test_lost_races_are_run_again_and_then_passed_on(error: Exception) -> None:
+    work = Work(error, ATTEMPTS - 1)
+    pauses_of(lambda: run_after_lost_races(work))
+    assert work.runs == ATTEMPTS
+    with pytest.raises(DBAPIError) as caught:
+        pauses_of(lambda: run_after_lost_races(Work(error, 99)))
+    assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [*map(database_error, (None, "23514", "55P03", "57P01")), Refused(OUTCOME_UNKNOWN, "lost")],
+)
+def test_stale_values_are_not_written_again_after_anything_else(error: Exception) -> None:
+    work = Work(error, 1)
+    with pytest.raises(type(error)):
+        run_after_lost_races(work)
+    assert work.runs == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *map(database_error, (None, "40001", "40P01", "55P03", "57014", "57P01", "08006")),
+        InterfaceError("COMMIT", {}, DriverError(None)),
+        Refused(OUTCOME_UNKNOWN, "COMMIT was sent"),
+    ],
+)
+def test_blindly_every_operational_error_is_run_again_a_lost_commit_too(error: Exception) -> None:
+    work = Work(error, ATTEMPTS - 1)
+    pauses_of(lambda: run_blindly(work))
+    assert work.runs == ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        IntegrityError("UPDATE", {}, DriverError("23514")),
+        Refused(INSUFFICIENT_FUNDS, "poor"),
+        ValueError(),
+    ],
+)
+def test_blindly_a_definite_answer_is_still_one(error: Exception) -> None:
+    work = Work(error, 1)
+    with pytest.raises(type(error)) as caught:
+        run_blindly(work)
+    assert (caught.value, work.runs) == (error, 1)
+
+
+@pytest.mark.parametrize("run", [run_after_lost_races, run_blindly])
+def test_a_stale_version_is_the_clients_to_repeat(run: Callable[[Work], str]) -> None:
+    work = Work(StaleVersion(), 1)
+    with pytest.raises(Refused) as caught:
+        run(work)
+    assert (caught.value.problem.name, work.runs) == ("version-conflict", 1)
+
+
+def runs_of(value: str, error: Exception) -> int:
+    work = Work(error, 1)
+    with suppress(DBAPIError, Refused):
+        pauses_of(lambda: Retry(parse_build(f"hardened,retry={value}").defences).run(work))
+    return work.runs
+
+
+def test_each_value_of_the_switch_is_its_own_way() -> None:
+    lost_commit = Refused(OUTCOME_UNKNOWN, "COMMIT was sent")
+    deadlock, too_low = database_error("40P01"), database_error("23514")
+    runs = {
+        value: tuple(runs_of(value, error) for error in (deadlock, too_low, lost_commit))
+        for value in ("none", "stale_values", "bounded")
+    }
+    assert runs == {"none": (1, 1, 1), "stale_values": (2, 1, 1), "bounded": (2, 2, 1)}
+    assert runs_of("blind", lost_commit) == 2
+
+
+def test_only_stale_values_go_on_with_what_was_read() -> None:
+    going_on = {
+        value
+        for value in values_of("retry")
+        if Retry(parse_build(f"hardened,retry={value}").defences).goes_on
+    }
+    assert going_on == {"stale_values"}

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import context, op
 
-from engine.migrations.shape import Shape
+from engine.shape import Shape
 
 revision = "0002"
 down_revision = "0001"

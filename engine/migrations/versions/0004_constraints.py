@@ -2,7 +2,7 @@
 
 from alembic import context, op
 
-from engine.migrations.shape import Shape
+from engine.shape import Shape
 
 revision = "0004"
 down_revision = "0003"

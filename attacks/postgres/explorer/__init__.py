@@ -1,0 +1,1 @@
+"""Forcing every order of the statements of racing requests, without knowing the service."""

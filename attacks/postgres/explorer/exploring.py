@@ -1,0 +1,229 @@
+"""The whole search over one race: serial orders, predicted ones, every order; bounded when time runs out.
+
+What a schedule did is judged by whoever calls: `Tried.violations` counts the contradictions that
+were found after it. The search ends at the first violation, which is then minimised.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, permutations
+from typing import Any
+
+from attacks.postgres.explorer.choosing import by_priorities, following, serial
+from attacks.postgres.explorer.predicting import Prediction, predict
+from attacks.postgres.explorer.run import Choose, Run, Taken
+from attacks.postgres.explorer.search import Following, Search
+from attacks.postgres.explorer.signature import signature
+
+MOST_SERIAL = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """A schedule that ran, and what its judge said."""
+
+    run: Run
+    violations: int
+    verdict: Any = None
+    """Whatever the judge wants to find again with the schedule."""
+
+
+Try = Callable[[Choose], Tried]
+"""Puts everything back to where it was, forces one schedule and judges it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """When the exhaustive search gives way to a bounded one. Counts are schedules."""
+
+    exhaustive: int = 2000
+    exhaustive_s: float = 30.0
+    bounded: int = 300
+    bounded_s: float = 10.0
+    most_preemptions: int = 2
+    random: int = 50
+    seed: int = 0
+
+
+@dataclass(kw_only=True)
+class Explored:
+    """What a search came to."""
+
+    explored: int = 0
+    overlapped: int = 0
+    """Schedules in which two requests were under way at once."""
+    pruned: int = 0
+    uncontrolled: int = 0
+    violated: int = 0
+    random_schedules: int = 0
+    exhausted: bool = False
+    preemption_bound: int | None = None
+    first_violation: int | None = None
+    no_race_needed: bool = False
+    reasons: list[str] = field(default_factory=list)
+    predictions: list[tuple[Prediction, bool]] = field(default_factory=list)
+    """What each request, run alone, allows; and whether forcing it showed it."""
+    serial: Tried | None = None
+    losing: Tried | None = None
+    duration_s: float = 0.0
+
+    @property
+    def vacuous(self) -> str | None:
+        """Why schedules without a violation say nothing; None when they say something."""
+        if not any(tried and tried.run.choices for tried in (self.serial, self.losing)):
+            return (
+                "no statement of the requests came through the proxy: point the service's database"
+                " URL at it"
+            )
+        if not self.overlapped:
+            return self.reasons[0] if self.reasons else "no two requests were ever under way at once"
+        return None
+
+    def doubt(self, reason: str) -> None:
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+
+
+@dataclass(kw_only=True)
+class Exploration:
+    """One search: `Exploration(…).run()`."""
+
+    attempt: Try
+    racers: int
+    budget: Budget = field(default_factory=Budget)
+    reduce: bool = True
+    keep_going: bool = False
+    """Do not stop at a violation: for counting how many orders lose money."""
+    seen: Callable[[Tried], None] = lambda _: None
+    result: Explored = field(default_factory=Explored)
+    _alone: dict[int, Sequence[Taken]] = field(default_factory=dict)
+
+    def run(self) -> Explored:
+        began_s = time.monotonic()
+        for phase in (self._serial_orders, self._predicted, self._exhaustively):
+            phase()
+            if self._decided():
+                break
+        else:
+            if not self.result.exhausted:
+                self._bounded()
+        if self.result.losing is not None and not self.result.no_race_needed:
+            self._minimise(self.result.losing)
+        elif self.result.losing is None:
+            self._once_more()
+        self.result.duration_s = time.monotonic() - began_s
+        return self.result
+
+    def _decided(self) -> bool:
+        return self.result.losing is not None and not self.keep_going
+
+    def _take(self, choose: Choose) -> Tried:
+        tried = self.attempt(choose)
+        result, run = self.result, tried.run
+        if run.gave_up:
+            return tried
+        result.explored += 1
+        result.overlapped += run.overlapped
+        result.uncontrolled += bool(run.uncontrolled)
+        for reason in run.uncontrolled:
+            result.doubt(reason)
+        if run.unfinished:
+            result.doubt("a request did not end")
+        if tried.violations:
+            result.violated += 1
+            if result.losing is None:
+                result.losing, result.first_violation = tried, result.explored
+        self.seen(tried)
+        return tried
+
+    def _serial_orders(self) -> None:
+        """A violation here needs no race."""
+        for order in islice(permutations(range(self.racers)), MOST_SERIAL):
+            tried = self._take(serial(order))
+            self.result.serial = self.result.serial or tried
+            self._alone.setdefault(order[0], _steps_of(tried.run, order[0]))
+            if tried.violations:
+                self.result.no_race_needed = True
+                self.result.serial = tried
+                return
+
+    def _predicted(self) -> None:
+        """What the statements of each request alone allow is forced first."""
+        if self.racers > 1:
+            for prediction in predict([self._alone[racer] for racer in range(self.racers)]):
+                tried = self._take(following(prediction.order))
+                self.result.predictions.append((prediction, tried.violations > 0))
+
+    def _exhaustively(self) -> None:
+        search = Search(reduce=self.reduce)
+        budget = self.budget
+        finished = self._work_off(search, budget.exhaustive, budget.exhaustive_s)
+        self.result.pruned = search.pruned
+        if search.diverged:
+            self.result.doubt(f"{search.diverged} orders could not be forced again: not repeatable")
+        if not finished and not self._decided():
+            self.result.doubt(f"the search was not over after {search.explored} schedules")
+        self.result.exhausted = finished and not self.result.reasons
+
+    def _work_off(self, search: Search, most: int, most_s: float) -> bool:
+        """Whether the search came to its end within so many schedules and seconds."""
+        until_s = time.monotonic() + most_s
+        while not search.finished:
+            if search.explored >= most or time.monotonic() > until_s:
+                return False
+            branch = search.next()
+            tried = self._take(Following(branch=branch, reduce=search.reduce))
+            search.record(branch, tried.run)
+            if self._decided():
+                return False
+        return True
+
+    def _bounded(self) -> None:
+        budget = self.budget
+        for bound in range(1, budget.most_preemptions + 1):
+            search = Search(reduce=False, most_preemptions=bound)
+            if not self._work_off(search, budget.bounded, budget.bounded_s):
+                break
+            self.result.preemption_bound = bound
+        randomness = random.Random(budget.seed)  # noqa: S311 - repeatable, not secret
+        steps = len(self.result.serial.run.choices) if self.result.serial else 1
+        for _ in range(budget.random):
+            if self._decided():
+                return
+            self._take(by_priorities(randomness, self.racers, changes=3, steps=steps))
+            self.result.random_schedules += 1
+
+    def _minimise(self, losing: Tried) -> None:
+        """Fewest preemptions first; the first order that is violated as well is the smallest."""
+        for tried in self._smaller(losing.run.preemptions):
+            if tried.violations:
+                self.result.losing = tried
+                return
+
+    def _smaller(self, preemptions: int) -> Iterator[Tried]:
+        for bound in range(preemptions):
+            search = Search(reduce=False, most_preemptions=bound)
+            while not search.finished and search.explored < self.budget.bounded:
+                branch = search.next()
+                tried = self.attempt(Following(branch=branch, reduce=False))
+                search.record(branch, tried.run)
+                yield tried
+
+    def _once_more(self) -> None:
+        """Schedule 0 again: another trace means that the service keeps what was not put back."""
+        first = self.result.serial
+        if first is None:
+            return
+        again = self.attempt(serial(range(self.racers)))
+        if signature(again.run) != signature(first.run):
+            self.result.exhausted = False
+            self.result.doubt(
+                "the first schedule, run again at the end, was another one: the service keeps state"
+                " that was not put back"
+            )
+
+
+def _steps_of(run: Run, racer: int) -> tuple[Taken, ...]:
+    return tuple(t for t in run.taken if t.racer == racer and t.choice is not None)

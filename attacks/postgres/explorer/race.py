@@ -1,0 +1,56 @@
+"""A place to race: a proxy before the database, an observer beside it, and the accounts of both."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from attacks.postgres.explorer.accounts import Accounts
+from attacks.postgres.explorer.forcing import Bounds, Forcing
+from attacks.postgres.explorer.race_gate import RaceGate
+from attacks.postgres.explorer.run import Choose, Racer, Run
+from attacks.postgres.observer import Observer
+from attacks.postgres.proxy import Proxy
+
+SHORT_DEADLOCK_CHECK_S = 0.005
+"""A deadlock_timeout up to here is waited for, which makes the victim of each deadlock certain."""
+MARGIN_S = 0.0005
+
+
+class RaceTrack:
+    """Forces schedules of requests to a service whose database URL points at the proxy."""
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        observer: Observer,
+        *,
+        bounds: Bounds | None = None,
+        outside: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`outside` counts what the service does outside the database, for as far as it is seen.
+
+        Raises ObserverError when the database does not let itself be observed.
+        """
+        self._proxy = proxy
+        self._observer = observer
+        self._accounts = Accounts(observer)
+        self._gate = RaceGate(self._accounts.is_choice)
+        self._outside = outside
+        check_s = observer.deadlock_timeout_s() + MARGIN_S
+        short = check_s <= SHORT_DEADLOCK_CHECK_S
+        self._bounds = replace(bounds or Bounds(), deadlock_check_s=check_s if short else 0.0)
+
+    def force(self, racers: Sequence[Racer], choose: Choose) -> Run:
+        """Run these requests in the order that `choose` decides."""
+        forcing = Forcing(
+            gate=self._gate,
+            waits=self._observer,
+            footprints=self._accounts,
+            racers=racers,
+            bounds=self._bounds,
+            outside=self._outside,
+        )
+        self._proxy.set_gate(self._gate)
+        try:
+            return forcing.run(choose)
+        finally:
+            self._proxy.set_gate(None)

@@ -1,0 +1,49 @@
+"""What two runs of one schedule must have in common: the trace without what differs by nature."""
+
+import re
+from collections.abc import Sequence
+
+from attacks.postgres.explorer.run import Run, Taken
+
+UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?")
+SECRET = re.compile(r"\b[0-9a-f]{32,}\b", re.IGNORECASE)
+
+Line = tuple[str, str, tuple[str | None, ...], str, tuple[tuple[str | None, ...], ...]]
+
+
+def signature(run: Run) -> tuple[Line, ...]:
+    """The steps that were parked, in the order of their release; ids and times masked."""
+    return tuple(_line(taken) for taken in run.taken if taken.choice is not None)
+
+
+def difference(one: Sequence[Line], other: Sequence[Line]) -> str | None:
+    """Where two traces part, in one line; None when they are the same."""
+    for number, (left, right) in enumerate(zip(one, other, strict=False), start=1):
+        if left != right:
+            return f"step {number} was {_shown(left)} and is now {_shown(right)}"
+    if len(one) != len(other):
+        return f"{len(one)} steps before and {len(other)} now"
+    return None
+
+
+def masked(text: str) -> str:
+    for pattern, mask in ((UUID, "<uuid>"), (MOMENT, "<time>"), (SECRET, "<hex>")):
+        text = pattern.sub(mask, text)
+    return text
+
+
+def _line(taken: Taken) -> Line:
+    answer = taken.reply.sqlstate or taken.reply.tag or ""
+    rows = tuple(_masked_values(row) for row in taken.reply.rows)
+    values = _masked_values(taken.step.parameters)
+    return (chr(ord("A") + taken.racer), masked(taken.step.sql), values, answer, rows)
+
+
+def _masked_values(values: Sequence[str | None]) -> tuple[str | None, ...]:
+    return tuple(None if value is None else masked(value) for value in values)
+
+
+def _shown(line: Line) -> str:
+    session, sql, _, answer, _ = line
+    return f"{session}: {' '.join(sql.split())[:60]} ({answer})"

@@ -1,0 +1,160 @@
+"""What a statement on one relation may touch besides, as far as the catalogs tell.
+
+The closure over views, partitions, policies, defaults, foreign keys and triggers. It may say too
+much, never too little.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from attacks.postgres.catalog import Catalog, Code, Event, Relation
+from attacks.postgres.relations import OUTSIDE, Access
+
+NOTHING: frozenset[str] = frozenset()
+EVERY_EVENT: frozenset[Event] = frozenset({"insert", "update", "delete"})
+
+_CODES: tuple[Code, ...] = ("none", "measurable", "unknown")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """Beside the relation itself."""
+
+    reads: frozenset[str] = NOTHING
+    writes: frozenset[str] = NOTHING
+    code: Code = "none"
+    """User code that runs along."""
+    deferred: Code | None = None
+    """None: nothing is checked at COMMIT. Otherwise the user code of that check."""
+
+
+Columns = frozenset[str] | None
+"""Those that an UPDATE sets; None for all, and for everything that is no UPDATE."""
+
+ReachOf = Callable[[str, Access, Columns], Reach]
+
+UNSEEN = Reach(code="measurable", deferred="none")
+"""When the catalogs were not asked, or do not show the relation."""
+
+
+def unseen(relation: str, access: Access, columns: Columns) -> Reach:  # noqa: ARG001 - a ReachOf
+    """For whoever has no catalogs at hand: only locks can tell."""
+    return UNSEEN
+
+
+def united(reaches: list[Reach]) -> Reach:
+    """Of everything that one statement names."""
+    return Reach(
+        reads=NOTHING.union(*(reach.reads for reach in reaches)),
+        writes=NOTHING.union(*(reach.writes for reach in reaches)),
+        code=max((reach.code for reach in reaches), key=_CODES.index, default="none"),
+        deferred=max(
+            (reach.deferred for reach in reaches if reach.deferred is not None),
+            key=_CODES.index,
+            default=None,
+        ),
+    )
+
+
+def reach(catalog: Catalog, relation: str, access: Access, columns: Columns = None) -> Reach:
+    """A bare name that only other schemas know means any of theirs (search_path)."""
+    names = _meanings(catalog, relation)
+    if not names:
+        return UNSEEN
+    walk = _Walk(catalog)
+    for name in names:
+        walk.visit(name, access, columns)
+    code = walk.code
+    if catalog.hidden_calls and code == "none":
+        code = catalog.user_code if catalog.user_code != "none" else "unknown"
+    return Reach(
+        reads=frozenset(walk.reads),
+        writes=frozenset(walk.writes),
+        code=code,
+        deferred=walk.deferred,
+    )
+
+
+def _meanings(catalog: Catalog, relation: str) -> list[str]:
+    if "." in relation:
+        return [relation] if relation in catalog.relations else []
+    return [name for name in catalog.relations if name.rpartition(".")[2] == relation]
+
+
+@dataclass
+class _Walk:
+    catalog: Catalog
+    reads: set[str] = field(default_factory=set)
+    writes: set[str] = field(default_factory=set)
+    code: Code = "none"
+    deferred: Code | None = None
+    seen: set[tuple[str, Access, Columns]] = field(default_factory=set)
+
+    def visit(self, name: str, access: Access, columns: Columns) -> None:
+        """Everything that this access to the relation may lead to."""
+        if (name, access, columns) in self.seen:
+            return
+        self.seen.add((name, access, columns))
+        relation = self.catalog.relations.get(name)
+        if relation is None:
+            self._run("unknown")
+            return
+        # Sequences ignore transactions: who reads one sees what others did a moment ago.
+        touched = self.writes if access != "read" or relation.kind == "S" else self.reads
+        touched.add(name)
+        self._run(relation.calls)
+        if relation.kind == "f":
+            self._run("unknown")
+        for part in relation.parts:
+            self.visit(part, access, None if relation.kind == "p" else columns)
+        for other in relation.mentions:
+            self._mentioned(relation, other, access)
+        if access in ("insert", "change"):
+            self._changed(name, relation, access, columns)
+
+    def _mentioned(self, relation: Relation, other: str, access: Access) -> None:
+        self.visit(other, "read", None)
+        if relation.kind == "v" and access != "read":
+            # Rows of a view are those of its tables.
+            self.visit(other, access, None)
+        if self.catalog.relations[other].kind == "S" and access != "read":
+            self.writes.add(other)
+
+    def _changed(self, name: str, relation: Relation, access: Access, columns: Columns) -> None:
+        events: frozenset[Event] = EVERY_EVENT
+        whole = columns is None or relation.generated or relation.kind in ("p", "v")
+        if access == "insert":
+            events = frozenset({"insert"})
+        elif not whole:
+            events = frozenset({"update"})
+        if relation.has_rules:
+            self._run("unknown")
+        for trigger in relation.triggers:
+            if trigger.deferrable:
+                self._defer(self._user_code())
+            if trigger.events & events:
+                self._run(self._user_code())
+        if relation.has_deferrable:
+            self._defer("none")
+        self._keys(name, access, None if whole else columns)
+
+    def _keys(self, name: str, access: Access, columns: Columns) -> None:
+        for key in self.catalog.keys_of.get(name, ()):
+            if columns is None or columns & key.child_columns:
+                self.visit(key.parent, "lock", None)
+        if access == "insert":
+            return
+        for key in self.catalog.keys_to.get(name, ()):
+            if columns is None or columns & key.parent_columns:
+                self.visit(key.child, "change" if key.cascades else "lock", None)
+
+    def _user_code(self) -> Code:
+        if self.catalog.notifies:
+            self.writes.add(OUTSIDE)
+        return self.catalog.user_code if self.catalog.user_code != "none" else "unknown"
+
+    def _run(self, code: Code) -> None:
+        self.code = max(self.code, code, key=_CODES.index)
+
+    def _defer(self, code: Code) -> None:
+        self.deferred = max(self.deferred or "none", code, key=_CODES.index)

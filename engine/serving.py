@@ -1,0 +1,34 @@
+"""Serving one build, configured by the environment, until the process is told to stop."""
+
+import sys
+
+import uvicorn
+from pydantic import ValidationError
+
+from engine.app import create_app
+from engine.defences import DefenceError, parse_build
+from engine.settings import Settings
+
+
+def serve() -> int:
+    """The process's exit code: 2 and a line a mistake when the settings make no sense."""
+    try:
+        settings = Settings()  # type: ignore[call-arg]  # read from the environment
+        app = create_app(settings, parse_build(settings.engine_build))
+    except ValidationError as error:
+        for problem in error.errors():
+            name = str(problem["loc"][0]).upper()
+            sys.stderr.write(f"engine: {name}: {problem['msg']}\n")
+        return 2
+    except DefenceError as error:
+        sys.stderr.write(f"engine: {error}\n")
+        return 2
+    uvicorn.run(
+        app,
+        host=settings.engine_host,
+        port=settings.engine_port,
+        log_level="warning",
+        access_log=False,
+        ws="none",
+    )
+    return 0
