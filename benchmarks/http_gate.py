@@ -5,7 +5,8 @@
 A small ASGI service under hypercorn, in a process of its own, notes when each request became
 complete. In every round each way of sending has its turn, in rotating order. Printed is the spread
 from the first arrival to the last, as the service saw it: quartiles over the rounds, and how many
-times narrower the median is than that of asyncio.gather.
+times narrower the median is than that of asyncio.gather. Then the same through a relay that delays
+every piece it reads by a random time, each connection for itself, as a network would.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import asyncio
 import json
 import os
 import platform
+import random
 import socket
 import statistics
 import subprocess
@@ -20,7 +22,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +72,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--requests", type=int, nargs="+", default=[2, 20])
+    parser.add_argument("--jitter-ms", type=float, default=5.0)
     parser.add_argument("--serve", type=int, metavar="PORT", help=argparse.SUPPRESS)
+    parser.add_argument("--relay", type=int, nargs=2, metavar="PORT", help=argparse.SUPPRESS)
     wanted = parser.parse_args()
     if wanted.serve is not None:
         serve(wanted.serve)
         return
-    with arrival_service() as url:
+    if wanted.relay is not None:
+        port, target = wanted.relay
+        asyncio.run(relay(port, target, wanted.jitter_ms / 1000))
+        return
+    with arrival_service() as url, jittering(url, wanted.jitter_ms) as far_url:
         for size in wanted.requests:
-            print_table(measured(url, size, wanted.rounds), size, wanted.rounds)
+            print(f"{size} requests, {wanted.rounds} rounds, loopback")
+            print_table(measured(url, size, wanted.rounds))
+        for size in wanted.requests:
+            print(f"{size} requests, {wanted.rounds} rounds, 0 to {wanted.jitter_ms:g} ms delay")
+            print_table(measured(far_url, size, wanted.rounds))
     print(f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, loopback,", end=" ")
     print(f"Python {platform.python_version()}, hypercorn; client and service on one machine")
 
@@ -92,17 +104,60 @@ def serve(port: int) -> None:
     asyncio.run(hypercorn_serve(ArrivalService(), config))
 
 
+async def relay(port: int, target: int, jitter_s: float) -> None:
+    """Passes bytes on, in order, every piece after a random delay; answers without one."""
+    chance = random.Random(1)
+
+    async def pump(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, longest_s: float
+    ) -> None:
+        with suppress(ConnectionError):
+            while piece := await reader.read(65_536):
+                if longest_s:
+                    await asyncio.sleep(chance.uniform(0, longest_s))
+                writer.write(piece)
+                await writer.drain()
+        writer.close()
+
+    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", target)
+        await asyncio.gather(pump(reader, far_writer, jitter_s), pump(far_reader, writer, 0))
+
+    async with await asyncio.start_server(accepted, "127.0.0.1", port) as server:
+        await server.serve_forever()
+
+
 @contextmanager
 def arrival_service() -> Iterator[str]:
     """The service in a process of its own; its address."""
+    port = _free_port()
+    with _child(["--serve", str(port)], port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def jittering(url: str, jitter_ms: float) -> Iterator[str]:
+    """A way to the service on which every piece takes a time of its own; its address."""
+    port, target = _free_port(), url.rpartition(":")[2]
+    words = ["--relay", str(port), target, "--jitter-ms", str(jitter_ms)]
+    with _child(words, port):
+        yield f"http://127.0.0.1:{port}"
+
+
+def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, str(Path(__file__).resolve()), "--serve", str(port)]
+        port: int = free.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _child(words: Sequence[str], port: int) -> Iterator[None]:
+    command = [sys.executable, str(Path(__file__).resolve()), *words]
     with subprocess.Popen(command) as process:
         try:
             _wait_for(port)
-            yield f"http://127.0.0.1:{port}"
+            yield
         finally:
             process.terminate()
 
@@ -164,8 +219,8 @@ def _discard(_batch: object) -> None:
     """The service has noted what counts."""
 
 
-def print_table(spreads: Mapping[str, Sequence[float]], size: int, rounds: int) -> None:
-    print(f"{size} requests, {rounds} rounds: from the first arrival to the last, in microseconds")
+def print_table(spreads: Mapping[str, Sequence[float]]) -> None:
+    print("from the first arrival to the last, in microseconds")
     print(f"  {'sent by':<21}{'quarter':>9}{'median':>9}{'3 quarters':>12}{'narrower':>11}")
     base = statistics.median(spreads["asyncio.gather"])
     for name, values in spreads.items():

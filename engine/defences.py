@@ -35,12 +35,13 @@ class Defences:
     """The effective value of every switch."""
 
     locking: Annotated[
-        Literal["none", "row", "version", "serializable"],
+        Literal["none", "row", "version", "conditional", "advisory", "serializable"],
         Switch(
             fragile_count=1,
             fragile_does="reads a balance, compares, and writes an absolute balance back",
-            hardened_does="locks the wallets' rows before reading them, or writes only over the "
-            "version that was read, or lets PostgreSQL refuse what no serial order explains",
+            hardened_does="locks the wallets' rows, or a number that stands for each, before it "
+            "reads them, or writes only over the version that was read, or adds the change only "
+            "where enough is left, or lets PostgreSQL refuse what no serial order explains",
         ),
     ]
     lock_order: Annotated[

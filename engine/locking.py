@@ -1,12 +1,19 @@
 """How wallets are read before a decision and written after it (`locking`, `lock_order`)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from engine.defences import Defences
-from engine.wallets import WalletState
+from engine.wallets import Change, Posting, WalletState
 
+LOCK_CLASS = "assay-wallet"
+"""Prefix of the text whose 64-bit hash is the advisory lock. A collision costs a wait."""
+LOCK_NUMBERS = sa.text(
+    "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) "
+    "FROM unnest(CAST(:names AS text[])) AS name"
+)
 LockOrder = Callable[[Iterable[int]], list[tuple[int, ...]]]
 """Wallet ids in groups: one statement reads (and locks) one group."""
 
@@ -26,11 +33,13 @@ def lock_order_of(defences: Defences) -> LockOrder:
 
 
 class Locking:
-    """What `locking` decides: isolation, whether reading locks rows, what a write insists on."""
+    """What `locking` decides: isolation, what is locked for reading, what a write insists on."""
 
     def __init__(self, defences: Defences) -> None:
         locking = defences.locking
         self.locks_rows = locking == "row"
+        self._locks_numbers = locking == "advisory"
+        self._adds_changes = locking == "conditional"
         self._checks_version = locking == "version"
         self._serializable = locking == "serializable"
 
@@ -42,5 +51,29 @@ class Locking:
         if self._serializable and not session.in_transaction():
             session.connection(execution_options={"isolation_level": "SERIALIZABLE"})
 
+    def before_reading(self, session: Session, wallet_ids: Sequence[int]) -> None:
+        """Lock, in this order, the numbers that stand for the wallets, until COMMIT."""
+        if self._locks_numbers:
+            names = [f"{LOCK_CLASS} {wallet_id}" for wallet_id in wallet_ids]
+            session.execute(LOCK_NUMBERS, {"names": names})
+
     def expected_version(self, wallet: WalletState) -> int | None:
         return wallet.version if self._checks_version else None
+
+    def change(
+        self, before: WalletState, after: WalletState, postings: Iterable[Posting]
+    ) -> Change | None:
+        """What to add to a wallet, where the balance is not written over."""
+        if not self._adds_changes:
+            return None
+        debits = [
+            leg.balance_after - before.balance
+            for posting in postings
+            for leg in posting.legs
+            if leg.wallet_id == before.id and leg.entry_type == "DEBIT"
+        ]
+        return Change(
+            balance=after.balance - before.balance,
+            versions=after.version - before.version,
+            lowest=min(0, *debits) if debits else None,
+        )

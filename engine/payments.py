@@ -4,7 +4,7 @@ Written once; every switch that it depends on is a part handed to it (`Parts`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -163,7 +163,7 @@ class Payments:
             if number == len(progress.drafts):
                 progress.drafts.append(self._draft(session, order, group, progress))
             if number == progress.settled:
-                self._settle(session, order, progress.drafts[number])
+                progress.drafts[number] = self._settle(session, order, progress.drafts[number])
                 progress.settled += 1
         answer = progress.drafts[-1].answer
         assert answer is not None, "the last group has the answer"
@@ -198,6 +198,7 @@ class Payments:
         wallet_ids = [i for movement in movements for i in movement.wallet_ids]
         wallets: dict[int, WalletState] = {}
         for ids in self._parts.lock_order(wallet_ids):
+            self._parts.locking.before_reading(session, ids)
             for wallet in books.read(ids, lock=self._parts.locking.locks_rows):
                 wallets[wallet.id] = wallet
         return wallets
@@ -206,7 +207,8 @@ class Payments:
         by_id = self._parts.assets.by_id
         return {w.id: by_id(session, w.asset_type_id).code for w in wallets.values()}
 
-    def _settle(self, session: Session, order: Order, draft: Draft) -> None:
+    def _settle(self, session: Session, order: Order, draft: Draft) -> Draft:
+        """Write and commit. Returns the draft as it came out."""
         parts, decision = self._parts, draft.decision
         # Writes in the order in which the wallets were read: a sorted build stays sorted.
         after = {wallet.id: wallet for wallet in decision.after}
@@ -217,14 +219,19 @@ class Payments:
             kept=parts.keys.kept(order.request, draft.answer) if draft.answer else None,
         )
         with parts.work.writing(session):
-            parts.books(session).settle(settlement, parts.work.checkpoint(session))
+            for write in parts.books(session).settle(settlement, parts.work.checkpoint(session)):
+                wallet = after[write.wallet_id]
+                after[wallet.id] = replace(wallet, balance=write.balance, version=write.version)
         parts.cache.before_commit(after)
         commit(session)
+        return replace(draft, decision=replace(decision, after=tuple(after.values())))
 
     def _write(self, wallet: WalletState, decision: Decision) -> Write:
+        before = decision.before[wallet.id]
         return Write(
             wallet_id=wallet.id,
             balance=wallet.balance,
             version=wallet.version,
-            expected_version=self._parts.locking.expected_version(decision.before[wallet.id]),
+            expected_version=self._parts.locking.expected_version(before),
+            change=self._parts.locking.change(before, wallet, decision.postings),
         )

@@ -74,6 +74,16 @@ class Posting:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Change:
+    """What a settlement adds to a wallet, whatever is there by then."""
+
+    balance: Amount
+    versions: int
+    lowest: Amount | None
+    """The most that is missing meanwhile, at most 0: the balance must bear it. None: it pays in."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Write:
     """A wallet's new absolute balance."""
 
@@ -82,6 +92,8 @@ class Write:
     version: int
     expected_version: int | None
     """Write only over this version (optimistic locking), or over whatever is there when None."""
+    change: Change | None = None
+    """To be added in the balance's place; then balance and version are only expected."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -102,7 +102,7 @@ def _searches(evidence: Evidence) -> list[str]:
     if not searches:
         return []
     lines = [
-        "| Claim | Build | Race | Orders tried | Skipped as equivalent | Uncontrolled | Violated | |",
+        "| Claim | Build | Race | Tried | Skipped as equivalent | Uncontrolled | Violated | |",
         "|---|---|---|--:|--:|--:|--:|---|",
     ]
     lines += [_search(cell, race) for cell, race in searches[:SEARCHES_SHOWN]]
@@ -132,10 +132,10 @@ def _block(evidence: Evidence, cell: Cell, folder: Path | None) -> str:
 
 def _serial(cell: Cell) -> str:
     """The serial order in full, for comparison with the losing one above it."""
-    race = shown_exploration(cell)
-    if race is None or not (race.losing and race.serial):
+    shown = shown_exploration(cell)
+    if shown is None or not (shown[0].losing and shown[0].serial):
         return ""
-    text = "\n".join(sql_drawing(lay_out_sql(race.serial)))
+    text = "\n".join(sql_drawing(lay_out_sql(shown[0].serial)))
     return f"\n\n{_folded('For comparison: one request after the other', _fenced(text))}"
 
 

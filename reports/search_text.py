@@ -1,7 +1,7 @@
 """The search over orders and fault points of a cell, as lines of plain text."""
 
 from reports.drawing import CULPRIT, INDENT, MARGIN, printable
-from reports.evidence import Cell, Exploration, FaultCase
+from reports.evidence import Cell, Exploration, FaultCase, Schedule
 from reports.faults import FaultRow, FaultTable, lay_out_faults
 from reports.sql_drawing import serial_in_brief, sql_drawing, wrapped
 from reports.sql_text import short_sql
@@ -18,21 +18,21 @@ VIOLATIONS_SHOWN = 12
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def shown_exploration(cell: Cell) -> Exploration | None:
-    """The one whose schedule is drawn: the first that lost, else the first with an example."""
-    drawn = [e for e in cell.explorations if e.losing] or [e for e in cell.explorations if e.serial]
-    return drawn[0] if drawn else None
+def shown_exploration(cell: Cell) -> tuple[Exploration, Schedule] | None:
+    """The schedule that is drawn, and its search: the first that lost, else the first example."""
+    losing = [(e, e.losing) for e in cell.explorations if e.losing]
+    examples = [(e, e.serial) for e in cell.explorations if e.serial]
+    return next(iter(losing + examples), None)
 
 
 def schedule_block(cell: Cell, width: int) -> list[str]:
     """The losing schedule and what the serial order gives; empty without any schedule."""
-    exploration = shown_exploration(cell)
-    if exploration is None:
+    shown = shown_exploration(cell)
+    if shown is None:
         return []
+    exploration, drawn = shown
     lines = wrapped(f"Race: {exploration.race}", width)
-    drawn = exploration.losing or exploration.serial
-    if drawn:
-        lines += sql_drawing(lay_out_sql(drawn), width)
+    lines += sql_drawing(lay_out_sql(drawn), width)
     if exploration.losing and exploration.serial:
         lines += ["", *wrapped(serial_in_brief(exploration.serial), width)]
     return lines

@@ -68,12 +68,12 @@ def _columns(timeline: SqlTimeline, room: int) -> list[str]:
     lines = _beside([[*head, "━" * room] for head in _level(heads)], room, MARGIN)
     for entry in timeline.entries:
         if isinstance(entry, Fold):
-            bars = _bars(entry.bars, None, 1, room)
+            bars = _bars(entry.bars, None, 1)
             lines += _beside(bars, room, _gutter(None))
             lines.append(f"{'…':>{INDENT - 2}}  {entry.text}")
             continue
         own = _statement(entry, room)
-        cells = _bars(entry.bars, (entry.column, own), len(own), room)
+        cells = _bars(entry.bars, (entry.column, own), len(own))
         lines += _beside(cells, room, _gutter(entry))
     return lines
 
@@ -98,7 +98,7 @@ def _gutter(row: Row | None) -> str:
 
 
 def _bars(
-    bars: tuple[Bar | None, ...], own: tuple[int, list[str]] | None, height: int, room: int
+    bars: tuple[Bar | None, ...], own: tuple[int, list[str]] | None, height: int
 ) -> list[list[str]]:
     """A block of lines for each column: the row's own, the bars of those who wait, or nothing."""
     blocks = [[BAR] * height if bar else [] for bar in bars]
@@ -157,11 +157,9 @@ def _beginning(row: Row, room: int) -> list[str]:
 def _sql_lines(step: SqlStep, room: int) -> list[str]:
     """As much of the statement as a few lines hold; a line breaks between conditions."""
     most = -(-SQL_CHARACTERS[0] // room) + (room < ROOMY_COLUMN)
-    for characters in SQL_CHARACTERS:
-        text = printable(short_sql(step.sql, step.parameters, characters)) or "(no text)"
-        if len(_lines(text, room)) <= most:
-            return _lines(text, room)
-    return _few_lines(text, room, most)
+    texts = [printable(short_sql(step.sql, step.parameters, n)) for n in SQL_CHARACTERS]
+    text = next((text for text in texts if len(_lines(text, room)) <= most), texts[-1])
+    return _few_lines(text or "(no text)", room, most)
 
 
 def _result(row: Row, room: int) -> list[str]:

@@ -66,9 +66,8 @@ def _footer(evidence: Evidence, cell: Cell, width: int, folder: Path | None) -> 
     # A command is never wrapped: it is there to be copied.
     lines = []
     shown = shown_exploration(cell)
-    replay = replay_command(evidence.run, shown, folder) if shown else ""
-    if shown and replay:
-        times = f"   (reproduced {shown.reproduced})" if shown.reproduced else ""
+    if shown and (replay := replay_command(evidence.run, shown[0], folder)):
+        times = f"   (reproduced {shown[0].reproduced})" if shown[0].reproduced else ""
         lines.append(printable(f"{'Replay':<{INDENT}}{replay}{times}"))
     label = "Replay" if cell.reproduce.startswith("assay replay") else "Again"
     lines.append(f"{label:<{INDENT}}{printable(cell.reproduce)}")

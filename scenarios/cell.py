@@ -19,6 +19,7 @@ from scenarios.judging import Judgement, judge, not_applicable
 from scenarios.lab import AttackFailed, Lab, Wallet
 from scenarios.model import Scenario
 from scenarios.racing import Race
+from scenarios.striking import Series
 from scenarios.stand import Stand, open_lab, wait_until_quiet
 from scenarios.targets.protocol import TargetError
 from scenarios.truth import GroundTruth
@@ -42,6 +43,7 @@ class Observation:
     judgement: Judgement
     truth: GroundTruth | None = None
     races: tuple[Race, ...] = ()
+    series: tuple[Series, ...] = ()
 
 
 def run_cell(  # noqa: PLR0913 - what a cell is made of
@@ -61,6 +63,7 @@ def run_cell(  # noqa: PLR0913 - what a cell is made of
         recorder = Recorder(file)
         truth, failure = None, None
         races: tuple[Race, ...] = ()
+        series: tuple[Series, ...] = ()
         try:
             cell_seed = f"{seed}/{scenario.name}"
             with open_lab(
@@ -73,12 +76,14 @@ def run_cell(  # noqa: PLR0913 - what a cell is made of
                 schedules=history_file.with_suffix(".schedules.jsonl"),
             ) as lab:
                 truth, failure = _attack(lab, scenario)
-                races = tuple(lab.explorer.races)
+                races, series = tuple(lab.explorer.races), tuple(lab.striker.series)
         except (EngineError, MigrationError, ObserverError, StoreError) as error:
             failure = str(error)
         history = recorder.history()
-    judgement = judge(scenario, history, truth, failure=failure, races=races)
-    return Observation(history=history, judgement=judgement, truth=truth, races=races)
+    judgement = judge(scenario, history, truth, failure=failure, races=races, series=series)
+    return Observation(
+        history=history, judgement=judgement, truth=truth, races=races, series=series
+    )
 
 
 def _attack(lab: Lab, scenario: Scenario) -> tuple[GroundTruth | None, str | None]:
@@ -98,7 +103,7 @@ def _attack(lab: Lab, scenario: Scenario) -> tuple[GroundTruth | None, str | Non
         failure = f"the harness failed at {place}: {error!r}"
     if not lab.sender.settle():
         return None, failure or "requests were still under way long after the attack"
-    if lab.explorer.unsettled:
+    if lab.explorer.ground.unsettled:
         return None, failure
     with suppress(AttackFailed):
         wait_until_quiet(lab)

@@ -32,7 +32,7 @@ from scenarios.invariants import Finding as FoundContradiction
 from scenarios.invariants.observed import in_round, shown_wallets
 from scenarios.judging import Judgement
 from scenarios.model import NAMED_SUITES, Scenario
-from scenarios.schedules import exploration_of
+from scenarios.schedules import exploration_of, fault_cases_of
 from scenarios.stand import Stand
 
 PACKAGES = (
@@ -115,6 +115,7 @@ def cell_of(  # noqa: PLR0913 - what a cell is made of
             exploration_of(race, schedule_file=file)
             for race, file in zip(observation.races, schedule_files, strict=True)
         ),
+        fault_cases=tuple(case for series in observation.series for case in fault_cases_of(series)),
         switches={name: values[name] for name in scenario.holds_when.switches},
         history_file=history_file,
         duration_s=round(duration_s, 3),
@@ -126,6 +127,8 @@ def _kind(
     scenario: Scenario, observation: Observation
 ) -> Literal["exhausted", "bounded", "sampled"]:
     """As weak as the weakest race."""
+    if observation.series:
+        return "bounded"
     if not observation.races:
         return scenario.strength
     exhausted = all(race.explored.exhausted for race in observation.races)

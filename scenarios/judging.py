@@ -11,6 +11,7 @@ from scenarios.invariants.observed import in_round
 from scenarios.model import Requirement, Scenario
 from scenarios.racing import Race
 from scenarios.requirements import overlapped_rounds
+from scenarios.striking import Series
 from scenarios.truth import GroundTruth
 
 NO_RACE_NEEDED = "no race needed: it happens to requests one after the other"
@@ -28,8 +29,8 @@ class Judgement:
     violated_rounds: int = 0
     overlapped_rounds: int = 0
     requests: int = 0
-    searched: bool = False
-    """Its rounds are schedules that a search forced."""
+    noun: str = "round"
+    """What its rounds are: repetitions, schedules that a search forced, cases of a fault."""
     no_race_needed: bool = False
 
 
@@ -40,11 +41,13 @@ def judge(
     *,
     failure: str | None = None,
     races: Sequence[Race] = (),
+    series: Sequence[Series] = (),
 ) -> Judgement:
     """Judge each round by every invariant; the worst wins: violated, unknown, held.
 
     `failure` says why the attack or the harness did not get to its end. Without ground truth
-    nothing can be judged. The schedules of `races` were judged while they were searched.
+    nothing can be judged. The schedules of `races` and the cases of `series` were judged when they
+    were over, because the database is put back after each.
     """
     if truth is None:
         return Judgement(
@@ -55,7 +58,8 @@ def judge(
         )
     rounds = by_round(history, truth)
     findings, crashes = _apply(scenario.invariants, rounds)
-    doubts = _doubts_of_races(races) if races else _doubts(scenario, history)
+    searched = bool(races or series)
+    doubts = _doubts_of_search(races, series) if searched else _doubts(scenario, history)
     reasons = (*([failure] if failure else []), *crashes, *doubts, *_control(history, truth))
     judged = Judgement(
         verdict=Verdict.HELD,
@@ -67,28 +71,32 @@ def judge(
         overlapped_rounds=overlapped_rounds(history),
         requests=sum(len(observed.operations) for observed in rounds),
     )
-    return _concluded(_with_races(judged, races) if races else judged)
+    return _concluded(_with_search(judged, races, series) if searched else judged)
 
 
-def _with_races(judged: Judgement, races: Sequence[Race]) -> Judgement:
-    """Schedules count as rounds: each begins from the same state and is judged by itself."""
-    lost = [race.lost for race in races if race.lost]
+def _with_search(judged: Judgement, races: Sequence[Race], series: Sequence[Series]) -> Judgement:
+    """Schedules and cases count as rounds: each begins from the same state and stands alone."""
+    cases = [case for one in series for case in one.cases]
+    outcomes = [race.lost for race in races if race.lost] + [case.outcome for case in cases]
     return replace(
         judged,
-        findings=tuple(f for outcome in lost for f in outcome.findings) + judged.findings,
-        rounds=sum(race.explored.explored for race in races),
-        violated_rounds=sum(race.explored.violated for race in races),
+        findings=tuple(f for outcome in outcomes for f in outcome.findings) + judged.findings,
+        rounds=sum(race.explored.explored for race in races) + len(cases),
+        violated_rounds=sum(race.explored.violated for race in races)
+        + sum(bool(case.outcome.findings) for case in cases),
         overlapped_rounds=sum(race.explored.overlapped for race in races),
-        requests=judged.requests + sum(race.requests for race in races),
+        requests=judged.requests
+        + sum(race.requests for race in races)
+        + sum(len(case.outcome.operations) for case in cases),
+        noun="schedule" if races else "case",
         no_race_needed=any(race.explored.no_race_needed for race in races),
-        searched=True,
     )
 
 
-def _doubts_of_races(races: Sequence[Race]) -> tuple[str, ...]:
-    return tuple(
-        f"{race.name}: {doubt}" for race in races for doubt in (race.explored.vacuous,) if doubt
-    )
+def _doubts_of_search(races: Sequence[Race], series: Sequence[Series]) -> tuple[str, ...]:
+    doubts = [(race.name, race.explored.vacuous) for race in races]
+    doubts += [(one.name, one.vacuous) for one in series]
+    return tuple(f"{name}: {doubt}" for name, doubt in doubts if doubt)
 
 
 def not_applicable(reason: str) -> Judgement:
@@ -97,7 +105,7 @@ def not_applicable(reason: str) -> Judgement:
 
 def _concluded(judged: Judgement) -> Judgement:
     if judged.findings:
-        serial = judged.no_race_needed or (not judged.searched and judged.overlapped_rounds == 0)
+        serial = judged.no_race_needed or (judged.noun == "round" and judged.overlapped_rounds == 0)
         return replace(
             judged,
             verdict=Verdict.VIOLATED,
@@ -107,8 +115,7 @@ def _concluded(judged: Judgement) -> Judgement:
     if judged.reasons:
         cause = f"Nothing can be said: {judged.reasons[0]}."
         return replace(judged, verdict=Verdict.UNKNOWN, cause=cause)
-    noun = "schedule" if judged.searched else "round"
-    rounds, requests = count(judged.rounds, noun), count(judged.requests, "request")
+    rounds, requests = count(judged.rounds, judged.noun), count(judged.requests, "request")
     cause = f"No contradiction in {rounds} with {requests}."
     return replace(judged, verdict=Verdict.HELD, cause=cause)
 

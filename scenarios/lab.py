@@ -8,9 +8,12 @@ from typing import Any, Protocol
 from attacks.history import History, Operation, Recorder
 from attacks.http.request import Request
 from attacks.http.sender import Sender
+from attacks.postgres.faults import Fault, killed_after, killed_before, terminated
 from attacks.postgres.side_session import SideSession
 from attacks.redis.link import Link
+from scenarios.ground import Beginning
 from scenarios.racing import Explorer
+from scenarios.striking import Striker
 from scenarios.targets.protocol import Target, WalletRef
 
 
@@ -104,6 +107,7 @@ class Lab:
     redis: RedisStore
     link: Link
     explorer: Explorer
+    striker: Striker
     base_url: str
     database_url: str
     pool_size: int
@@ -144,9 +148,52 @@ class Lab:
 
         The wallets of the round have to be set up before. The database is put back afterwards.
         """
-        history = self.recorder.history()
-        setup = tuple(o for o in history.operations if o.round == round)
-        self.explorer.explore(race, requests, History(operations=setup), round)
+        self.explorer.explore(race, requests, self._beginning(round))
+
+    def strike(
+        self,
+        what: str,
+        request: Request,
+        faults: Sequence[Fault],
+        *,
+        round: int,  # noqa: A002
+        at_the_end: Sequence[Fault] = (),
+        retry: bool = True,
+        beside: Request | None = None,
+    ) -> None:
+        """Send the request again and again, each time with one fault at one of its statements.
+
+        Every fault strikes at every statement (`at_the_end`: only at the last), each time from how
+        things are now. Then the service
+        is started again where it died, and the same request is sent once more (`retry`). `beside`
+        is another request, which runs to its end right after the fault.
+        """
+        self.striker.strike(
+            what,
+            request,
+            faults,
+            self._beginning(round),
+            at_the_end=at_the_end,
+            retry=retry,
+            beside=beside,
+        )
+
+    @property
+    def terminated(self) -> Fault:
+        return terminated(self.explorer.ground.track.observer.terminate)
+
+    @property
+    def kill_before(self) -> Fault:
+        return killed_before(self.service.kill)
+
+    @property
+    def kill_after(self) -> Fault:
+        return killed_after(self.service.kill)
+
+    def _beginning(self, number: int) -> Beginning:
+        operations = self.recorder.history().operations
+        setup = History(operations=tuple(o for o in operations if o.round == number))
+        return Beginning(setup=setup, round=number)
 
     def side_session(self) -> SideSession:
         return SideSession(self.database_url)

@@ -59,5 +59,5 @@ def _together(needs: tuple[Need, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for need in needs for name in need.switches))
 
 
-SERIALISED = switch("locking", "row", "version", "serializable")
+SERIALISED = switch("locking", "row", "version", "conditional", "advisory", "serializable")
 """Two movements of one wallet do not write over each other."""

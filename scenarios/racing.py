@@ -5,30 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from attacks.history import History, Operation, Recorder
 from attacks.http.request import Request
-from attacks.http.sender import Sender, actor_name
-from attacks.postgres.checkpoint import Checkpoint
+from attacks.http.sender import actor_name
 from attacks.postgres.explorer.choosing import following
 from attacks.postgres.explorer.exploring import Budget, Exploration, Explored, Tried
-from attacks.postgres.explorer.race import RaceTrack
 from attacks.postgres.explorer.run import Choose, Racer
 from attacks.postgres.explorer.signature import difference, signature
-from scenarios.invariants import Finding, Invariant, Observed
-from scenarios.invariants.observed import in_round
+from scenarios.ground import Beginning, Ground, Outcome
 from scenarios.schedule_file import ScheduleFile
-from scenarios.truth import GroundTruth
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What a schedule came to: kept with it, for reports."""
-
-    operations: tuple[Operation, ...]
-    findings: tuple[Finding, ...]
-    observed: Observed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,33 +49,17 @@ class Replay:
 class Replayed:
     times: int
     reproduced: int
-    """How often the same invariant was violated again."""
+    """How often one of the same invariants was violated again."""
     same_trace: int
     difference: str | None
     """Where a trace first was another one than the written."""
-    last: Tried
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judging:
-    """What is needed to judge one schedule."""
-
-    invariants: tuple[Invariant, ...]
-    read_truth: Callable[[], GroundTruth]
 
 
 @dataclass(kw_only=True)
 class Explorer:
     """Searches races between requests; keeps what it found."""
 
-    track: RaceTrack
-    database_url: str
-    sender: Sender
-    """Its operations go to `recorder` and nowhere else: the database is put back after each."""
-    recorder: Recorder
-    judging: Judging
-    forget: Callable[[], None]
-    """Empties what the service keeps outside the database (its cache)."""
+    ground: Ground
     budget: Budget
     log: Path | None = None
     """Gets a JSON line a schedule."""
@@ -99,77 +68,52 @@ class Explorer:
     replay: Replay | None = None
     """Instead of searching, force this schedule when its race comes."""
     replayed: Replayed | None = None
-    unsettled: bool = False
-    """A race broke off and the database could not be put back: it shows nothing."""
 
-    def explore(self, name: str, requests: Sequence[Request], setup: History, number: int) -> None:
+    def explore(self, name: str, requests: Sequence[Request], beginning: Beginning) -> None:
         """Search one race from the present state of the database.
 
         Raises CheckpointError, ObserverError, or what reading ground truth raises.
         """
         if self.replay and self.replay.schedule.race != name:
             return
-        actors = [actor_name(position) for position in range(len(requests))]
-        for actor in actors:
-            self.sender.connect(actor)
-        racers = [
-            partial(self.sender.send, request, actor=actor, round=number)
-            for actor, request in zip(actors, requests, strict=True)
-        ]
-        checkpoint = Checkpoint(self.database_url)
-        self.unsettled = True
-        try:
-            attempt = partial(self._try, checkpoint, racers, setup, number)
+        racers = self.ground.racers(requests, beginning.round)
+        with self.ground.from_here() as again:
+            attempt = partial(self._try, again, racers, beginning)
             if self.replay:
                 self.replayed = _replayed(attempt, self.replay)
-            else:
-                self.races.append(self._searched(name, number, attempt, len(racers)))
-        finally:
-            checkpoint.restore()
-            self.unsettled = False
-            self.forget()
-            checkpoint.close()
-
-    def _searched(
-        self, name: str, number: int, attempt: Callable[[Choose], Tried], racers: int
-    ) -> Race:
-        search = Exploration(
-            attempt=attempt, racers=racers, budget=self.budget, reduce=self.reduce
+                return
+            search = Exploration(
+                attempt=attempt, racers=len(racers), budget=self.budget, reduce=self.reduce
+            )
+            explored = search.run()
+        self.races.append(
+            Race(name=name, round=beginning.round, racers=len(racers), explored=explored)
         )
-        return Race(name=name, round=number, racers=racers, explored=search.run())
 
     def _try(
         self,
-        checkpoint: Checkpoint,
+        again: Callable[[], None],
         racers: Sequence[Racer],
-        setup: History,
-        number: int,
+        beginning: Beginning,
         choose: Choose,
     ) -> Tried:
-        checkpoint.restore()
-        self.forget()
-        run = self.track.force(racers, choose)
-        history = self.recorder.take()
+        again()
+        run = self.ground.track.force(racers, choose)
         if run.gave_up:
             return Tried(run=run, violations=0)
-        truth = self.judging.read_truth()
-        together = History(operations=(*setup.operations, *history.operations))
-        observed = in_round(together, truth, number)
-        findings = tuple(f for judge in self.judging.invariants for f in judge(observed))
-        outcome = Outcome(operations=history.operations, findings=findings, observed=observed)
-        tried = Tried(run=run, violations=len(findings), verdict=outcome)
+        outcome = self.ground.judged(beginning)
+        tried = Tried(run=run, violations=len(outcome.findings), verdict=outcome)
         self._log(tried, outcome)
         return tried
 
     def _log(self, tried: Tried, outcome: Outcome) -> None:
         if self.log is None:
             return
-        line: dict[str, Any] = {
+        balances = outcome.observed.truth.balances.items()
+        line = {
             "order": "".join(actor_name(racer) for racer in tried.run.order),
-            "answers": {o.actor: o.answer for o in outcome.operations},
-            "balances": {
-                w: str(b.amount_minor) for w, b in outcome.observed.truth.balances.items()
-            },
+            "answers": {operation.actor: operation.answer for operation in outcome.operations},
+            "balances": {wallet: str(balance.amount_minor) for wallet, balance in balances},
             "violated": [finding.invariant for finding in outcome.findings],
         }
         with self.log.open("a") as file:
@@ -182,8 +126,7 @@ def _replayed(attempt: Callable[[Choose], Tried], replay: Replay) -> Replayed:
     first_difference: str | None = None
     for number in range(1, replay.times + 1):
         tried = attempt(following(wanted.order))
-        outcome: Outcome = tried.verdict
-        violated = {finding.invariant for finding in outcome.findings}
+        violated = {finding.invariant for finding in tried.verdict.findings}
         reproduced += bool(violated & set(wanted.violated))
         changed = difference(wanted.trace, signature(tried.run))
         same += changed is None
@@ -194,5 +137,4 @@ def _replayed(attempt: Callable[[Choose], Tried], replay: Replay) -> Replayed:
         reproduced=reproduced,
         same_trace=same,
         difference=first_difference,
-        last=tried,
     )

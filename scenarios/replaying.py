@@ -63,8 +63,9 @@ def told(schedule: ScheduleFile, replayed: Replayed) -> str:
     ]
     if replayed.difference:
         other = replayed.times - replayed.same_trace
-        lines.append(f"the trace was another one in {other} of {replayed.times}: first"
-                     f" {replayed.difference}")
+        lines.append(
+            f"the trace was another one in {other} of {replayed.times}: first {replayed.difference}"
+        )
     else:
         lines.append("each time with the trace of the file")
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from attacks.http.sender import actor_name
 from attacks.postgres.explorer.exploring import Tried
 from attacks.postgres.explorer.signature import Line, signature
 
-SCHEDULE_VERSION = "1"
+SCHEDULE_VERSION: Literal["1"] = "1"
 TARGET = "Assay wallet engine"
 
 
@@ -38,9 +38,7 @@ class ScheduleFile(BaseModel):
     """Session, SQL, parameters, answer and rows of each step; ids and times masked."""
 
 
-def schedule_of(  # noqa: PLR0913 - what names a schedule
-    tried: Tried, *, build: str, claim: str, race: str, seed: int
-) -> ScheduleFile:
+def schedule_of(tried: Tried, *, build: str, claim: str, race: str, seed: int) -> ScheduleFile:
     outcome = tried.verdict
     return ScheduleFile(
         assay_schedule=SCHEDULE_VERSION,

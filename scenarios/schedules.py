@@ -1,15 +1,18 @@
 """From what a search found to what the evidence says of it."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from attacks.history import Operation
 from attacks.http.sender import actor_name
 from attacks.postgres.explorer.exploring import Tried
 from attacks.postgres.explorer.run import Run, Taken
 from attacks.postgres.grammar import parse
-from reports.evidence import Exploration, Prediction, RacingRequest, Schedule, SqlStep
+from reports.evidence import Exploration, FaultCase, Prediction, RacingRequest, Schedule, SqlStep
+from scenarios.ground import Outcome
 from scenarios.invariants.observed import shown_wallets
-from scenarios.racing import Outcome, Race
+from scenarios.racing import Race
+from scenarios.striking import AGAIN, Case, Series
 
 ROWS_SHOWN = 3
 
@@ -40,6 +43,26 @@ def exploration_of(race: Race, *, schedule_file: str | None) -> Exploration:
         losing=_schedule("the order that lost", explored.losing) if explored.losing else None,
         serial=_schedule("one after the other", explored.serial) if explored.serial else None,
         schedule_file=schedule_file,
+    )
+
+
+def fault_cases_of(series: Series) -> tuple[FaultCase, ...]:
+    return tuple(_fault_case(series, case) for case in series.cases)
+
+
+def _fault_case(series: Series, case: Case) -> FaultCase:
+    first = [o for o in case.outcome.operations if o.actor == "A"]
+    again = [o for o in case.outcome.operations if o.actor == AGAIN]
+    return FaultCase(
+        round=series.round,
+        request=case.request,
+        step=case.point,
+        sql=case.struck.step.sql if case.struck else "",
+        fault=case.fault,
+        client=first[0].answer if first else "no answer",
+        database=case.fate,
+        retry=again[0].answer if again else "",
+        violated=bool(case.outcome.findings),
     )
 
 
@@ -105,11 +128,15 @@ def _answer(taken: Taken) -> str:
     return reply.tag or ""
 
 
-def _effect(taken: Taken) -> str:
+Effect = Literal["begin", "read", "write", "lock", "commit", "rollback", "error", "other"]
+CONTROL: tuple[Effect, ...] = ("begin", "rollback", "commit")
+
+
+def _effect(taken: Taken) -> Effect:
     kinds = set(parse(taken.step.sql).kinds)
     if taken.reply.sqlstate or taken.reply.lost:
         return "error"
-    for kind in ("begin", "rollback", "commit"):
+    for kind in CONTROL:
         if kind in kinds:
             answered = (taken.reply.tag or "").lower()
             return "rollback" if kind == "commit" and answered == "rollback" else kind

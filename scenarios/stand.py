@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -27,9 +27,11 @@ from engine.ownership import Workspace, sweep
 from engine.process import EngineConfig, EngineError, EngineProcess, start_engine
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer, StoreError, open_postgres, open_redis
+from scenarios.ground import Ground
 from scenarios.invariants import Invariant
 from scenarios.lab import AttackFailed, Lab
-from scenarios.racing import Explorer, Judging
+from scenarios.racing import Explorer
+from scenarios.striking import Striker
 from scenarios.targets.engine_wallet import EngineWallet
 from scenarios.targets.protocol import Target
 
@@ -113,16 +115,15 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
         sender = Sender(service.base_url, recorder)
         opened.callback(sender.close)
         target = EngineWallet(_meta(service), service.operator_password)
-        racing = opened.enter_context(
-            _explorer(
+        ground = opened.enter_context(
+            _ground(
                 proxy,
                 target,
                 link,
                 database_url,
                 service.base_url,
-                forget=partial(_forget, stand.redis, database),
+                memory=_RedisMemory(stand.redis, link, database),
                 invariants=invariants,
-                schedules=schedules,
             )
         )
         yield Lab(
@@ -133,7 +134,13 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
             postgres=stand.postgres,
             redis=stand.redis,
             link=link,
-            explorer=racing,
+            explorer=Explorer(ground=ground, budget=Budget(), log=schedules),
+            striker=Striker(
+                ground=ground,
+                service=service,
+                recorder=recorder,
+                wait_until_quiet=partial(became_quiet, database_url),
+            ),
             base_url=service.base_url,
             database_url=database_url,
             pool_size=POOL_SIZE,
@@ -143,34 +150,31 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
 
 
 @contextmanager
-def _explorer(  # noqa: PLR0913 - what an explorer is made of
+def _ground(  # noqa: PLR0913 - what it is made of
     proxy: Proxy,
     target: Target,
     link: Link,
     database_url: str,
     base_url: str,
     *,
-    forget: Callable[[], None],
+    memory: "_RedisMemory",
     invariants: tuple[Invariant, ...],
-    schedules: Path | None,
-) -> Iterator[Explorer]:
+) -> Iterator[Ground]:
     with ExitStack() as opened:
         observer = opened.enter_context(closing(Observer(database_url)))
         reader = opened.enter_context(closing(psycopg2.connect(database_url)))
+        opened.callback(memory.close)
         recorder = Recorder()
         sender = Sender(base_url, recorder)
         opened.callback(sender.close)
-        yield Explorer(
+        yield Ground(
             track=RaceTrack(proxy, observer, outside=lambda: link.requests),
             database_url=database_url,
             sender=sender,
             recorder=recorder,
-            judging=Judging(
-                invariants=invariants, read_truth=partial(target.read_truth, reader)
-            ),
-            forget=forget,
-            budget=Budget(),
-            log=schedules,
+            invariants=invariants,
+            read_truth=partial(target.read_truth, reader),
+            forget=memory.forget,
         )
 
 
@@ -190,11 +194,24 @@ def _proxy_before(database_url: str) -> Proxy:
         return Proxy(connection.info.host, connection.info.port)
 
 
-def _forget(redis: RedisServer, namespace: str) -> None:
-    """What the service keeps in Redis; nothing of anybody else's."""
-    with closing(Redis.from_url(redis.url, socket_timeout=5)) as client:
-        for key in client.scan_iter(match=f"{namespace}*"):
-            client.delete(key)
+class _RedisMemory:
+    """What the service keeps in Redis: forgotten between schedules, nothing of anybody else's."""
+
+    def __init__(self, redis: RedisServer, link: Link, namespace: str) -> None:
+        self._client = Redis.from_url(redis.url, socket_timeout=5)
+        self._link = link
+        self._pattern = f"{namespace}*"
+        self._seen = -1
+
+    def forget(self) -> None:
+        if self._link.requests == self._seen:
+            return  # Nothing was asked of Redis since.
+        if keys := self._client.keys(self._pattern):
+            self._client.delete(*keys)
+        self._seen = self._link.requests
+
+    def close(self) -> None:
+        self._client.close()
 
 
 def _isolation_level(url: str) -> str:

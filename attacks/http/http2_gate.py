@@ -162,13 +162,11 @@ class Http2Line:
         return stream
 
     def _push(self) -> None:
-        """Send of the bodies what the windows allow, and leave room for every last byte."""
-        waiting = {stream: body for stream, body in self._bodies.items() if body.waits}
-        for stream, body in waiting.items():
-            while body.ahead:
+        """Send of the bodies what the windows allow."""
+        for stream, body in self._bodies.items():
+            while body.ahead and body.waits:
                 room = min(
-                    self._engine.outbound_flow_control_window - len(waiting),
-                    self._engine.local_flow_control_window(stream) - 1,
+                    self._engine.local_flow_control_window(stream),
                     self._engine.max_outbound_frame_size,
                 )
                 if room <= 0:

@@ -10,8 +10,12 @@ from attacks.postgres import messages, wire
 from attacks.postgres.gate import Gate
 from attacks.postgres.replies import ASYNCHRONOUS, ReplyBuilder
 from attacks.postgres.statements import Assembler, Batch, Through
-from attacks.postgres.trace import SessionInfo, Step, TransactionStatus
+from attacks.postgres.trace import Kind, SessionInfo, Step, TransactionStatus
 from attacks.postgres.wire import Frame
+
+_BEGINS = ("BEGIN", "START TRANSACTION")
+# ROLLBACK TO has the tag ROLLBACK as well: then a Sync may be taken for an end that it is not.
+_ENDS = ("COMMIT", "ROLLBACK", "PREPARE TRANSACTION")
 
 
 @dataclass(slots=True)
@@ -43,6 +47,7 @@ class Conversation:
         self.status: TransactionStatus = "I"
         self._assembler = Assembler()
         self._steps = 0
+        self._in_block = False
 
     @property
     def is_skipping(self) -> bool:
@@ -63,7 +68,7 @@ class Conversation:
         return Step(
             session=session.number,
             number=self._steps,
-            kind=batch.kind,
+            kind=self._kind(batch),
             sql=batch.sql,
             parameters=batch.parameters(),
             status_before=self.status,
@@ -78,9 +83,8 @@ class Conversation:
         arrived_s: float,
         forwarded_s: float,
         gate: Gate | None = None,
-        sqlstate: str | None = None,
     ) -> Exchange:
-        """The batch is about to be sent to the server (or what fails instead, with `sqlstate`)."""
+        """The batch is about to be sent to the server, or what fails instead."""
         exchange = Exchange(
             batch=batch,
             builder=ReplyBuilder(batch),
@@ -88,7 +92,6 @@ class Conversation:
             gate=gate,
             arrived_s=arrived_s,
             forwarded_s=forwarded_s,
-            sqlstate=sqlstate,
         )
         self.in_flight.append(exchange)
         return exchange
@@ -111,9 +114,7 @@ class Conversation:
         """Its reply is complete and has been passed on: what the session is like now."""
         self.in_flight.popleft()
         self._assembler.end_copy(exchange.batch)
-        status = exchange.builder.status
-        if status is not None:
-            self.status = status
+        self._follow(exchange.builder)
         if exchange.builder.error is not None:
             self._assembler.undo(exchange.batch, parsed=exchange.builder.parsed)
             if not exchange.batch.synced:
@@ -123,6 +124,20 @@ class Conversation:
         """The server discards this batch."""
         self._assembler.undo(batch)
 
+    def _kind(self, batch: Batch) -> Kind:
+        """A Sync inside a transaction block ends nothing."""
+        return "prepare" if batch.kind == "sync" and self._in_block else batch.kind
+
+    def _follow(self, builder: ReplyBuilder) -> None:
+        """Before the next ReadyForQuery, tags tell whether a transaction block is open."""
+        if builder.status is not None:
+            self.status = builder.status
+            self._in_block = builder.status != "I"
+        elif builder.tag in _BEGINS:
+            self._in_block = True
+        elif builder.tag in _ENDS:
+            self._in_block = False
+
     def _skip(self) -> None:
         """After an error, nothing is answered before the next Sync, and that with ReadyForQuery."""
         while self.in_flight:
@@ -131,7 +146,8 @@ class Conversation:
             if following.batch.synced and not following.batch.is_simple:
                 following.batch.kind = "sync"
                 if following.step is not None:
-                    following.step = replace(following.step, kind="sync", sql="", parameters=())
+                    kind = self._kind(following.batch)
+                    following.step = replace(following.step, kind=kind, sql="", parameters=())
                 return
             self.in_flight.popleft()
         self._assembler.skip()

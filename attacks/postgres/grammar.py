@@ -111,16 +111,15 @@ def is_choice(  # noqa: PLR0913 - each is one fact about the session at this mom
         return snapshot_matters and parsed.takes_snapshot
     if parsed.kind == "rollback":
         return status != "E" if holds is None else bool(holds)
-    touches = parsed.reads or parsed.writes or parsed.unknown
-    if kind == "call" or _discards_locks(parsed, holds):
-        return True
-    if not set(parsed.kinds) <= QUIET | {"select"}:
-        return True
-    if touches and not _unlocks_nothing(parsed, holds):
-        return True
-    if any(not is_pure(name) for name in parsed.functions - UNLOCKS):
-        return True
-    return "select" in parsed.kinds and snapshot_matters
+    touches = bool(parsed.reads or parsed.writes) or parsed.unknown
+    return (
+        kind == "call"
+        or not set(parsed.kinds) <= QUIET | {"select"}
+        or (touches and not _unlocks_nothing(parsed, holds))
+        or _discards_locks(parsed, holds)
+        or any(not is_pure(name) for name in parsed.functions - UNLOCKS)
+        or ("select" in parsed.kinds and snapshot_matters)
+    )
 
 
 UNLOCKS = frozenset({"pg_advisory_unlock_all", "pg_catalog.pg_advisory_unlock_all"})

@@ -61,19 +61,20 @@ def isolation_set(tree: Any) -> tuple[str | None, bool]:
     if isinstance(tree, ast.DiscardStmt):
         whole = tree.target == enums.DiscardMode.DISCARD_ALL
         return ("default", True) if whole else (None, False)
-    if not isinstance(tree, ast.VariableSetStmt):
-        return None, False
+    return _variable(tree) if isinstance(tree, ast.VariableSetStmt) else (None, False)
+
+
+def _variable(tree: Any) -> tuple[str | None, bool]:
     if tree.kind == enums.VariableSetKind.VAR_RESET_ALL:
         return "default", True
     name, args = tree.name or "", tree.args or ()
+    of_session = name in SETS_NEXT or name.lower() in SETS_NEXT
     if tree.kind == enums.VariableSetKind.VAR_SET_MULTI:
-        return _option(args), name in SETS_NEXT
-    if tree.is_local and name.lower() in SETS_NEXT:
-        # Over before the next transaction begins, which is the first that it would touch.
+        return _option(args), of_session
+    if name.lower() not in SETS_THIS + SETS_NEXT or (tree.is_local and of_session):
+        # SET LOCAL of the default is over before the first transaction that it would touch.
         return None, False
-    if name.lower() in SETS_THIS + SETS_NEXT:
-        return _text(args[0]) if args else "default", name.lower() in SETS_NEXT
-    return None, False
+    return (_text(args[0]) if args else "default"), of_session
 
 
 def _option(options: tuple[Any, ...]) -> str | None:

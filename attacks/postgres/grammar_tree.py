@@ -86,7 +86,7 @@ def _target(node: Any, found: Found, ctes: Names) -> None:
     found.writes.add(relation_name(relation.schemaname, relation.relname))
     found.access = widest(found.access, "insert" if _only_inserts(node) else "change")
     if isinstance(node, ast.UpdateStmt):
-        found.columns.update(target.name for target in node.targetList)
+        found.columns.update(target.name for target in node.targetList or ())
     else:
         found.all_columns = True
     _children(node, found, inner, but=("withClause", "relation"))
@@ -235,7 +235,7 @@ def _notification(node: Any, found: Found, ctes: Names) -> None:  # noqa: ARG001
     found.writes.add(OUTSIDE)
 
 
-def _prepare(node: Any, found: Found, ctes: Names) -> None:  # noqa: ARG001 - a Reader
+def _prepare(node: Any, found: Found, ctes: Names) -> None:
     """It is analysed, not run; EXECUTE is unknown."""
 
 

@@ -21,11 +21,23 @@ class SessionIsolation:
         self._next_default: Isolation | None = None
         self.level = self._default
         """Of the open transaction, or of the one that would begin now."""
+        self._announced: Isolation = "read committed"
+
+    @property
+    def level_at_most(self) -> Isolation:
+        """With what is on its way to the server and not answered yet."""
+        return _stronger(self.level, self._announced)
+
+    def announce(self, parsed: Parsed) -> None:
+        """The statement has arrived and may be forwarded before `follow` is called."""
+        if parsed.isolation is not None:
+            self._announced = _stronger(self._announced, parsed.isolation)
 
     def follow(self, parsed: Parsed, *, succeeded: bool, in_transaction: bool) -> None:
         """Take over what the statement sets."""
         if parsed.isolation is None:
             return
+        self._announced = "read committed"
         is_default = parsed.isolation == "default"
         level = self._server_default if is_default else as_isolation(parsed.isolation)
         alone = succeeded and parsed.kind in ("begin", "set", "discard")

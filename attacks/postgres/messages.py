@@ -5,6 +5,7 @@ Every function takes a message's body and raises nothing but `WireError`.
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 from attacks.postgres.trace import TransactionStatus
 from attacks.postgres.wire import CANCEL_CODE, GSSENC_CODE, SSL_CODE, WireError
@@ -219,6 +220,7 @@ def authentication_code(body: bytes) -> int:
     return _Body(body, "an Authentication").u32()
 
 
+@lru_cache(maxsize=256)
 def row_description(body: bytes) -> tuple[Column, ...]:
     reader = _Body(body, "a RowDescription")
     columns = []

@@ -14,7 +14,7 @@ from psycopg2 import errors
 
 from attacks.postgres.catalog import Catalog, read_catalog
 from attacks.postgres.purity import Purity
-from attacks.postgres.reach import Columns, Reach, reach
+from attacks.postgres.reach import UNSEEN, Columns, Reach, reach
 from attacks.postgres.relations import ADVISORY, UNRESOLVED, Access, Isolation, Locks, as_isolation
 
 Fate = Literal["committed", "aborted", "in progress"]
@@ -157,9 +157,9 @@ class Observer:
     def reach(self, relation: str, access: Access, columns: Columns = None) -> Reach:
         """What a statement on the relation may touch besides."""
         found = reach(self._catalogs(), relation, access, columns)
-        if found.code != "none" and relation not in self._catalogs().relations:
-            if self._refreshed_for(relation):
-                found = reach(self._catalogs(), relation, access, columns)
+        is_new = found == UNSEEN and relation not in self._catalogs().relations
+        if is_new and self._refreshed_for(relation):
+            found = reach(self._catalogs(), relation, access, columns)
         return found
 
     def refresh(self) -> None:
@@ -175,6 +175,9 @@ class Observer:
     def _prepare(self) -> None:
         for name, (types, query) in PREPARED.items():
             self._ask(f"PREPARE {name} ({types}) AS {query}")
+        for probe in ("assay_blockers (0)", "assay_locks (0, 0)", "assay_xid (0)"):
+            # Privileges are looked at when a statement runs, not when it is prepared.
+            self._ask(f"EXECUTE {probe}")
         self._database = self._ask(
             "SELECT oid::int8 FROM pg_database WHERE datname = current_database()"
         )[0][0]

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from attacks.postgres import messages, wire
 from attacks.postgres.gate import Gate
 from attacks.postgres.hangups import HangUps
-from attacks.postgres.session import Session, Surroundings
+from attacks.postgres.link import Link, Surroundings, shut
+from attacks.postgres.session import serve
 from attacks.postgres.trace import Recorded, SessionInfo
 from attacks.postgres.wire import Framer, WireError, looks_like_tls
 
@@ -46,8 +47,8 @@ class Proxy:
         self._numbers = 0
         self._connections: set[socket.socket] = set()
         self._threads: set[threading.Thread] = set()
-        self._running: set[Session] = set()
-        self._ready: dict[int, Session] = {}
+        self._running: set[Link] = set()
+        self._ready: dict[int, Link] = {}
         self._problems: dict[str, None] = {}
         self._closed = False
         self._hang_ups = HangUps()
@@ -76,7 +77,7 @@ class Proxy:
     def sessions(self) -> tuple[SessionInfo, ...]:
         """The open ones that have been ready for a statement."""
         with self._lock:
-            return tuple(session.info for session in self._ready.values())
+            return tuple(link.info for link in self._ready.values())
 
     def close(self) -> None:
         """End every connection. A thread whose gate does not let go of it is left behind."""
@@ -84,12 +85,12 @@ class Proxy:
             self._closed = True
             running, connections = tuple(self._running), tuple(self._connections)
             threads = tuple(self._threads)
-        _shut(self._listener)
+        shut(self._listener, socket.SHUT_RDWR)
         self._listener.close()
-        for session in running:
-            session.cut()
+        for link in running:
+            link.cut()
         for connection in connections:
-            _shut(connection)
+            shut(connection, socket.SHUT_RDWR)
         for thread in (self._accepting, *threads):
             if thread is not threading.current_thread():
                 thread.join(END_S)
@@ -169,18 +170,18 @@ class Proxy:
                 application_name=named.pop("application_name", ""),
                 settings=named,
             )
-            session = Session(info, client, upstream, self._surroundings)
-            self._running.add(session)
+            link = Link(info, client, upstream, self._surroundings)
+            self._running.add(link)
             closed = self._closed
         if closed:
-            session.cut()
-        self._hang_ups.watch(client, session.client_hung_up)
+            link.cut()
+        self._hang_ups.watch(client, link.client_hung_up)
         try:
-            session.run(early)
+            serve(link, early)
         finally:
             self._hang_ups.forget(client)
             with self._lock:
-                self._running.discard(session)
+                self._running.discard(link)
 
     def _connect(self) -> socket.socket | None:
         host, port = self._upstream
@@ -196,9 +197,9 @@ class Proxy:
     def _cancel(self, packet: messages.Cancel) -> None:
         """The server closes the connection when it has sent the signal; so does the proxy then."""
         with self._lock:
-            sessions = tuple(self._ready.values())
+            links = tuple(self._ready.values())
         key = messages.KeyData(pid=packet.pid, key=packet.key)
-        target = next((session for session in sessions if session.key == key), None)
+        target = next((link for link in links if link.key == key), None)
         if target is None or not target.cancel():
             return
         upstream = self._connect()
@@ -210,20 +211,15 @@ class Proxy:
             with contextlib.suppress(OSError):
                 upstream.recv(1)
 
-    def _note_ready(self, session: Session) -> None:
+    def _note_ready(self, link: Link) -> None:
         with self._lock:
-            self._ready[session.info.number] = session
+            self._ready[link.info.number] = link
 
-    def _note_over(self, session: Session) -> None:
+    def _note_over(self, link: Link) -> None:
         with self._lock:
-            self._ready.pop(session.info.number, None)
+            self._ready.pop(link.info.number, None)
 
     def _note_problem(self, line: str) -> None:
         with self._lock:
             if len(self._problems) < PROBLEMS_KEPT:
                 self._problems[line] = None
-
-
-def _shut(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)

@@ -48,7 +48,7 @@ class ReplyBuilder:
         self._answers = 0
         self._rows: list[tuple[str | None, ...]] = []
         self._row_count = 0
-        self._tag: str | None = None
+        self.tag: str | None = None
         self.status: TransactionStatus | None = None
         self.parsed = 0
         """Parse messages that succeeded."""
@@ -58,7 +58,7 @@ class ReplyBuilder:
         """Whether the reply is complete with this message. Raises WireError."""
         kind = frame.kind
         if kind == wire.DATA_ROW:
-            self._row_count += 1
+            self._row_count += frame.times
             if self._row_count <= ROWS_KEPT:
                 self._rows.append(self._row(frame))
             return False
@@ -75,7 +75,7 @@ class ReplyBuilder:
     def reply(self, *, lost: bool = False) -> Reply:
         error = self.error or {}
         return Reply(
-            tag=self._tag if self.error is None else None,
+            tag=self.tag if self.error is None else None,
             columns=tuple(column.name for column in self._columns()),
             rows=tuple(self._rows),
             row_count=self._row_count,
@@ -94,7 +94,7 @@ class ReplyBuilder:
     def _note(self, frame: Frame) -> None:
         match frame.kind:
             case wire.COMMAND_COMPLETE:
-                self._tag = messages.command_tag(frame.body)
+                self.tag = messages.command_tag(frame.body)
             case wire.PARSE_COMPLETE:
                 self.parsed += 1
             case wire.PARAMETER_DESCRIPTION:

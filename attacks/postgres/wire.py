@@ -53,6 +53,8 @@ class Frame(NamedTuple):
     """Bytes of the whole body."""
     end: int
     """Position in the stream after its last byte."""
+    times: int = 1
+    """More than 1: a run of messages that were only counted, taken together."""
 
     @property
     def start(self) -> int:
@@ -62,15 +64,25 @@ class Frame(NamedTuple):
 class Framer:
     """Cuts a stream into messages, however it arrives in pieces. Dead after a WireError.
 
-    `keep` bounds how many bytes of a body are kept, by kind (all, when not named). With
-    `startup`, the stream begins with start-up packets: typed messages follow a StartupMessage.
+    `keep` bounds how many bytes of a body are kept, by kind (all, when not named). `counted` says
+    how many messages of a kind in a row are given one by one; those behind them may be taken
+    together. With `startup`, the stream begins with start-up packets: typed messages follow a
+    StartupMessage.
     """
 
-    def __init__(self, *, startup: bool = False, keep: Mapping[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        startup: bool = False,
+        keep: Mapping[int, int] | None = None,
+        counted: Mapping[int, int] | None = None,
+    ) -> None:
         self.position = 0
         """Bytes fed so far."""
         self._startup = startup
         self._keep = dict(keep or {})
+        self._counted = dict(counted or {})
+        self._run = 0
         self._head = b""
         self._missing = 0
         self._kind = UNTYPED
@@ -130,7 +142,27 @@ class Framer:
                 body = body[: keep[kind]]
             frames.append(Frame(kind, body, length - 4, base + stop))
             at = stop
+            if kind in self._counted:
+                self._run += 1
+                if self._run >= self._counted[kind]:
+                    at = self._count(data, at, base, frames)
+            else:
+                self._run = 0
         self._head = data[at:]
+
+    def _count(self, data: bytes, at: int, base: int, frames: list[Frame]) -> int:
+        """Whole messages of the last one's kind, taken together; answers where they end."""
+        kind, first, end, count = frames[-1].kind, at, len(data), 0
+        length_at = _U32.unpack_from
+        while end - at >= HEADER_BYTES and data[at] == kind:
+            (length,) = length_at(data, at + 1)
+            if length < 4 or at + 1 + length > end:
+                break
+            at += 1 + length
+            count += 1
+        if count:
+            frames.append(Frame(kind, b"", at - first - HEADER_BYTES, base + at, count))
+        return at
 
     def _feed_startup(self, data: bytes, at: int, base: int, frames: list[Frame]) -> int:
         """Answers where typed messages begin, once they do."""

@@ -6,13 +6,14 @@ with a VALUES list anew each time, which costs more than running it.
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from engine.books.ledger import LedgerWriter
+from engine.books.ledger import LedgerWriter, as_written
 from engine.books.protocol import StaleVersion
 from engine.schema import Wallet
 from engine.wallets import KeptAnswer, Posting, Settlement, WalletState, Write
@@ -57,7 +58,18 @@ FROM unnest(
 ) AS new (id, balance, version, expected_version)
 WHERE wallets.id = new.id
     AND (new.expected_version IS NULL OR wallets.version = new.expected_version)
-RETURNING wallets.id
+RETURNING wallets.id, wallets.balance, wallets.version
+"""
+ADD_CHANGES = """
+UPDATE wallets
+SET balance = wallets.balance + new.change, version = wallets.version + new.versions
+FROM unnest(
+    CAST(:wallet_ids AS bigint[]), CAST(:changes AS numeric[]), CAST(:versions AS bigint[]),
+    CAST(:lowest AS numeric[])
+) AS new (id, change, versions, lowest)
+WHERE wallets.id = new.id AND wallets.status = 'active'
+    AND (new.lowest IS NULL OR wallets.allow_negative OR wallets.balance + new.lowest >= 0)
+RETURNING wallets.id, wallets.balance, wallets.version
 """
 Values = dict[str, Any]
 
@@ -72,28 +84,43 @@ class CoreBooks:
         found = self._session.execute(READ_AND_LOCK if lock else READ, {"ids": list(wallet_ids)})
         return [WalletState(**row) for row in found.mappings()]
 
-    def settle(self, settlement: Settlement, checkpoint: Callable[[], None]) -> None:
+    def settle(self, settlement: Settlement, checkpoint: Callable[[], None]) -> Sequence[Write]:
+        if self._merged and all(write.change is None for write in settlement.writes):
+            # Rows are locked or their versions are checked: one statement can write them all.
+            return self._write(settlement.writes, self._records(settlement))
+        written: list[Write] = []
+        for part in [settlement.writes] if self._merged else [(w,) for w in settlement.writes]:
+            written += self._write(part)
+            checkpoint()
+        records = self._records(as_written(settlement, written))
+        for together in [records] if self._merged else [[record] for record in records]:
+            *before, last = [sql for sql, _ in together]
+            self._session.execute(_statement(last, *before), _united(together))
+        checkpoint()
+        return written
+
+    def _records(self, settlement: Settlement) -> list[tuple[str, Values]]:
         records = [(RECORD, _records(settlement.postings))]
         if legs := self._legs(settlement.postings):
             records.append((WRITE_LEGS, legs))
         if settlement.kept:
             records.append((KEEP_ANSWER, _kept(settlement.kept)))
-        if self._merged:
-            # Rows are locked or their versions are checked: one statement can write them all.
-            values = {name: value for _, part in records for name, value in part.items()}
-            self._write(settlement.writes, tuple(sql for sql, _ in records), values)
-            return
-        for write in settlement.writes:
-            self._write((write,), (), {})
-            checkpoint()
-        for sql, values in records:
-            self._session.execute(_statement(sql), values)
-        checkpoint()
+        return records
 
-    def _write(self, writes: Sequence[Write], records: tuple[str, ...], values: Values) -> None:
-        statement = _statement(WRITE_BALANCES, *records)
-        if len(self._session.execute(statement, values | _balances(writes)).all()) != len(writes):
+    def _write(
+        self, writes: Sequence[Write], records: Sequence[tuple[str, Values]] = ()
+    ) -> list[Write]:
+        adds = writes[0].change is not None
+        values = _united(records) | (_changes(writes) if adds else _balances(writes))
+        sql = ADD_CHANGES if adds else WRITE_BALANCES
+        statement = _statement(sql, *(record for record, _ in records))
+        found = {row.id: row for row in self._session.execute(statement, values)}
+        if len(found) != len(writes):
             raise StaleVersion
+        return [
+            replace(w, balance=found[w.wallet_id].balance, version=found[w.wallet_id].version)
+            for w in writes
+        ]
 
     def _legs(self, postings: Sequence[Posting]) -> Values:
         legs = [(posting.id, leg) for posting in postings for leg in self._ledger(posting)]
@@ -116,6 +143,10 @@ def _statement(sql: str, *before: str) -> sa.TextClause:
     return sa.text(f"WITH {parts} {sql}" if parts else sql)
 
 
+def _united(records: Sequence[tuple[str, Values]]) -> Values:
+    return {name: value for _, values in records for name, value in values.items()}
+
+
 def _records(postings: Sequence[Posting]) -> Values:
     return {
         "transaction_ids": [str(posting.id) for posting in postings],
@@ -134,6 +165,16 @@ def _balances(writes: Sequence[Write]) -> Values:
         "balances": [write.balance for write in writes],
         "versions": [write.version for write in writes],
         "expected_versions": [write.expected_version for write in writes],
+    }
+
+
+def _changes(writes: Sequence[Write]) -> Values:
+    changes = [(write.wallet_id, write.change) for write in writes if write.change is not None]
+    return {
+        "wallet_ids": [wallet_id for wallet_id, _ in changes],
+        "changes": [change.balance for _, change in changes],
+        "versions": [change.versions for _, change in changes],
+        "lowest": [change.lowest for _, change in changes],
     }
 
 

@@ -1,8 +1,9 @@
 """Which rows a posting leaves in the ledger."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from engine.wallets import Leg, Posting
+from engine.wallets import Leg, Posting, Settlement, Write
 
 LedgerWriter = Callable[[Posting], Sequence[Leg]]
 
@@ -15,3 +16,29 @@ def both_legs(posting: Posting) -> Sequence[Leg]:
 def no_legs(_: Posting) -> Sequence[Leg]:
     """The transaction's own row is all there is."""
     return ()
+
+
+def as_written(settlement: Settlement, written: Sequence[Write]) -> Settlement:
+    """The settlement with the balances and versions that came out when changes were added."""
+    decided = {write.wallet_id: write for write in settlement.writes}
+    moved = {
+        write.wallet_id: (
+            write.balance - decided[write.wallet_id].balance,
+            write.version - decided[write.wallet_id].version,
+        )
+        for write in written
+    }
+
+    def corrected(leg: Leg) -> Leg:
+        balance, versions = moved[leg.wallet_id]
+        return replace(
+            leg,
+            balance_after=leg.balance_after + balance,
+            wallet_version=leg.wallet_version + versions,
+        )
+
+    postings = tuple(
+        replace(posting, legs=tuple(map(corrected, posting.legs)))
+        for posting in settlement.postings
+    )
+    return replace(settlement, writes=tuple(written), postings=postings)

@@ -1,16 +1,17 @@
 """Books kept by ORM objects: an attribute, a flush; as most services do it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from engine.books.ledger import LedgerWriter
+from engine.books.ledger import LedgerWriter, as_written
 from engine.books.protocol import StaleVersion
 from engine.idempotency import keep
 from engine.schema import LedgerEntry, Transaction, Wallet
-from engine.wallets import Posting, Settlement, WalletState, Write
+from engine.wallets import Change, Posting, Settlement, WalletState, Write
 
 
 class OrmBooks:
@@ -29,25 +30,30 @@ class OrmBooks:
         self._session.info.setdefault("wallets", []).extend(wallets)
         return [WalletState.of(wallet) for wallet in wallets]
 
-    def settle(self, settlement: Settlement, checkpoint: Callable[[], None]) -> None:
+    def settle(self, settlement: Settlement, checkpoint: Callable[[], None]) -> Sequence[Write]:
         # One flush a wallet: the unit of work's own flush would sort them by primary key.
+        written = []
         for write in settlement.writes:
-            self._write(write)
+            written.append(self._write(write))
             checkpoint()
+        settlement = as_written(settlement, written)
         for posting in settlement.postings:
             self._record(posting)
         self._session.flush()
         if settlement.kept:
             self._session.execute(keep(settlement.kept))
         checkpoint()
+        return written
 
-    def _write(self, write: Write) -> None:
+    def _write(self, write: Write) -> Write:
+        if write.change is not None:
+            return self._add(write, write.change)
         if write.expected_version is None:
             wallet = self._session.get_one(Wallet, write.wallet_id)
             wallet.balance = write.balance
             wallet.version = write.version
             self._session.flush()
-            return
+            return write
         statement = (
             sa.update(Wallet)
             .where(Wallet.id == write.wallet_id, Wallet.version == write.expected_version)
@@ -57,6 +63,25 @@ class OrmBooks:
         changed: Any = self._session.execute(statement)
         if changed.rowcount != 1:
             raise StaleVersion
+        return write
+
+    def _add(self, write: Write, change: Change) -> Write:
+        fits = [Wallet.id == write.wallet_id, Wallet.status == "active"]
+        if change.lowest is not None:
+            fits.append(sa.or_(Wallet.allow_negative, Wallet.balance + change.lowest >= 0))
+        statement = (
+            sa.update(Wallet)
+            .where(*fits)
+            .values(
+                balance=Wallet.balance + change.balance, version=Wallet.version + change.versions
+            )
+            .returning(Wallet.balance, Wallet.version)
+            .execution_options(synchronize_session=False)
+        )
+        row = self._session.execute(statement).first()
+        if row is None:
+            raise StaleVersion
+        return replace(write, balance=row.balance, version=row.version)
 
     def _record(self, posting: Posting) -> None:
         movement = posting.movement

@@ -1,10 +1,12 @@
 """The page in a real browser: drawn without an error, without a network, at any width."""
 
+import html
 import json
 import os
 import re
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from reports.evidence import Evidence
 from reports.html import render_html
 from tests.unit.evidence_samples import cell_of, sample
+from tests.unit.exploration_samples import explored_sample
 
 pytestmark = pytest.mark.browser
 
@@ -29,7 +32,6 @@ FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND",
     "--enable-logging=stderr",
     "--virtual-time-budget=4000",
-    "--window-size=1500,1200",
 )
 
 # Opens everything, then tells the frame around it how wide the content became, and what is too
@@ -43,6 +45,28 @@ MEASURE = """<script>addEventListener("load", function () {
     }
   });
   parent.postMessage({asked: innerWidth, got: root.scrollWidth, wide: wide.slice(0, 9)}, "*");
+});</script></body>"""
+
+# What a reader of a schedule sees: where each session's statements stand, how long a wait's bar is,
+# what is behind the step that went wrong.
+LOOK = """<script>addEventListener("load", function () {
+  document.querySelectorAll("details.cell").forEach(function (d) { d.open = true; });
+  var seen = [];
+  document.querySelectorAll(".sessions").forEach(function (table) {
+    var cells = [].slice.call(table.querySelectorAll("td.own, td.waiting"));
+    seen.push({
+      title: table.closest("figure").querySelector("figcaption").textContent,
+      columns: [].slice.call(table.querySelectorAll("thead .who")).map(function (e) {
+        return e.closest("th").getBoundingClientRect().left; }),
+      cells: cells.map(function (e) { var style = getComputedStyle(e, "::before"); return {
+        kind: e.className, left: e.getBoundingClientRect().left, text: e.textContent.trim(),
+        top: e.getBoundingClientRect().top, bottom: e.getBoundingClientRect().bottom,
+        bar: style.content === "none" ? 0 : parseFloat(style.height),
+        ground: getComputedStyle(e).backgroundColor }; })
+    });
+  });
+  var pre = document.createElement("pre");
+  pre.id = "seen"; pre.textContent = JSON.stringify(seen); document.body.appendChild(pre);
 });</script></body>"""
 
 FRAMES = """<!doctype html><body><pre id="sizes"></pre><script>
@@ -62,11 +86,12 @@ def chromium() -> str:
     pytest.skip(HOW)
 
 
-def _dom(chromium: str, url: str, profile: Path) -> tuple[str, str]:
+def _dom(chromium: str, url: str, profile: Path, *, width: int = 1500) -> tuple[str, str]:
     """What the page became, and what the browser complained about."""
     # Chromium has no sandbox for root, which is who runs in most containers.
     sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()
-    command = [chromium, *FLAGS, *sandbox, f"--user-data-dir={profile}", "--dump-dom", url]
+    size = f"--window-size={width},1200"
+    command = [chromium, *FLAGS, size, *sandbox, f"--user-data-dir={profile}", "--dump-dom", url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 0, done.stderr
     complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
@@ -108,9 +133,48 @@ def test_a_link_opens_the_cell_that_it_leads_to(chromium: str, tmp_path: Path) -
     assert 'class="cell" open="">' in _details_around(after, anchor)
 
 
-@pytest.mark.parametrize("words", ["usual", "endless"])
+def test_a_schedule_is_drawn_in_columns_with_bars_and_its_culprit(
+    chromium: str, tmp_path: Path
+) -> None:
+    page = tmp_path / "report.html"
+    page.write_text(render_html(explored_sample()).replace("</body>", LOOK), encoding="utf-8")
+    dom, complaints = _dom(chromium, page.as_uri(), tmp_path / "profile")
+    assert complaints == ""
+    seen = json.loads(html.unescape(dom.split('<pre id="seen">')[1].split("</pre>")[0]))
+    deadlock = next(table for table in seen if "each holds what" in table["title"])
+    assert len(deadlock["columns"]) == 2
+    # Every statement stands below the head of one session.
+    assert {cell["left"] for cell in deadlock["cells"]} == set(deadlock["columns"])
+    # The bar of A's wait goes without a gap from where it began to where it went on.
+    wait = [c for c in deadlock["cells"] if c["bar"] and c["left"] == deadlock["columns"][0]]
+    assert [cell["kind"].split()[-1] for cell in wait] == ["begins", "waiting", "waiting", "ends"]
+    assert all(one["bottom"] == other["top"] for one, other in pairwise(wait))
+    assert all(cell["bar"] > cell["bottom"] - cell["top"] for cell in wait[1:3])
+    assert "waits for B" in wait[0]["text"]
+    culprits = [cell for cell in deadlock["cells"] if "culprit" in cell["kind"]]
+    assert "it went wrong here" in culprits[-1]["text"]
+    assert culprits[-1]["ground"] not in {c["ground"] for c in wait}
+
+
+def test_a_losing_order_and_the_serial_one_stand_side_by_side_where_there_is_room(
+    chromium: str, tmp_path: Path
+) -> None:
+    page = tmp_path / "report.html"
+    page.write_text(render_html(explored_sample()).replace("</body>", LOOK), encoding="utf-8")
+    sides = {}
+    for width in (700, 1400):
+        dom, _ = _dom(chromium, page.as_uri(), tmp_path / f"profile-{width}", width=width)
+        seen = json.loads(html.unescape(dom.split('<pre id="seen">')[1].split("</pre>")[0]))
+        losing, serial = seen[0]["columns"], seen[1]["columns"]
+        sides[width] = serial[0] > losing[-1]
+    assert sides == {700: False, 1400: True}
+
+
+@pytest.mark.parametrize("words", ["usual", "endless", "searched"])
 def test_the_page_never_scrolls_sideways(chromium: str, tmp_path: Path, words: str) -> None:
-    evidence = sample() if words == "usual" else _with_endless_words(sample())
+    evidence = explored_sample() if words == "searched" else sample()
+    if words == "endless":
+        evidence = _with_endless_words(evidence)
     page, frames = tmp_path / "report.html", tmp_path / "frames.html"
     page.write_text(render_html(evidence).replace("</body>", MEASURE), encoding="utf-8")
     markup = "".join(
@@ -119,7 +183,7 @@ def test_the_page_never_scrolls_sideways(chromium: str, tmp_path: Path, words: s
     )
     frames.write_text(FRAMES % markup, encoding="utf-8")
     dom, _ = _dom(chromium, frames.as_uri(), tmp_path / "profile")
-    lines = dom.split('<pre id="sizes">')[1].split("</pre>")[0].split()
+    lines = dom.split('<pre id="sizes">')[1].split("</pre>")[0].splitlines()
     sizes = [json.loads(line) for line in lines]
     assert sorted(size["asked"] for size in sizes) == [390, 768, 1400]
     for size in sizes:

@@ -38,7 +38,7 @@ def assay(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (
             ("compare", "--build", "hardened,locking=rows"),
             2,
-            "there are: none, row, serializable, version",
+            "there are: advisory, conditional, none, row, serializable, version",
         ),
         (("compare", "--only", "nothing"), 2, "there are: atomicity, bad-amounts"),
         (("compare", "--stores", "cloud"), 2, "'cloud' is not one of"),

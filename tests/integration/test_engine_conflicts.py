@@ -14,6 +14,7 @@ import psycopg2
 import pytest
 import sqlalchemy as sa
 
+from engine.locking import LOCK_CLASS
 from engine.ownership import poll
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer
@@ -62,6 +63,8 @@ def paid_meanwhile(house: House, payer: Account, payee: Account) -> httpx.Respon
         ("locking=serializable,retry=stale_values", 201, 90_00),  # The 30.00 are back.
         ("locking=serializable,retry=stale_values,execution=orm", 201, 90_00),
         ("locking=row,retry=stale_values", 201, 60_00),
+        ("locking=conditional,retry=none", 201, 60_00),
+        ("locking=conditional,retry=stale_values,execution=orm", 201, 60_00),
         ("locking=version,retry=stale_values", 409, 70_00),
         ("locking=none", 201, 90_00),
     ],
@@ -138,6 +141,29 @@ def test_stale_values_are_also_written_where_the_rows_had_been_locked(
         assert house.balance(other) == 30_00  # More money than there was.
 
 
+def test_advisory_locks_are_waited_for_and_nothing_is_left_of_them(
+    databases: Databases, postgres: PostgresServer
+) -> None:
+    with house_of("hardened,locking=advisory", databases, postgres, "") as house:
+        payer, payee = house.account(100_00), house.account(100_00)
+        database = house.database_url.rpartition("/")[2]
+        lock = f"SELECT pg_advisory_xact_lock(hashtextextended('{LOCK_CLASS} ' || %s, 0))"
+        with (
+            ThreadPoolExecutor(2) as threads,
+            closing(psycopg2.connect(house.database_url)) as side,
+            side.cursor() as cursor,
+        ):
+            cursor.execute(lock, (payer.wallet_id,))
+            tasks = [
+                threads.submit(house.pay, *pair, 10_00) for pair in ((payer, payee), (payee, payer))
+            ]
+            assert poll(lambda: len(house.rows(WAITING, database)) == 2, 5)
+            side.rollback()
+            assert [task.result().status_code for task in tasks] == [201, 201]
+        assert (house.balance(payer), house.balance(payee)) == (100_00, 100_00)
+        assert house.rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'") == []
+
+
 def levels_seen(house: House) -> Counter[str]:
     """The isolation level at each statement of one transfer."""
     seen: Counter[str] = Counter()
@@ -175,10 +201,11 @@ def test_every_statement_of_a_movement_runs_at_its_level(
 
 
 @pytest.mark.parametrize("execution", ["core", "orm"])
-def test_twenty_at_once_cannot_spend_twice_at_serializable(
-    execution: str, databases: Databases, postgres: PostgresServer
+@pytest.mark.parametrize("locking", ["serializable", "advisory", "conditional"])
+def test_twenty_at_once_cannot_spend_twice(
+    locking: str, execution: str, databases: Databases, postgres: PostgresServer
 ) -> None:
-    build = f"hardened,locking=serializable,execution={execution}"
+    build = f"hardened,locking={locking},execution={execution}"
     with house_of(build, databases, postgres, "", engine_pool_size=20) as house:
         payer, payee = house.account(100_00), house.account()
         with ThreadPoolExecutor(20) as threads:

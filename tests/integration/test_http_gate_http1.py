@@ -1,5 +1,7 @@
 """Last-byte release: what a service sees of it, and what is known after each way to answer."""
 
+import threading
+import time
 from collections.abc import Sequence
 
 import httpx
@@ -7,7 +9,10 @@ import pytest
 
 from attacks.history import Outcome, Recorder
 from attacks.http.gate import SETTLE_S, release_together
-from attacks.http.gate_exchange import LONGEST_ANSWER_BYTES
+from attacks.http.gate_exchange import LONGEST_ANSWER_BYTES, exchange_for
+from attacks.http.gate_line import let_go, watch
+from attacks.http.gate_link import address_of
+from attacks.http.http1_gate import Http1Line, Serialised
 from attacks.http.request import Reply, Request, definite
 from attacks.http.sender import Batch, actor_name
 from engine.stores import free_port
@@ -286,6 +291,29 @@ def test_a_body_that_is_not_taken_in_is_not_released() -> None:
 
 def _wait_unread(conversation: Conversation) -> None:
     conversation.closing.wait(20)
+
+
+def test_what_did_not_leave_at_once_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An end that is longer than what a connection takes at once."""
+    left, arrived = threading.Event(), threading.Event()
+
+    def script(conversation: Conversation) -> None:
+        left.wait(20)
+        _until_closed(conversation)
+        arrived.set()
+
+    with serving(script) as service:
+        link = address_of(service.url).open((), deadline_s=5)
+        line = Http1Line(link, Serialised.of(exchange_for(service.url, CANCEL)))
+        monkeypatch.setattr(line, "ends", lambda: b"x" * 2**24)
+        (departure,) = let_go([line])
+        assert not departure.in_one_segment
+        assert link.unsent
+        left.set()
+        watch([line], time.monotonic, until=lambda: not link.unsent, deadline_s=20)
+        link.close()
+        assert arrived.wait(20)
+    assert sum(map(len, service.log.of(0))) == departure.size_bytes == 2**24
 
 
 def test_nothing_can_have_happened_where_nobody_listens() -> None:

@@ -100,6 +100,19 @@ def test_all_ends_come_in_one_piece_after_the_ping() -> None:
     assert _notes(recorder) == []
 
 
+def test_ends_that_need_several_segments_are_told() -> None:
+    token = {"Authorization": "Bearer " + "t" * 8000}
+    long = Request(
+        name="cancel", text="cancel", method="DELETE", path="/t", headers=token, read=definite
+    )
+    recorder = Recorder()
+    with serving(_peer(_creates)) as service:
+        batch = _release(service, [long] * 20, recorder)
+    assert [o.status for o in batch.operations] == [201] * 20
+    (note,) = _notes(recorder)
+    assert note.endswith(" bytes of ends did not fit into one TCP segment")
+
+
 def test_all_start_at_the_same_moment() -> None:
     with serving(_peer(_creates)) as service:
         batch = _release(service, [TRANSFER] * 5)

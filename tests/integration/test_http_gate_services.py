@@ -18,7 +18,7 @@ import uvicorn
 from attacks.history import Recorder
 from attacks.http.gate import protocol_of, release_together
 from attacks.http.request import Request, definite
-from benchmarks.http_gate import arrival_service, measured
+from benchmarks.http_gate import arrival_service, jittering, measured
 from engine.stores import free_port
 
 TRANSFER = Request(
@@ -223,8 +223,9 @@ def test_a_service_that_speaks_http1_only_is_found_out() -> None:
 
 
 def test_the_benchmark_sees_every_request_arrive() -> None:
-    with arrival_service() as url:
+    with arrival_service() as url, jittering(url, jitter_ms=1) as far_url:
         spreads = measured(url, 3, rounds=2)
+        assert measured(far_url, 3, rounds=2).keys() == spreads.keys()
     assert {name: len(values) for name, values in spreads.items()} == {
         "asyncio.gather": 2,
         "threads, barrier": 2,

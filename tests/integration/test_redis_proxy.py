@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 import redis
 from redis.backoff import NoBackoff
+from redis.client import PubSub
 from redis.retry import Retry
 
 from attacks.redis.faults import (
@@ -109,7 +110,7 @@ def test_lost_data_is_gone_and_the_command_is_executed(
 def test_a_redis_that_forbids_the_fault_was_not_struck(
     link: Link, client: redis.Redis, direct: redis.Redis
 ) -> None:
-    direct.execute_command("ACL", "SETUSER", "default", "-flushall")
+    direct.acl_setuser("default", enabled=True, commands=["-flushall"])
     try:
         strike = link.arm(LoseData())
         with pytest.raises(redis.ConnectionError):
@@ -118,7 +119,7 @@ def test_a_redis_that_forbids_the_fault_was_not_struck(
         assert strike.failure is not None
         assert "NOPERM" in strike.failure
     finally:
-        direct.execute_command("ACL", "SETUSER", "default", "+flushall")
+        direct.acl_setuser("default", enabled=True, commands=["+flushall"])
     assert client.get("proxy:kept") == b"1"
 
 
@@ -151,7 +152,10 @@ def test_others_stay_connected_while_new_ones_are_refused(
 def test_an_answer_in_a_pipeline_keeps_its_place(link: Link, client: redis.Redis) -> None:
     link.arm(READONLY, at=2)
     pipeline = client.pipeline(transaction=False)
-    pipeline.get("proxy:kept").set("proxy:a", "1").set("proxy:b", "2").get("proxy:a")
+    pipeline.get("proxy:kept")
+    pipeline.set("proxy:a", "1")
+    pipeline.set("proxy:b", "2")
+    pipeline.get("proxy:a")
     first, second, third, fourth = pipeline.execute(raise_on_error=False)
     assert (first, third, fourth) == (b"1", True, None)
     assert isinstance(second, redis.ReadOnlyError)
@@ -163,7 +167,8 @@ def test_a_transaction_that_a_fault_strikes_does_nothing(
     link: Link, client: redis.Redis, direct: redis.Redis, fault: Fault, at: int
 ) -> None:
     pipeline = client.pipeline()
-    pipeline.set("proxy:a", "1").set("proxy:b", "2")
+    pipeline.set("proxy:a", "1")
+    pipeline.set("proxy:b", "2")
     strike = link.arm(fault, at=at)
     with pytest.raises(redis.RedisError):
         pipeline.execute()
@@ -180,7 +185,10 @@ def test_data_is_lost_inside_a_transaction_too(
     link: Link, client: redis.Redis, direct: redis.Redis
 ) -> None:
     link.arm(LoseData(), at=2)
-    assert client.pipeline().get("proxy:kept").set("proxy:new", "1").execute() == [None, True]
+    pipeline = client.pipeline()
+    pipeline.get("proxy:kept")
+    pipeline.set("proxy:new", "1")
+    assert pipeline.execute() == [None, True]
     assert direct.keys() == [b"proxy:new"]
 
 
@@ -197,7 +205,8 @@ def test_commands_are_held_until_released_and_strike_together(
             told.append(type(error).__name__)
 
     threads, strikes = [], []
-    for number, fault in enumerate((READONLY, Reset(), DropReply())):
+    faults: tuple[Fault, ...] = (READONLY, Reset(), DropReply())
+    for number, fault in enumerate(faults):
         strikes.append(link.arm(fault, release=release))
         threads.append(threading.Thread(target=ask, args=(f"proxy:{number}",)))
         threads[-1].start()
@@ -246,7 +255,7 @@ def test_the_record_names_commands_and_keys_and_keeps_no_value(
 
 
 def test_messages_of_subscribers_pass(link: Link, client: redis.Redis) -> None:
-    with client.pubsub() as listening:
+    with PubSub(client.connection_pool) as listening:
         listening.subscribe("proxy:channel")
         heard = [listening.get_message(timeout=SOON_S)]
         client.publish("proxy:channel", "hello")

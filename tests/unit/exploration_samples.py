@@ -35,6 +35,7 @@ FAULTS = (
     "statement cancelled (57014)",
 )
 
+
 def exploration(**changes: Any) -> Exploration:
     fields = {
         "race": "two payments of the whole balance",
@@ -117,7 +118,7 @@ def fault_cases(*, violated: bool) -> tuple[FaultCase, ...]:
     return tuple(cases)
 
 
-def cell(  # noqa: PLR0913 - what a cell is made of
+def cell(
     scenario: str,
     build: str,
     verdict: Verdict,
@@ -162,7 +163,9 @@ def explored_sample() -> Evidence:
     """One claim for each sample, in both builds where there are two."""
     cells = (*_races(), *_odd_ones(), *_faults())
     usual = clean_sample()
-    claims = tuple(_claim(usual.claims[0], name) for name in dict.fromkeys(c.scenario for c in cells))
+    claims = tuple(
+        _claim(usual.claims[0], name) for name in dict.fromkeys(c.scenario for c in cells)
+    )
     return usual.model_copy(update={"claims": claims, "cells": cells, "suites": ()})
 
 

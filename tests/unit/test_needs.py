@@ -6,10 +6,10 @@ FRAGILE = {"locking": "none", "lock_order": "request", "retry": "none"}
 
 
 def test_a_switch_has_one_of_its_values() -> None:
-    need = switch("locking", "row", "version", "serializable")
+    need = switch("locking", "row", "version", "conditional", "advisory", "serializable")
     assert not need.holds(FRAGILE)
     assert need.holds({**FRAGILE, "locking": "version"})
-    assert need.text == "locking is row or version or serializable"
+    assert need.text == "locking is row or version or conditional or advisory or serializable"
     assert need.switches == ("locking",)
     assert SERIALISED.text == need.text
 
@@ -18,7 +18,8 @@ def test_conditions_combine_and_read_as_they_mean() -> None:
     either = any_of(switch("lock_order", "sorted"), switch("retry", "bounded"))
     both = all_of(SERIALISED, either)
     assert both.text == (
-        "locking is row or version or serializable and (lock_order is sorted, or retry is bounded)"
+        "locking is row or version or conditional or advisory or serializable and "
+        "(lock_order is sorted, or retry is bounded)"
     )
     assert both.switches == ("locking", "lock_order", "retry")
     row = {**FRAGILE, "locking": "row"}

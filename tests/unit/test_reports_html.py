@@ -2,12 +2,15 @@
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from reports.evidence import Evidence
 from reports.html import render_html
+from tests.unit import schedule_samples
 from tests.unit.evidence_samples import cell_of, clean_sample, interrupted_sample, sample
+from tests.unit.exploration_samples import explored_sample
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7 * 7 }}"
 
@@ -34,7 +37,9 @@ class Page(HTMLParser):
         self.text += data
 
 
-@pytest.mark.parametrize("evidence", [sample(), clean_sample(), interrupted_sample()])
+@pytest.mark.parametrize(
+    "evidence", [sample(), clean_sample(), interrupted_sample(), explored_sample()]
+)
 def test_every_link_leads_to_one_place_of_the_page_or_into_the_folder(evidence: Evidence) -> None:
     page = Page(render_html(evidence))
     assert len(page.ids) == len(set(page.ids))
@@ -85,6 +90,59 @@ def test_the_page_explains_a_cell_from_claim_to_command() -> None:
         "skipped container: no engine answered",
     ):
         assert part in text
+
+
+def test_a_search_is_shown_with_its_schedules_faults_and_commands() -> None:
+    text = " ".join(Page(render_html(explored_sample(), folder=Path("out/run"))).text.split())
+    for part in (
+        "Held, exhausted; as predicted. Every distinguishable order",
+        "Held, bounded; as predicted. Every order with at most 2 preemptions was tried",
+        "Violated, no race needed; as predicted.",
+        "89 violated 3 tried and held 41 skipped as equivalent none uncontrolled 4.3 s in all",
+        "The order that loses. Schedule 3 of 92",
+        "For comparison. One after the other.",
+        "One of the orders, as an example. Schedule 5 of 8",
+        "waits for A and B",
+        "◇ takes its snapshot",
+        "✕ ERROR 40P01: deadlock detected",
+        "◆ PostgreSQL chose it as the victim",
+        "▶ it went wrong here",
+        "33 more statements: 17 of A, 16 of B",
+        "sent no statement ⇒ 200",
+        "Predicted from the statements of one request alone, then forced",
+        "it reads wallets.balance without a lock and writes it afterwards",
+        "Up to 6 faults at each of 5 statements: 26 cases, 2 violated.",
+        "5 COMMIT acknowledgement lost no answer committed 201, paid twice ✕ violated",
+        "The requests as the clients saw them",
+        "assay replay out/run/schedules/double-spend.fragile.json",
+        "Forces the losing order again; reproduced 100 of 100.",
+    ):
+        assert part in text
+
+
+def test_a_statement_is_short_and_its_full_text_is_kept() -> None:
+    text = Page(render_html(explored_sample())).text
+    assert 'UPDATE "public"."Account" SET "balanceCents" = $1, "updatedAt" = $2' in text
+    assert "$2 = '2026-11-21 09:14:03.120 UTC'" in text
+
+
+def test_text_of_a_schedule_is_never_markup() -> None:
+    page = Page(render_html(explored_sample()))
+    assert page.tags.count("script") == 1
+    assert "img" not in page.tags
+    assert page.text.count(schedule_samples.HOSTILE) >= 8
+
+
+def test_a_schedule_table_is_regular() -> None:
+    """Every row of a schedule has a place for each session: nothing slips into another column."""
+    tables = re.findall(
+        r'<table class="sessions".*?</table>', render_html(explored_sample()), re.DOTALL
+    )
+    assert len(tables) == 12
+    for table in tables:
+        columns = len(re.findall(r'<th scope="col">', table)) - 1
+        for row in re.findall(r"<tr>.*?</tr>", table.split("<tbody>")[1], re.DOTALL):
+            assert len(re.findall(r"<td[ >]", row)) == columns
 
 
 def test_an_interrupted_run_has_a_banner() -> None:

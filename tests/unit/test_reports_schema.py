@@ -8,6 +8,7 @@ import pytest
 from reports.evidence import Evidence
 from reports.schema import SCHEMA_FILE, schema_text
 from tests.unit.evidence_samples import clean_sample, interrupted_sample, sample
+from tests.unit.exploration_samples import explored_sample
 
 
 def test_the_schema_file_is_up_to_date() -> None:
@@ -15,7 +16,9 @@ def test_the_schema_file_is_up_to_date() -> None:
     assert SCHEMA_FILE.read_text(encoding="utf-8") == schema_text(), stale
 
 
-@pytest.mark.parametrize("evidence", [sample(), clean_sample(), interrupted_sample()])
+@pytest.mark.parametrize(
+    "evidence", [sample(), clean_sample(), interrupted_sample(), explored_sample()]
+)
 def test_evidence_is_valid_by_the_schema(evidence: Evidence) -> None:
     schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
     validator = jsonschema.Draft202012Validator(schema)

@@ -6,6 +6,11 @@ from hypothesis import strategies as st
 
 from reports.sql_text import full_sql, is_only, short_sql, unbroken
 
+WORDS = (
+    "SELECT", "FROM", "WHERE", "SET", "UPDATE", "WITH", "AS", "INSERT", "INTO", "VALUES", "FOR",
+    "CAST", "unnest", "(", ")", "[", "]", ",", ".", "=", "::", "$1", "'text'", '"name"', "t", "a",
+    "1", "AND", "ORDER",
+)  # fmt: skip
 ENGINE_WRITE = """WITH part_0 AS (
 INSERT INTO transactions
     (id, type) SELECT id, type FROM unnest(CAST(ARRAY['7'] AS uuid[])) AS new (id)
@@ -50,7 +55,8 @@ RETURNING wallets.id"""
         ("SELECT 1 FROM t WHERE (a = 1) AND (b = 2)", (),
          "SELECT 1 FROM t WHERE (a = 1) AND (b = 2)"),
         ("SELECT 1 FROM t WHERE (a = 1 OR b = 2", (), "SELECT 1 FROM t WHERE (a = 1 OR b = 2"),
-        ("SELECT 1 FROM t WHERE (a IS NULL) OR (b)", (), "SELECT 1 FROM t WHERE (a IS NULL) OR (b)"),
+        ("SELECT 1 FROM t WHERE (a IS NULL) OR (b)", (),
+         "SELECT 1 FROM t WHERE (a IS NULL) OR (b)"),
         ("SELECT 'never ended", (), "SELECT 'never ended"),
         ("", (), ""),
     ],
@@ -124,10 +130,7 @@ def test_any_text_gets_its_room_and_no_more(
 
 @given(
     st.lists(
-        st.sampled_from(
-            "SELECT FROM WHERE SET UPDATE WITH AS INSERT INTO VALUES FOR CAST unnest ( ) [ ] , . "
-            "= :: $1 'text' \"name\" t a 1 AND ORDER".split()
-        ),
+        st.sampled_from(WORDS),
         max_size=40,
     ),
     st.integers(10, 80),

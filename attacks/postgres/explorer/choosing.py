@@ -17,12 +17,12 @@ def serial(order: Sequence[int]) -> Choose:
     return choose
 
 
-def following(order: Sequence[int]) -> Choose:
-    """This order of choices; where it cannot be kept, whoever comes first."""
+def following(order: Sequence[int], *, then: int | None = None) -> Choose:
+    """This order of choices, `then` this racer; where that cannot go, whoever comes first."""
 
     def choose(position: int, enabled: Sequence[Pending], _: Footprint | None) -> int:
         racers = [pending.racer for pending in enabled]
-        wanted = order[position] if position < len(order) else None
+        wanted = order[position] if position < len(order) else then
         return wanted if wanted in racers else racers[0]
 
     return choose

@@ -78,7 +78,9 @@ class Explored:
                 " URL at it"
             )
         if not self.overlapped:
-            return self.reasons[0] if self.reasons else "no two requests were ever under way at once"
+            return (
+                self.reasons[0] if self.reasons else "no two requests were ever under way at once"
+            )
         return None
 
     def doubt(self, reason: str) -> None:

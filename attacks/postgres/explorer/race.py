@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from attacks.postgres.explorer.accounts import Accounts
-from attacks.postgres.explorer.forcing import Bounds, Forcing
+from attacks.postgres.explorer.forcing import Aim, Bounds, Forcing
 from attacks.postgres.explorer.race_gate import RaceGate
 from attacks.postgres.explorer.run import Choose, Racer, Run
 from attacks.postgres.observer import Observer
@@ -39,8 +39,12 @@ class RaceTrack:
         short = check_s <= SHORT_DEADLOCK_CHECK_S
         self._bounds = replace(bounds or Bounds(), deadlock_check_s=check_s if short else 0.0)
 
-    def force(self, racers: Sequence[Racer], choose: Choose) -> Run:
-        """Run these requests in the order that `choose` decides."""
+    @property
+    def observer(self) -> Observer:
+        return self._observer
+
+    def force(self, racers: Sequence[Racer], choose: Choose, *, aim: Aim | None = None) -> Run:
+        """Run these requests in the order that `choose` decides; `aim` lets a fault strike."""
         forcing = Forcing(
             gate=self._gate,
             waits=self._observer,
@@ -48,6 +52,7 @@ class RaceTrack:
             racers=racers,
             bounds=self._bounds,
             outside=self._outside,
+            aim=aim,
         )
         self._proxy.set_gate(self._gate)
         try:

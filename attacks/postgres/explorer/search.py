@@ -77,7 +77,9 @@ class Search:
             if position > first:
                 self.pruned += sum(racer in asleep for racer in choice.enabled)
             tried = {**asleep, choice.racer: choice.footprint}
-            others = [r for r in choice.enabled if r not in tried and self._within(run, position, r)]
+            others = [
+                r for r in choice.enabled if r not in tried and self._within(run, position, r)
+            ]
             if others:
                 order = (*run.order[:position], others[0])
                 branches.append(Branch(order=order, asleep=tried))

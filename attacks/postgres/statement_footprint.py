@@ -1,0 +1,97 @@
+"""What one statement touches: its text, the functions it calls, the catalogs, and locks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from attacks.postgres.grammar import Parsed
+from attacks.postgres.purity import Purity
+from attacks.postgres.reach import Reach, ReachOf, united
+from attacks.postgres.relations import ADVISORY, OUTSIDE, Locks, is_pseudo
+from attacks.postgres.touched import NOTHING, Footprint, split, together
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Whom to ask about names: `observer.Observer` has both."""
+
+    purity: Callable[[str], Purity]
+    reach: ReachOf
+
+    def named(self, parsed: Parsed) -> Footprint:
+        """What the text and the functions that it calls say."""
+        writes, unknown = parsed.writes, parsed.unknown
+        for name in parsed.functions:
+            match self.purity(name):
+                case "pure":
+                    pass
+                case "advisory":
+                    writes |= {ADVISORY}
+                case "outside":
+                    writes |= {OUTSIDE}
+                case _:
+                    # A sequence whose name is computed is as unknown as a user's function.
+                    unknown = True
+        return Footprint(reads=parsed.reads, writes=writes, unknown=unknown)
+
+    def aside(self, parsed: Parsed) -> Reach:
+        """What the catalogs add to the relations that the text names."""
+        return united(
+            [self.reach(name, "read", None) for name in parsed.reads if not is_pseudo(name)]
+            + [
+                self.reach(name, parsed.access, parsed.columns)
+                for name in parsed.writes
+                if not is_pseudo(name)
+            ]
+        )
+
+    def deferred(self, written: frozenset[str]) -> Footprint:
+        """What the constraints may touch that are checked when the transaction commits.
+
+        User code that runs then is unknown: its locks are gone before anybody could look.
+        """
+        due = [self.reach(name, "change", None) for name in written if not is_pseudo(name)]
+        found = united([reach for reach in due if reach.deferred is not None])
+        if found.deferred is None:
+            return Footprint()
+        return Footprint(
+            reads=found.reads, writes=found.writes | written, unknown=found.deferred != "none"
+        )
+
+
+def unmeasured(named: Footprint, aside: Reach) -> Footprint:
+    """The catalogs alone: enough as long as no user code runs along."""
+    return replace(
+        together(named, Footprint(reads=aside.reads, writes=aside.writes)),
+        unknown=named.unknown or aside.code != "none",
+    )
+
+
+def measured(named: Footprint, aside: Reach, growth: Locks, held: Locks) -> Footprint:
+    """With the locks that the statement gained, and those held before that it may have used."""
+    whole = together(named, split(growth | _again(aside, held)))
+    outside = aside.writes & {OUTSIDE}
+    return replace(
+        whole, writes=whole.writes | outside, unknown=whole.unknown or aside.code == "unknown"
+    )
+
+
+def of_cursors(fetch: Parsed, cursors: tuple[Parsed, ...]) -> Parsed:
+    """FETCH runs the query of a cursor: any that this transaction has declared."""
+    return replace(
+        fetch,
+        reads=NOTHING.union(*(cursor.reads for cursor in cursors)),
+        writes=NOTHING.union(*(cursor.writes for cursor in cursors)),
+        functions=NOTHING.union(*(cursor.functions for cursor in cursors)),
+        unknown=not cursors or any(cursor.unknown for cursor in cursors),
+    )
+
+
+def _again(aside: Reach, held: Locks) -> Locks:
+    """A lock that an earlier statement took does not grow anew, and may have been used again."""
+    if aside.code != "none":
+        return held
+    return frozenset(
+        (name, mode)
+        for name, mode in held
+        if name in aside.writes or (name in aside.reads and mode == "AccessShareLock")
+    )
