@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -159,7 +159,7 @@ def exploration_in_words(exploration: Exploration) -> str:
         head = "Some orders were tried"
     if exploration.random_schedules:
         head += f", and {exploration.random_schedules} at random"
-    parts = [f"{head}: {counts_in_words(exploration)}. {_violated_in_words(exploration)}"]
+    parts = [f"{head}: {_counts([exploration])}. {_violated_in_words(exploration)}"]
     if exploration.no_race_needed:
         parts.append("One request after the other is violated already: no race is needed.")
     if exploration.reasons:
@@ -177,10 +177,14 @@ def prediction_of_anomaly_in_words(prediction: Prediction) -> str:
     return f"Predicted {prediction.anomaly}: {prediction.because.rstrip('.')}. {outcome}."
 
 
-def counts_in_words(exploration: Exploration) -> str:
+def _counts(explorations: Sequence[Exploration]) -> str:
+    explored, pruned, uncontrolled = (
+        sum(getattr(exploration, name) for exploration in explorations)
+        for name in ("explored", "pruned", "uncontrolled")
+    )
     return (
-        f"{count(exploration.explored, 'schedule')}, {exploration.pruned} skipped as equivalent, "
-        f"{exploration.uncontrolled or 'nothing'} uncontrolled"
+        f"{count(explored, 'schedule')}, {pruned} skipped as equivalent, "
+        f"{uncontrolled or 'nothing'} uncontrolled"
     )
 
 
@@ -196,7 +200,13 @@ def _violated_in_words(exploration: Exploration) -> str:
 def _explorations_in_words(explorations: tuple[Exploration, ...]) -> str:
     if len(explorations) == 1:
         return exploration_in_words(explorations[0])
-    return " ".join(named_exploration_in_words(exploration) for exploration in explorations)
+    if not explorations:
+        return ""
+    exhausted = sum(exploration.exhausted for exploration in explorations)
+    how = "all" if exhausted == len(explorations) else exhausted or "none"
+    violated = sum(exploration.violated for exploration in explorations) or "none"
+    counts = _counts(explorations)
+    return f"{len(explorations)} races, {how} of them exhausted: {counts}; {violated} violated."
 
 
 def named_exploration_in_words(exploration: Exploration) -> str:

@@ -2,12 +2,22 @@
 
 from scenarios import canary
 from scenarios.atomicity import (
+    acked_not_committed,
+    blind_retry,
     chained_movements,
+    failed_but_committed,
     partial_commit,
     persistence,
     refused_movement,
 )
-from scenarios.concurrency import deadlock, double_spend, read_skew, self_transfer
+from scenarios.concurrency import (
+    deadlock,
+    double_spend,
+    lost_update,
+    read_skew,
+    self_transfer,
+    stale_retry,
+)
 from scenarios.model import Scenario
 from scenarios.money import bad_amounts, ledger, wrong_types
 from scenarios.outage import redis_outage, stale_cache
@@ -24,7 +34,12 @@ SCENARIOS: tuple[Scenario, ...] = (
     deadlock.SCENARIO,
     redis_outage.SCENARIO,
     stale_cache.SCENARIO,
+    lost_update.SCENARIO,
+    stale_retry.SCENARIO,
     self_transfer.SCENARIO,
+    failed_but_committed.SCENARIO,
+    acked_not_committed.SCENARIO,
+    blind_retry.SCENARIO,
     persistence.SCENARIO,
     refused_movement.SCENARIO,
     bad_amounts.SCENARIO,

@@ -19,8 +19,8 @@ from scenarios.judging import Judgement, judge, not_applicable
 from scenarios.lab import AttackFailed, Lab, Wallet
 from scenarios.model import Scenario
 from scenarios.racing import Race
-from scenarios.striking import Series
 from scenarios.stand import Stand, open_lab, wait_until_quiet
+from scenarios.striking import Series
 from scenarios.targets.protocol import TargetError
 from scenarios.truth import GroundTruth
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from attacks.history import History, Operation
+from attacks.history import History
 from reports.evidence import Verdict
 from reports.words import count
 from scenarios.invariants import Finding, Invariant, Observed, balances_are_explained, by_round
@@ -59,7 +59,11 @@ def judge(
     rounds = by_round(history, truth)
     findings, crashes = _apply(scenario.invariants, rounds)
     searched = bool(races or series)
-    doubts = _doubts_of_search(races, series) if searched else _doubts(scenario, history)
+    rest = _not_searched(history, races, series)
+    doubts = (
+        *_doubts_of_search(races, series),
+        *_doubts(scenario, rest, searched=searched),
+    )
     reasons = (*([failure] if failure else []), *crashes, *doubts, *_control(history, truth))
     judged = Judgement(
         verdict=Verdict.HELD,
@@ -90,6 +94,14 @@ def _with_search(judged: Judgement, races: Sequence[Race], series: Sequence[Seri
         + sum(len(case.outcome.operations) for case in cases),
         noun="schedule" if races else "case",
         no_race_needed=any(race.explored.no_race_needed for race in races),
+    )
+
+
+def _not_searched(history: History, races: Sequence[Race], series: Sequence[Series]) -> History:
+    """What was sent once, and not again and again from the same beginning."""
+    searched = {race.round for race in races} | {one.round for one in series}
+    return replace(
+        history, operations=tuple(o for o in history.operations if o.round not in searched)
     )
 
 
@@ -136,10 +148,14 @@ def _apply(
     return tuple(findings), tuple(crashes)
 
 
-def _doubts(scenario: Scenario, history: History) -> tuple[str, ...]:
+def _doubts(scenario: Scenario, history: History, *, searched: bool) -> tuple[str, ...]:
     """Why a history without findings would prove nothing."""
     doubts = [reason for needed in scenario.requires if (reason := _missing(needed, history))]
-    if not any(_answered(operation) for operation in history.operations):
+    attacked = [o for o in history.operations if o.round is not None and o.actor != "setup"]
+    # An attack that only searches leaves nothing here.
+    if (attacked or scenario.requires or not searched) and not any(
+        operation.status is not None for operation in attacked
+    ):
         doubts.append("no request of the attack was answered")
     return tuple(doubts)
 
@@ -150,12 +166,6 @@ def _missing(needed: Requirement, history: History) -> str | None:
     except Exception as error:  # noqa: BLE001 - as a judge that crashes
         name = getattr(needed, "__qualname__", str(needed))
         return f"the requirement {name} crashed: {error!r}"
-
-
-def _answered(operation: Operation) -> bool:
-    """Opening balances are answered by a service that then answers nothing of the attack."""
-    attacked = operation.round is not None and operation.actor != "setup"
-    return attacked and operation.status is not None
 
 
 def _control(history: History, truth: GroundTruth) -> tuple[str, ...]:

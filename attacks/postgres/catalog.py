@@ -50,7 +50,8 @@ WHERE NOT tgisinternal AND tgenabled <> 'D' AND pronamespace <> 'pg_catalog'::re
 RULES = "SELECT DISTINCT ev_class FROM pg_rewrite WHERE rulename <> '_RETURN' AND oid >= 16384"
 # Built-in functions are pinned and have no entries in pg_depend, so those found are others'.
 EXPRESSIONS = """
-SELECT DISTINCT o.relation, d.refclassid = 'pg_proc'::regclass, d.refobjid
+SELECT DISTINCT o.relation, d.refclassid = 'pg_proc'::regclass, d.refobjid,
+       o.class = 'pg_attrdef'::regclass
 FROM (SELECT 'pg_rewrite'::regclass AS class, oid, ev_class AS relation FROM pg_rewrite
       UNION ALL SELECT 'pg_policy'::regclass, oid, polrelid FROM pg_policy
       UNION ALL SELECT 'pg_attrdef'::regclass, oid, adrelid FROM pg_attrdef
@@ -63,6 +64,12 @@ FROM (SELECT 'pg_rewrite'::regclass AS class, oid, ev_class AS relation FROM pg_
 JOIN pg_depend d ON d.classid = o.class AND d.objid = o.oid
 WHERE d.refclassid IN ('pg_class'::regclass, 'pg_proc'::regclass)
   AND d.refobjid <> o.relation AND d.refobjid >= 16384
+"""
+# Identity columns ('i') and serial ones ('a').
+OWNED_SEQUENCES = """
+SELECT d.refobjid, d.objid FROM pg_depend d JOIN pg_class c ON c.oid = d.objid
+WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+  AND c.relkind = 'S' AND d.deptype IN ('i', 'a')
 """
 FUNCTIONS = """
 SELECT p.oid, n.nspname, p.proname, p.provolatile = 'v',
@@ -112,9 +119,13 @@ class Relation:
     parts: frozenset[str] = frozenset()
     """Partitions and inheriting tables."""
     mentions: frozenset[str] = frozenset()
-    """Relations in its query, policies, defaults and checks."""
+    """Relations in its query and policies."""
     calls: Code = "none"
-    """User code in the same."""
+    """User code in the same, and in its indexes."""
+    defaults: frozenset[str] = frozenset()
+    """Sequences that fill its columns."""
+    default_calls: Code = "none"
+    """User code that fills its columns or checks them."""
     triggers: tuple[Trigger, ...] = ()
     has_rules: bool = False
     has_deferrable: bool = False
@@ -191,15 +202,18 @@ def _relations(
 ) -> dict[str, Relation]:
     parts = _by_relation(names, _rows(cursor, PARTS))
     mentions: dict[str, set[str]] = defaultdict(set)
+    defaults = _by_relation(names, _rows(cursor, OWNED_SEQUENCES))
     calls: dict[str, Code] = {}
-    for oid, is_function, target in _rows(cursor, EXPRESSIONS):
+    default_calls: dict[str, Code] = {}
+    for oid, is_function, target, fills in _rows(cursor, EXPRESSIONS):
         if oid not in names:
             continue
         name = names[oid][0]
-        if not is_function:
-            mentions[name].update(names[target][:1] if target in names else ())
-        elif not _is_pure_extension(functions.get(target)):
-            calls[name] = user_code if user_code != "none" else "unknown"
+        if is_function and not _is_pure_extension(functions.get(target)):
+            where = default_calls if fills else calls
+            where[name] = user_code if user_code != "none" else "unknown"
+        elif not is_function and target in names:
+            (defaults if fills else mentions)[name].add(names[target][0])
     triggers: dict[str, list[Trigger]] = defaultdict(list)
     for oid, *event, deferrable, _ in _rows(cursor, TRIGGERS):
         if oid in names:
@@ -213,6 +227,8 @@ def _relations(
             parts=frozenset(parts[names[oid][0]]),
             mentions=frozenset(mentions[names[oid][0]]),
             calls=calls.get(names[oid][0], "none"),
+            defaults=frozenset(defaults[names[oid][0]]),
+            default_calls=default_calls.get(names[oid][0], "none"),
             triggers=tuple(triggers[names[oid][0]]),
             has_rules=oid in ruled,
             has_deferrable=oid in deferrable,

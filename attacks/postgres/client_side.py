@@ -1,5 +1,6 @@
 """The thread that hears the client: passes its bytes on, or parks its steps at the gate."""
 
+import contextlib
 import time
 
 from attacks.postgres import failing, wire
@@ -117,10 +118,11 @@ class ClientSide:
         if sqlstate not in failing.FATAL:
             link.upstream.sendall(failing.substitute(exchange.batch, sqlstate))
             return
-        # The database transaction ends with its session.
-        link.upstream.sendall(wire.terminate())
         exchange.builder.error = failing.error_fields(sqlstate)
         link.answer(exchange, wire.error_response(exchange.builder.error))
+        # The database transaction ends with its session; PostgreSQL too sends its error before.
+        with contextlib.suppress(OSError):
+            link.upstream.sendall(wire.terminate())
         link.cut()
 
     def _send_up(self, until: int | None = None) -> None:

@@ -25,6 +25,7 @@ _TEXTS = {
 _HINTS = {"40P01": "See server log for query details."}
 _OTHER = "error at a chosen statement"
 _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
+_ENDS = re.compile(r"\s*(commit|end|prepare\s+transaction)\b", re.IGNORECASE)
 _NAME = "assay_fault"
 
 
@@ -38,20 +39,23 @@ def substitute(batch: Batch, sqlstate: str) -> bytes:
 
     The unnamed statement and portal stay the client's. A statement of the extended protocol can
     fail with a chosen SQLSTATE only when it is executed, so it gets a name of its own; it is closed
-    before it is used again.
+    before it is used again. A COMMIT that fails ends its database transaction all the same.
     """
     text = message_text(sqlstate).replace("'", "''")
     sql = f"DO $$BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}', MESSAGE = '{text}'; END$$"
+    texts = ["ROLLBACK", sql] if _ENDS.match(batch.sql) else [sql]
     if batch.is_simple:
-        return wire.query(sql)
-    return b"".join(
-        (
-            wire.close("S", _NAME),
-            wire.parse(_NAME, sql),
-            wire.bind(_NAME, _NAME),
-            wire.execute(_NAME),
-            wire.sync() if batch.synced else wire.flush(),
-        )
+        return wire.query("; ".join(texts))
+    ending = wire.sync() if batch.synced else wire.flush()
+    return b"".join(map(_extended, texts)) + ending
+
+
+def _extended(sql: str) -> bytes:
+    return (
+        wire.close("S", _NAME)
+        + wire.parse(_NAME, sql)
+        + wire.bind(_NAME, _NAME)
+        + wire.execute(_NAME)
     )
 
 

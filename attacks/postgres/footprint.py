@@ -56,9 +56,9 @@ class _Transaction:
 class SessionFootprints:
     """Follows one session's database transaction and gives each step's footprint.
 
-    It has to be given every step of the session, from its first one on and also those that were
-    forwarded at once: what it does not see may have set the isolation level or taken a session-level
-    advisory lock. `missed_steps` tells; then no search may be called exhausted.
+    It has to be given every step of the session, from its first one on, also those that were
+    forwarded at once: what it does not see may have set the isolation level or taken an advisory
+    lock for the session. `missed_steps` tells; then no search may be called exhausted.
 
     `purity` says what a function does, `reach` what else a statement on a relation may touch (both:
     `observer.Observer`). With `reach`, locks need to be measured only where user code runs along.
@@ -74,8 +74,8 @@ class SessionFootprints:
         learned: LearnedLocks | None = None,
     ) -> None:
         self._sources = Sources(purity=purity, reach=reach)
-        # Catalogs are the better source: a verified transaction does not tell which of its statements
-        # took a lock, and user code may take one at one time and none at another.
+        # Catalogs are the better source: a verified transaction does not tell which statement took
+        # which lock, and user code may take one at one time and none at another.
         self._learned = learned if reach is unseen else None
         self._isolation = SessionIsolation(default_isolation)
         self._keeps_advisory = False

@@ -3,13 +3,15 @@
 Where it cannot be sure it takes the stronger level: that only adds dependences.
 """
 
-import shlex
+import re
 from collections.abc import Mapping
 
 from attacks.postgres.grammar import Parsed
 from attacks.postgres.relations import Isolation, as_isolation, strongest
 
 SETTING = "default_transaction_isolation"
+WORD = re.compile(r"(?:\\.|\S)+")
+"""A backslash takes the next character in: pg_split_opts in src/backend/utils/init/postinit.c."""
 
 
 class SessionIsolation:
@@ -68,11 +70,10 @@ def isolation_of_start(settings: Mapping[str, str], default: str) -> str:
 
     They come alone or inside `options`, as in `-c default_transaction_isolation=serializable`.
     """
-    words = shlex.split(settings.get("options", "").replace("\\ ", "\\\\ "))
-    for word in reversed(words):
+    for word in reversed(WORD.findall(settings.get("options", ""))):
         name, _, value = word.removeprefix("-c").removeprefix("--").partition("=")
-        if name.replace("-", "_").lower() == SETTING and value:
-            return as_isolation(value.replace("\\", "").replace("_", " "))
+        if name.replace("-", "_").lower() == SETTING:
+            return as_isolation(value.replace("\\", ""))
     return as_isolation(settings[SETTING]) if SETTING in settings else as_isolation(default)
 
 

@@ -117,8 +117,6 @@ class _Walk:
         if relation.kind == "v" and access != "read":
             # Rows of a view are those of its tables.
             self.visit(other, access, None)
-        if self.catalog.relations[other].kind == "S" and access != "read":
-            self.writes.add(other)
 
     def _changed(self, name: str, relation: Relation, access: Access, columns: Columns) -> None:
         events: frozenset[Event] = EVERY_EVENT
@@ -127,6 +125,8 @@ class _Walk:
             events = frozenset({"insert"})
         elif not whole:
             events = frozenset({"update"})
+        self.writes |= relation.defaults
+        self._run(relation.default_calls)
         if relation.has_rules:
             self._run("unknown")
         for trigger in relation.triggers:

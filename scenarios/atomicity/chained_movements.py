@@ -1,16 +1,16 @@
 """A withdrawal and a deposit are offered as one, and the second does not happen.
 
 Claim    Withdraw-then-deposit, offered as one, is whole or nothing.
-Attack   The service is killed, or its database session cut, when it is seen waiting for the second
-         movement's wallet; and the second movement is refused: its wallet is unknown, frozen or
-         closed.
+Attack   A chain is sent again and again. At each of its statements once the service is killed, once
+         its database connection is reset, once the database's answer is lost, once its backend is
+         ended. And the second movement is refused: its wallet is unknown, frozen or closed.
 Why      Each movement commits by itself. Between the two the money is nowhere.
 Known as Partial commit, missing compensation; atomicity of a chain.
 """
 
 from dataclasses import replace
 
-from scenarios.atomicity.dying import NOT_WAITING, Death, die_while_waiting
+from attacks.postgres.faults import CONNECTION_RESET, REPLY_LOST
 from scenarios.invariants import (
     acknowledged_is_recorded,
     balances_are_explained,
@@ -19,22 +19,22 @@ from scenarios.invariants import (
 from scenarios.lab import Lab, Wallet
 from scenarios.model import Scenario
 from scenarios.needs import switch
-from scenarios.requirements import never, struck
 from scenarios.targets.protocol import WalletRef
 
-DEATHS: tuple[Death, ...] = ("kill", "cut")
 NOBODY = "999999999"
 
 
 def attack(lab: Lab) -> None:
-    number = 0
-    for death in DEATHS:
-        for _ in lab.rounds(1):
-            number += 1
-            payer, payee = lab.wallets(100_00, 20_00, round=number)
-            die_while_waiting(lab, payer.chains(payee, 60_00), payee, death, number=number)
-    for status in ("unknown", "frozen", "closed"):
-        number += 1
+    payer, payee = lab.wallets(100_00, 20_00, round=1)
+    lab.strike(
+        "a withdrawal and a deposit in one request",
+        payer.chains(payee, 60_00),
+        (CONNECTION_RESET, REPLY_LOST, lab.terminated, lab.kill_before),
+        at_the_end=(lab.kill_after,),
+        round=1,
+        retry=False,
+    )
+    for number, status in enumerate(("unknown", "frozen", "closed"), start=2):
         payer, payee = lab.wallets(100_00, 20_00, round=number)
         lab.sender.send(payer.chains(_refusing(lab, payee, status, number), 60_00), round=number)
 
@@ -54,6 +54,5 @@ SCENARIO = Scenario(
     attack=attack,
     invariants=(money_is_conserved, balances_are_explained, acknowledged_is_recorded),
     holds_when=switch("unit_of_work", "atomic"),
-    requires=(struck("waiting", "kill", "cut"), never(NOT_WAITING)),
     strength="bounded",
 )

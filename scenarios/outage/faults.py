@@ -81,7 +81,7 @@ def read_until_redis_is_asked(lab: Lab, wallet: Wallet, number: int) -> None:
 
 
 def until_redis_is_asked(lab: Lab, request: Request) -> None:
-    """As above with a request of any kind, of which nothing is recorded."""
+    """The same with any request, sent again and again; nothing of it is recorded."""
     until_s = time.monotonic() + BACK_WITHIN_S
     seen = lab.link.requests
     while lab.link.requests <= seen:

@@ -21,7 +21,8 @@ LATE_S = 0.15
 class Echo:
     """A TCP server that sends back what it gets and remembers it."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: bytes = b"") -> None:
+        self._prefix = prefix
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self.got = b""
@@ -42,7 +43,7 @@ class Echo:
         with contextlib.suppress(OSError), connection:
             while chunk := connection.recv(65_536):
                 self.got += chunk
-                connection.sendall(chunk)
+                connection.sendall(self._prefix + chunk)
 
 
 @pytest.fixture
@@ -126,6 +127,20 @@ def test_what_is_not_the_protocol_passes_as_it_is(echo_link: Link) -> None:
             while len(got) < len(words):
                 got += connection.recv(65_536)
             assert got == words
+
+
+def test_replies_that_are_none_pass_as_they_are() -> None:
+    echo = Echo(prefix=b"+OK\r\nwho is there?\r\n")
+    link = Link("127.0.0.1", echo.port)
+    with _connect(link) as connection:
+        for _ in range(2):
+            connection.sendall(_command(b"PING"))
+            got, expected = b"", b"+OK\r\nwho is there?\r\n" + _command(b"PING")
+            while len(got) < len(expected):
+                got += connection.recv(65_536)
+            assert got == expected
+    link.close()
+    echo.close()
 
 
 def test_refusing_ends_connections_and_takes_no_new_one(echo_link: Link) -> None:

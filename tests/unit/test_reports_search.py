@@ -75,9 +75,14 @@ def test_the_weight_in_brief_counts_schedules_or_cases() -> None:
 
 
 def test_several_races_are_told_apart() -> None:
-    words = strength_in_words(_cell("long", "fragile"))
-    assert words.startswith("30 parts and a watcher: every distinguishable order")
-    assert " Five payments: every distinguishable order" in words
+    cell = _cell("long", "fragile")
+    counts = "392 schedules, 82 skipped as equivalent, nothing uncontrolled; 291 violated."
+    assert strength_in_words(cell) == f"2 races, all of them exhausted: {counts}"
+    mixed = cell.model_copy(update={"explorations": (bounded(), bounded())})
+    assert strength_in_words(mixed) == (
+        "2 races, none of them exhausted: 722 schedules, 236 skipped as equivalent, "
+        "8 uncontrolled; none violated."
+    )
     assert "Five payments: every distinguishable" in _text("long").replace("\n          ", " ")
 
 

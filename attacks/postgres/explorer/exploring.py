@@ -65,6 +65,8 @@ class Explored:
     reasons: list[str] = field(default_factory=list)
     predictions: list[tuple[Prediction, bool]] = field(default_factory=list)
     """What each request, run alone, allows; and whether forcing it showed it."""
+    alone: tuple[int, ...] = ()
+    """How many statements each request makes when nobody is beside it."""
     serial: Tried | None = None
     losing: Tried | None = None
     duration_s: float = 0.0
@@ -77,7 +79,9 @@ class Explored:
                 "no statement of the requests came through the proxy: point the service's database"
                 " URL at it"
             )
-        if not self.overlapped:
+        if not all(self.alone):
+            return "one of the requests was answered without a statement"
+        if not self.overlapped and not self.exhausted:
             return (
                 self.reasons[0] if self.reasons else "no two requests were ever under way at once"
             )
@@ -153,6 +157,7 @@ class Exploration:
 
     def _predicted(self) -> None:
         """What the statements of each request alone allow is forced first."""
+        self.result.alone = tuple(len(self._alone[racer]) for racer in range(self.racers))
         if self.racers > 1:
             for prediction in predict([self._alone[racer] for racer in range(self.racers)]):
                 tried = self._take(following(prediction.order))
