@@ -34,13 +34,10 @@ SELECT conrelid, confrelid,
              WHERE attrelid = conrelid AND attnum = ANY (conkey)),
        ARRAY(SELECT attname::text FROM pg_attribute
              WHERE attrelid = confrelid AND attnum = ANY (confkey)),
-       confdeltype NOT IN ('a', 'r') OR confupdtype NOT IN ('a', 'r')
+       confdeltype NOT IN ('a', 'r') OR confupdtype NOT IN ('a', 'r'), condeferrable
 FROM pg_constraint WHERE contype = 'f'
 """
-DEFERRABLE = """
-SELECT conrelid FROM pg_constraint WHERE condeferrable AND contype <> 't'
-UNION SELECT confrelid FROM pg_constraint WHERE condeferrable AND contype = 'f'
-"""
+DEFERRABLE = "SELECT conrelid FROM pg_constraint WHERE condeferrable AND contype IN ('p', 'u', 'x')"
 # tgtype: INSERT 4, DELETE 8, UPDATE 16 (PostgreSQL's src/include/catalog/pg_trigger.h).
 TRIGGERS = """
 SELECT tgrelid, (tgtype & 4) > 0, (tgtype & 16) > 0, (tgtype & 8) > 0, tgdeferrable, tgfoid
@@ -51,7 +48,7 @@ RULES = "SELECT DISTINCT ev_class FROM pg_rewrite WHERE rulename <> '_RETURN' AN
 # Built-in functions are pinned and have no entries in pg_depend, so those found are others'.
 EXPRESSIONS = """
 SELECT DISTINCT o.relation, d.refclassid = 'pg_proc'::regclass, d.refobjid,
-       o.class = 'pg_attrdef'::regclass
+       o.class IN ('pg_attrdef'::regclass, 'pg_constraint'::regclass)
 FROM (SELECT 'pg_rewrite'::regclass AS class, oid, ev_class AS relation FROM pg_rewrite
       UNION ALL SELECT 'pg_policy'::regclass, oid, polrelid FROM pg_policy
       UNION ALL SELECT 'pg_attrdef'::regclass, oid, adrelid FROM pg_attrdef
@@ -98,6 +95,7 @@ class ForeignKey:
     parent_columns: frozenset[str]
     cascades: bool
     """A change of the parent changes the child; otherwise it only locks it."""
+    deferrable: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +127,7 @@ class Relation:
     triggers: tuple[Trigger, ...] = ()
     has_rules: bool = False
     has_deferrable: bool = False
+    """A unique or exclusion constraint may be checked at COMMIT."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +168,7 @@ def read_catalog(cursor: Cursor) -> Catalog:
     user_code: Code = "none"
     if users:
         user_code = "unknown" if any(row[5] for row in users) else "measurable"
-    functions = _purities(rows)
+    rows_of_keys = _rows(cursor, FOREIGN_KEYS)
     keys = [
         ForeignKey(
             child=names[child][0],
@@ -177,8 +176,9 @@ def read_catalog(cursor: Cursor) -> Catalog:
             child_columns=frozenset(child_columns),
             parent_columns=frozenset(parent_columns),
             cascades=cascades,
+            deferrable=deferrable,
         )
-        for child, parent, child_columns, parent_columns, cascades in _rows(cursor, FOREIGN_KEYS)
+        for child, parent, child_columns, parent_columns, cascades, deferrable in rows_of_keys
         if child in names and parent in names
     ]
     return Catalog(
@@ -187,7 +187,7 @@ def read_catalog(cursor: Cursor) -> Catalog:
         relations=_relations(cursor, names, {row[0]: row for row in rows}, user_code),
         keys_of=_grouped((key.child, key) for key in keys),
         keys_to=_grouped((key.parent, key) for key in keys),
-        functions=functions,
+        functions=_purities(rows),
         user_code=user_code,
         notifies=any(row[6] for row in users),
         hidden_calls=bool(_rows(cursor, HIDDEN_CALLS)[0][0]),

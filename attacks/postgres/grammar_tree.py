@@ -248,6 +248,11 @@ def _transaction(node: Any, found: Found, ctes: Names) -> None:  # noqa: ARG001 
     )
 
 
+def _default(node: Any, found: Found, ctes: Names) -> None:  # noqa: ARG001 - a Reader
+    """`SET id = DEFAULT` does what an INSERT would: the columns alone do not tell."""
+    found.all_columns = True
+
+
 Reader = Callable[[Any, Found, Names], None]
 READERS: dict[type[Any], Reader] = {
     ast.RangeVar: _relation,
@@ -263,5 +268,6 @@ READERS: dict[type[Any], Reader] = {
     ast.NotifyStmt: _notification,
     ast.ListenStmt: _notification,
     ast.PrepareStmt: _prepare,
+    ast.SetToDefault: _default,
     ast.TransactionStmt: _transaction,
 }

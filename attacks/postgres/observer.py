@@ -14,7 +14,7 @@ from psycopg2 import errors
 
 from attacks.postgres.catalog import Catalog, read_catalog
 from attacks.postgres.purity import Purity
-from attacks.postgres.reach import UNSEEN, Columns, Reach, reach
+from attacks.postgres.reach import Columns, Reach, is_known, reach
 from attacks.postgres.relations import ADVISORY, UNRESOLVED, Access, Isolation, Locks, as_isolation
 
 Fate = Literal["committed", "aborted", "in progress"]
@@ -156,11 +156,9 @@ class Observer:
 
     def reach(self, relation: str, access: Access, columns: Columns = None) -> Reach:
         """What a statement on the relation may touch besides."""
-        found = reach(self._catalogs(), relation, access, columns)
-        is_new = found == UNSEEN and relation not in self._catalogs().relations
-        if is_new and self._refreshed_for(relation):
-            found = reach(self._catalogs(), relation, access, columns)
-        return found
+        if not is_known(self._catalogs(), relation):
+            self._refreshed_for(relation)
+        return reach(self._catalogs(), relation, access, columns)
 
     def refresh(self) -> None:
         """Read the catalogs anew, as after a migration."""

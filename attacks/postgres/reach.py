@@ -24,8 +24,10 @@ class Reach:
     writes: frozenset[str] = NOTHING
     code: Code = "none"
     """User code that runs along."""
-    deferred: Code | None = None
-    """None: nothing is checked at COMMIT. Otherwise the user code of that check."""
+    due: frozenset[str] = NOTHING
+    """What the checks may lock that wait for COMMIT."""
+    due_code: Code = "none"
+    """User code in those checks."""
 
 
 Columns = frozenset[str] | None
@@ -33,13 +35,10 @@ Columns = frozenset[str] | None
 
 ReachOf = Callable[[str, Access, Columns], Reach]
 
-UNSEEN = Reach(code="measurable", deferred="none")
-"""When the catalogs were not asked, or do not show the relation."""
-
 
 def unseen(relation: str, access: Access, columns: Columns) -> Reach:  # noqa: ARG001 - a ReachOf
-    """For whoever has no catalogs at hand: only locks can tell."""
-    return UNSEEN
+    """For whoever has no catalogs at hand, or does not find it there: only locks can tell."""
+    return Reach(code="measurable", due=frozenset({relation}))
 
 
 def united(reaches: list[Reach]) -> Reach:
@@ -48,11 +47,8 @@ def united(reaches: list[Reach]) -> Reach:
         reads=NOTHING.union(*(reach.reads for reach in reaches)),
         writes=NOTHING.union(*(reach.writes for reach in reaches)),
         code=max((reach.code for reach in reaches), key=_CODES.index, default="none"),
-        deferred=max(
-            (reach.deferred for reach in reaches if reach.deferred is not None),
-            key=_CODES.index,
-            default=None,
-        ),
+        due=NOTHING.union(*(reach.due for reach in reaches)),
+        due_code=max((reach.due_code for reach in reaches), key=_CODES.index, default="none"),
     )
 
 
@@ -60,7 +56,7 @@ def reach(catalog: Catalog, relation: str, access: Access, columns: Columns = No
     """A bare name that only other schemas know means any of theirs (search_path)."""
     names = _meanings(catalog, relation)
     if not names:
-        return UNSEEN
+        return unseen(relation, access, columns)
     walk = _Walk(catalog)
     for name in names:
         walk.visit(name, access, columns)
@@ -71,8 +67,13 @@ def reach(catalog: Catalog, relation: str, access: Access, columns: Columns = No
         reads=frozenset(walk.reads),
         writes=frozenset(walk.writes),
         code=code,
-        deferred=walk.deferred,
+        due=frozenset(walk.due),
+        due_code=walk.due_code,
     )
+
+
+def is_known(catalog: Catalog, relation: str) -> bool:
+    return bool(_meanings(catalog, relation))
 
 
 def _meanings(catalog: Catalog, relation: str) -> list[str]:
@@ -87,7 +88,8 @@ class _Walk:
     reads: set[str] = field(default_factory=set)
     writes: set[str] = field(default_factory=set)
     code: Code = "none"
-    deferred: Code | None = None
+    due: set[str] = field(default_factory=set)
+    due_code: Code = "none"
     seen: set[tuple[str, Access, Columns]] = field(default_factory=set)
 
     def visit(self, name: str, access: Access, columns: Columns) -> None:
@@ -125,18 +127,24 @@ class _Walk:
             events = frozenset({"insert"})
         elif not whole:
             events = frozenset({"update"})
-        self.writes |= relation.defaults
         self._run(relation.default_calls)
+        if columns is None:
+            self.writes |= relation.defaults
         if relation.has_rules:
             self._run("unknown")
-        for trigger in relation.triggers:
-            if trigger.deferrable:
-                self._defer(self._user_code())
-            if trigger.events & events:
-                self._run(self._user_code())
-        if relation.has_deferrable:
-            self._defer("none")
+        if any(trigger.events & events for trigger in relation.triggers):
+            self._run(self._user_code())
+        self._wait_for_commit(name, relation)
         self._keys(name, access, None if whole else columns)
+
+    def _wait_for_commit(self, name: str, relation: Relation) -> None:
+        if any(trigger.deferrable for trigger in relation.triggers):
+            self.due_code = self._user_code()
+        if relation.has_deferrable:
+            self.due.add(name)
+        for key in (*self.catalog.keys_of.get(name, ()), *self.catalog.keys_to.get(name, ())):
+            if key.deferrable:
+                self.due |= self._with_parts(key.child) | self._with_parts(key.parent)
 
     def _keys(self, name: str, access: Access, columns: Columns) -> None:
         for key in self.catalog.keys_of.get(name, ()):
@@ -156,5 +164,6 @@ class _Walk:
     def _run(self, code: Code) -> None:
         self.code = max(self.code, code, key=_CODES.index)
 
-    def _defer(self, code: Code) -> None:
-        self.deferred = max(self.deferred or "none", code, key=_CODES.index)
+    def _with_parts(self, name: str) -> set[str]:
+        relation = self.catalog.relations.get(name, Relation())
+        return {name}.union(*(self._with_parts(part) for part in relation.parts))

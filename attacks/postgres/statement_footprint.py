@@ -49,13 +49,10 @@ class Sources:
 
         User code that runs then is unknown: its locks are gone before anybody could look.
         """
-        due = [self.reach(name, "change", None) for name in written if not is_pseudo(name)]
-        found = united([reach for reach in due if reach.deferred is not None])
-        if found.deferred is None:
-            return Footprint()
-        return Footprint(
-            reads=found.reads, writes=found.writes | written, unknown=found.deferred != "none"
+        found = united(
+            [self.reach(name, "change", None) for name in written if not is_pseudo(name)]
         )
+        return Footprint(writes=found.due, unknown=found.due_code != "none")
 
 
 def unmeasured(named: Footprint, aside: Reach) -> Footprint:

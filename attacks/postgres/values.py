@@ -176,6 +176,8 @@ def _array(value: bytes) -> str:
     elements = _elements(value, 12 + 8 * dimensions, element_oid)
     if len(elements) != math.prod(lengths):
         raise ValueError("not as many elements as it says")
+    if not elements:
+        return "{}"
     for length in reversed(lengths):
         elements = [
             "{" + ",".join(elements[i : i + length]) + "}" for i in range(0, len(elements), length)

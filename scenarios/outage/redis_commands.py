@@ -49,8 +49,6 @@ HELD_AT_MOST_S = 0.025
 """Together with what is under way, well below the time that a careful client gives Redis."""
 MOST_TOGETHER = 8
 MOST_ATTEMPTS = 20
-TOGETHER_ATTEMPTS = 2
-"""Whatever was missed so often is aimed at alone, and so hardly held: the machine is slow."""
 DECIDED_WITHIN_S = 2.0
 What = Literal["payment", "retry", "read"]
 STRUCK: dict[What, str] = {
@@ -87,7 +85,7 @@ class Aim:
     @property
     def is_alone(self) -> bool:
         # What Redis has lost is lost for the others, too.
-        return isinstance(self.case.fault, LoseData) or self.attempts >= TOGETHER_ATTEMPTS
+        return isinstance(self.case.fault, LoseData)
 
     @property
     def request(self) -> Request:
@@ -113,6 +111,8 @@ class Attack:
     commands: dict[What, int]
     bodies: dict[str | None, str] = field(default_factory=dict)
     """What each key was answered first."""
+    together: int = MOST_TOGETHER
+    """So many aims at once; fewer after a miss, because the machine is slow."""
     contradicted: bool = False
     """Whether a client has seen enough: the rest would take minutes and say no more."""
 
@@ -217,11 +217,12 @@ def _strike_all(going: Attack, aims: Iterable[Aim]) -> list[Case]:
             break
         until_redis_is_asked(going.lab, going.probe)
         _cache_balances(going.lab, waiting)
-        for shot in _strike_together(going, waiting):
-            if shot.strike.felt(0):
-                done.append(shot.aim.case)
-            else:
-                waiting.append(_again(shot))
+        shots = _strike_together(going, waiting)
+        missed = [shot for shot in shots if not shot.strike.felt(0)]
+        done += [shot.aim.case for shot in shots if shot not in missed]
+        waiting.extend(_again(shot) for shot in missed)
+        hits = len(shots) - len(missed)
+        going.together = max(1, hits) if missed else min(MOST_TOGETHER, going.together + 1)
         going.lab.link.restore()
     return done
 
@@ -243,7 +244,7 @@ def _strike_together(going: Attack, waiting: deque[Aim]) -> list[Shot]:
     release = threading.Event()
     shots: list[Shot] = []
     began_s = 0.0
-    while waiting and len(shots) < MOST_TOGETHER:
+    while waiting and len(shots) < going.together:
         alone = waiting[0].is_alone
         if shots and (alone or going.lab.recorder.now_s() - began_s > HELD_AT_MOST_S):
             break

@@ -232,7 +232,7 @@ def test_it_waits_for_the_fate(observer: Observer, client: Client) -> None:
 
 
 def test_nobody_knows_the_fate_of_the_future(observer: Observer) -> None:
-    with pytest.raises(ObserverError, match="the observer's question failed: .*in the future"):
+    with pytest.raises(ObserverError, match=r"the observer's question failed: .*in the future"):
         observer.fate(2**40 + 5, within_s=0)
 
 
@@ -250,7 +250,7 @@ def test_terminated(observer: Observer, client: Client) -> None:
 
 def _as_nobody(url: str) -> str:
     parameters = psycopg2.extensions.parse_dsn(url)
-    return psycopg2.extensions.make_dsn(**{**parameters, "user": "observer_nobody"})
+    return str(psycopg2.extensions.make_dsn(**{**parameters, "user": "observer_nobody"}))
 
 
 def test_who_may_not_terminate_is_told_which_privilege_is_missing(url: str, client: Client) -> None:
@@ -266,13 +266,13 @@ def test_who_may_not_terminate_is_told_which_privilege_is_missing(url: str, clie
 
 
 def test_who_may_not_look_is_told_so_at_once(url: str) -> None:
-    refused = pytest.raises(ObserverError, match="lacks a privilege: .*pg_lock_status")
+    refused = pytest.raises(ObserverError, match=r"lacks a privilege: .*pg_lock_status")
     with revoked(url, "EXECUTE ON FUNCTION pg_lock_status()"), refused:
         Observer(_as_nobody(url))
 
 
 def test_who_may_not_connect_is_told_so(url: str) -> None:
-    refused = pytest.raises(ObserverError, match="cannot observe the database: .*permission")
+    refused = pytest.raises(ObserverError, match=r"cannot observe the database: .*permission")
     with revoked(url, f"CONNECT ON DATABASE {DATABASE}"), refused as e:
         Observer(_as_nobody(url))
     assert "\n" not in str(e.value)

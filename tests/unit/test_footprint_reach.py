@@ -7,7 +7,7 @@ import pytest
 
 from attacks.postgres.catalog import Catalog, ForeignKey, Relation, Trigger
 from attacks.postgres.purity import builtin_purity, is_harmless_builtin
-from attacks.postgres.reach import UNSEEN, Columns, Reach, reach, united, unseen
+from attacks.postgres.reach import Columns, Reach, is_known, reach, united, unseen
 from attacks.postgres.relations import OUTSIDE, Access
 
 
@@ -77,7 +77,7 @@ def test_foreign_keys(relation: str, access: Access, columns: set[str] | None, w
     chosen: Columns = None if columns is None else frozenset(columns)
     found = reach(KEYS, relation, access, chosen)
     assert found.writes == names(writes)
-    assert (found.code, found.deferred) == ("none", None)
+    assert (found.code, found.due, found.due_code) == ("none", names(""), "none")
 
 
 def test_a_computed_column_may_be_a_key() -> None:
@@ -139,6 +139,7 @@ def test_sequences_are_written_whoever_looks() -> None:
     assert reach(counted, "ids", "read").writes == names("ids")
     assert reach(counted, "view", "read").writes == names("ids")
     assert reach(counted, "rows", "read") == Reach(reads=names("rows"))
+    assert reach(counted, "rows", "change", names("note")).writes == names("rows")
     inserted = reach(counted, "rows", "insert")
     assert (inserted.writes, inserted.code) == (names("rows ids"), "measurable")
 
@@ -198,21 +199,25 @@ def test_operators_of_the_users_own_may_run_anywhere() -> None:
     assert reach(replace(everywhere, user_code="none"), "rows", "read").code == "unknown"
 
 
-@pytest.mark.parametrize(
-    ("relation", "deferred"),
-    [
-        (TABLE, None),
-        (Relation(has_deferrable=True), "none"),
-        (
-            Relation(triggers=(Trigger(events=frozenset({"insert"}), deferrable=True),)),
-            "measurable",
-        ),
-    ],
-)
-def test_what_is_checked_by_the_commit(relation: Relation, deferred: str | None) -> None:
-    found = replace(catalog(rows=relation), user_code="measurable")
-    assert reach(found, "rows", "insert").deferred == deferred
-    assert reach(found, "rows", "read").deferred is None
+def test_what_is_checked_by_the_commit() -> None:
+    later = catalog(
+        replace(key("late", "whole"), deferrable=True),
+        key("prompt", "late"),
+        late=TABLE,
+        prompt=TABLE,
+        whole=Relation(kind="p", parts=names("part")),
+        part=TABLE,
+        unique=Relation(has_deferrable=True),
+        checked=Relation(triggers=(Trigger(events=names("update"), deferrable=True),)),  # type: ignore[arg-type]
+    )
+    assert reach(later, "late", "insert").due == names("late whole part")
+    assert reach(later, "whole", "change").due == names("late whole part")
+    assert reach(later, "late", "lock").due == names("")
+    assert reach(later, "prompt", "insert").due == names("")
+    assert reach(later, "unique", "insert").due == names("unique")
+    measurable = replace(later, user_code="measurable")
+    assert reach(measurable, "checked", "insert").due_code == "measurable"
+    assert reach(measurable, "late", "insert").due_code == "none"
 
 
 def test_a_bare_name_means_every_schemas_relation() -> None:
@@ -224,9 +229,12 @@ def test_a_bare_name_means_every_schemas_relation() -> None:
 
 
 def test_what_the_catalogs_do_not_show() -> None:
-    assert reach(KEYS, "unheard_of", "read") == UNSEEN
-    assert reach(KEYS, "other.accounts", "read") == UNSEEN
-    assert unseen("accounts", "read", None) == UNSEEN
+    nobodys = Reach(code="measurable", due=names("unheard_of"))
+    assert reach(KEYS, "unheard_of", "read") == nobodys
+    assert unseen("unheard_of", "read", None) == nobodys
+    assert reach(KEYS, "other.accounts", "read").code == "measurable"
+    assert not is_known(KEYS, "other.accounts")
+    assert is_known(KEYS, "accounts")
     broken = catalog(view=Relation(kind="v", mentions=names("gone")))
     assert reach(broken, "view", "read").code == "unknown"
 
@@ -241,9 +249,13 @@ def test_circles_end() -> None:
 
 def test_united() -> None:
     one = Reach(reads=names("a"), code="measurable")
-    other = Reach(writes=names("b"), deferred="none")
+    other = Reach(writes=names("b"), due=names("c"), due_code="unknown")
     assert united([one, other]) == Reach(
-        reads=names("a"), writes=names("b"), code="measurable", deferred="none"
+        reads=names("a"),
+        writes=names("b"),
+        code="measurable",
+        due=names("c"),
+        due_code="unknown",
     )
     assert united([]) == Reach()
 
