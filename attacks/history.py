@@ -79,13 +79,14 @@ class History:
 class Recorder:
     """Collects a history from any number of threads."""
 
-    def __init__(self, file: TextIO | None = None) -> None:
+    def __init__(self, file: TextIO | None = None, *, ids_from: int = 1) -> None:
+        """`ids_from` keeps the ids of two recorders apart whose operations are judged together."""
         self._file = file
         self._lock = threading.Lock()
         self._began_s = time.monotonic()
         self._operations: list[Operation] = []
         self._events: list[Event] = []
-        self._next_id = 0
+        self._next_id = ids_from - 1
 
     def now_s(self) -> float:
         return time.monotonic() - self._began_s

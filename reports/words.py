@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import ceil
 from pathlib import Path
 
 from reports.evidence import (
@@ -235,20 +236,21 @@ def _hits(strength: Strength) -> str:
 def _overlap(strength: Strength) -> str:
     if not strength.overlapped_rounds:
         return ""
-    return f"; requests really overlapped in {strength.overlapped_rounds}"
+    return f"; requests were under way at the same time in {strength.overlapped_rounds}"
 
 
 def _chance(cell: Cell) -> str:
     """The rule of three: no hit in n rounds bounds the chance of one by 3/n (95 % confidence)."""
-    rounds = cell.strength.rounds
     if cell.strength.kind != "sampled" or cell.verdict is not Verdict.HELD:
         return ""
+    # A round in which no two requests met was no trial of a race.
+    rounds = cell.strength.overlapped_rounds or cell.strength.rounds
     if rounds <= 3:
         return " That is too few rounds to bound the chance of a violation."
-    share = f"{300 / rounds:.2g}"
+    share = ceil(3000 / rounds) / 10
     return (
-        f" So the chance of a violation per round is below {share} % "
-        f"(3/{rounds}, with 95 % confidence)."
+        f" So the chance of a violation per round, sent in this way to this service, is below "
+        f"{share:g} % (3/{rounds}, with 95 % confidence, if rounds are alike and independent)."
     )
 
 

@@ -20,7 +20,7 @@ from scenarios.concurrency import (
 )
 from scenarios.model import Scenario
 from scenarios.money import bad_amounts, ledger, wrong_types
-from scenarios.outage import redis_outage, stale_cache
+from scenarios.outage import redis_commands, redis_outage, stale_cache
 from scenarios.replay import concurrent_replay, lost_ack, sequential_replay
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -33,6 +33,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     lost_ack.SCENARIO,
     deadlock.SCENARIO,
     redis_outage.SCENARIO,
+    redis_commands.SCENARIO,
     stale_cache.SCENARIO,
     lost_update.SCENARIO,
     stale_retry.SCENARIO,

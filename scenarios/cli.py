@@ -136,7 +136,7 @@ def _run(  # noqa: PLR0913, PLR0917 - what both commands hand over
     console = console_for(to_stderr=as_json)
     with watching(console, cells=len(plan.scenarios) * len(plan.builds)) as watcher:
         folder, evidence = run(plan, watcher)
-    show_result(console, evidence, str(RunFolder(path=folder).page))
+    show_result(console, evidence, folder)
     if as_json:
         typer.echo(evidence.model_dump_json(indent=2))
     raise typer.Exit(evidence.exit_code or 0)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -12,6 +13,7 @@ from rich.text import Text
 from engine.defences import Build
 from reports.evidence import Cell, Environment, Evidence, StoreUsed, Verdict
 from reports.judgement import needs_attention
+from reports.store import RunFolder
 from reports.terminal import render_text
 from reports.words import headline, strength_in_brief
 from scenarios.model import Scenario
@@ -79,17 +81,19 @@ def counting(console: Console, what: str, total: int) -> Iterator[Callable[[int]
         yield lambda done: progress.update(task, completed=done)
 
 
-def show_result(console: Console, evidence: Evidence, report: str) -> None:
-    """The table of suites, whatever needs attention in full, and where to read on."""
+def show_result(console: Console, evidence: Evidence, folder: Path) -> None:
+    """Of the run in this folder: the table of suites, whatever needs attention in full, and where to read on."""
     console.print()
     console.print(suite_table(evidence))
     for cell in needs_attention(evidence):
         console.print()
         # Text: brackets in what a service answered are not markup.
-        console.print(Text(render_text(evidence, cell, width=min(console.width, 110))))
+        console.print(
+            Text(render_text(evidence, cell, width=min(console.width, 110), folder=folder))
+        )
     console.print()
     console.print(Text(headline(evidence).sentence))
-    console.print(Text(f"Report  {report}"))
+    console.print(Text(f"Report  {RunFolder(path=folder).page}"))
 
 
 def suite_table(evidence: Evidence) -> Table:

@@ -23,6 +23,9 @@ class Outcome:
     operations: tuple[Operation, ...]
     findings: tuple[Finding, ...]
     observed: Observed
+    """What the judges saw: the round's wallets only."""
+    truth: GroundTruth
+    """Everything that was in the database."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +91,9 @@ class Ground:
         together = History(
             operations=(*beginning.setup.operations, *since.operations), events=since.events
         )
-        observed = in_round(together, self.read_truth(), beginning.round)
+        truth = self.read_truth()
+        observed = in_round(together, truth, beginning.round)
         findings = tuple(f for judge in self.invariants for f in judge(observed))
-        return Outcome(operations=since.operations, findings=findings, observed=observed)
+        return Outcome(
+            operations=since.operations, findings=findings, observed=observed, truth=truth
+        )

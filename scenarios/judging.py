@@ -34,7 +34,7 @@ class Judgement:
     no_race_needed: bool = False
 
 
-def judge(
+def judge(  # noqa: PLR0913 - everything that a verdict rests on
     scenario: Scenario,
     history: History,
     truth: GroundTruth | None,

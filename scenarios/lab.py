@@ -150,7 +150,7 @@ class Lab:
         """
         self.explorer.explore(race, requests, self._beginning(round))
 
-    def strike(
+    def strike(  # noqa: PLR0913 - what a series is made of
         self,
         what: str,
         request: Request,

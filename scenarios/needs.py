@@ -59,5 +59,15 @@ def _together(needs: tuple[Need, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for need in needs for name in need.switches))
 
 
-SERIALISED = switch("locking", "row", "version", "conditional", "advisory", "serializable")
-"""Two movements of one wallet do not write over each other."""
+SERIALISED = any_of(
+    switch("locking", "row", "version", "conditional", "advisory"),
+    all_of(
+        switch("locking", "serializable"),
+        switch("retry", "none", "blind", "bounded"),
+        switch("unit_of_work", "per_step", "per_movement", "atomic"),
+    ),
+)
+"""Two movements of one wallet do not write over each other.
+
+At SERIALIZABLE PostgreSQL refuses what no serial order explains, and the refusal must be heeded.
+"""

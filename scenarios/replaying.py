@@ -57,8 +57,8 @@ def told(schedule: ScheduleFile, replayed: Replayed) -> str:
     """What came of it, as lines to print."""
     count = f"{replayed.reproduced} of {replayed.times}"
     lines = [
-        f"{schedule.claim} against {schedule.build}, {schedule.race}:"
-        f" {order_in_words(schedule.order)}",
+        f"{schedule.claim} against {schedule.build}, {schedule.race}",
+        f"order {order_in_words(schedule.order)}",
         f"reproduced {count} ({', '.join(schedule.violated)})",
     ]
     if replayed.difference:

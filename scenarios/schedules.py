@@ -43,7 +43,12 @@ def exploration_of(race: Race, *, schedule_file: str | None) -> Exploration:
         losing=_schedule("the order that lost", explored.losing) if explored.losing else None,
         serial=_schedule("one after the other", explored.serial) if explored.serial else None,
         schedule_file=schedule_file,
+        reproduced=_reproduced(explored.reproduced),
     )
+
+
+def _reproduced(counts: tuple[int, int] | None) -> str | None:
+    return f"{counts[0]} of {counts[1]}" if counts else None
 
 
 def fault_cases_of(series: Series) -> tuple[FaultCase, ...]:

@@ -38,6 +38,7 @@ from scenarios.targets.protocol import Target
 POOL_SIZE = 10
 QUIET_WITHIN_S = 15.0
 POLL_S = 0.02
+FIRST_ID_OF_TRIES = 1_000_000
 STILL_WORKING = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -164,7 +165,7 @@ def _ground(  # noqa: PLR0913 - what it is made of
         observer = opened.enter_context(closing(Observer(database_url)))
         reader = opened.enter_context(closing(psycopg2.connect(database_url)))
         opened.callback(memory.close)
-        recorder = Recorder()
+        recorder = Recorder(ids_from=FIRST_ID_OF_TRIES)
         sender = Sender(base_url, recorder)
         opened.callback(sender.close)
         yield Ground(

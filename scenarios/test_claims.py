@@ -56,4 +56,5 @@ def test_claim(scenario: Scenario, build: str, current: Run) -> None:
         pytest.skip(cell.cause)
     if judged is not Judgement.PASSED:
         report = RunFolder(path=current.folder).page
-        pytest.fail(f"{render_text(evidence, cell)}\n\nReport  {report}", pytrace=False)
+        text = render_text(evidence, cell, folder=current.folder)
+        pytest.fail(f"{text}\n\nReport  {report}", pytrace=False)

@@ -187,7 +187,7 @@ def read_catalog(cursor: Cursor) -> Catalog:
         relations=_relations(cursor, names, {row[0]: row for row in rows}, user_code),
         keys_of=_grouped((key.child, key) for key in keys),
         keys_to=_grouped((key.parent, key) for key in keys),
-        functions=_purities(rows),
+        functions=_purities(rows, "measurable" if user_code == "measurable" else "unknown"),
         user_code=user_code,
         notifies=any(row[6] for row in users),
         hidden_calls=bool(_rows(cursor, HIDDEN_CALLS)[0][0]),
@@ -244,7 +244,7 @@ def _trigger(events: list[bool], deferrable: bool) -> Trigger:
     return Trigger(events=fired, deferrable=deferrable)
 
 
-def _purities(rows: Iterable[tuple[Any, ...]]) -> dict[str, Purity]:
+def _purities(rows: Iterable[tuple[Any, ...]], of_users: Purity) -> dict[str, Purity]:
     """By bare name, and by `schema.name` for the system's own.
 
     A bare name that a user has overloaded may mean the user's function.
@@ -261,7 +261,7 @@ def _purities(rows: Iterable[tuple[Any, ...]]) -> dict[str, Purity]:
         else:
             users |= {name, f"{schema}.{name}"}
     return {
-        name: "unknown"
+        name: of_users
         if name in users
         else builtin_purity(name.rpartition(".")[2], volatile=volatile[name])
         for name in volatile.keys() | users

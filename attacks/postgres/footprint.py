@@ -12,7 +12,7 @@ from attacks.postgres.grammar import UNLOCKS, Parsed, is_choice, parse, sql_key
 from attacks.postgres.isolation import SessionIsolation, isolation_of_start
 from attacks.postgres.learned_locks import LearnedLocks
 from attacks.postgres.purity import Purity
-from attacks.postgres.reach import ReachOf, unseen
+from attacks.postgres.reach import Reach, ReachOf, unseen
 from attacks.postgres.relations import ADVISORY, OUTSIDE, Locks
 from attacks.postgres.statement_footprint import Sources, measured, of_cursors, unmeasured
 from attacks.postgres.touched import NOTHING, Footprint, nothing, split, together
@@ -86,12 +86,16 @@ class SessionFootprints:
 
     @property
     def holds(self) -> frozenset[str]:
-        """What the open transaction wrote or locked, and advisory locks that outlast it."""
-        now = self._transaction
+        """What the session wrote or locked and has not given free: also beyond transactions."""
         kept = frozenset({ADVISORY} if self._keeps_advisory else ())
+        return self._held_by_transaction | kept
+
+    @property
+    def _held_by_transaction(self) -> frozenset[str]:
+        now = self._transaction
         # What cannot be said counts as something.
         opaque = frozenset({OUTSIDE} if now.opaque else ())
-        return now.written | split(now.held).writes | kept | opaque
+        return now.written | split(now.held).writes | opaque
 
     def is_choice(self, step: Step) -> bool:
         """`grammar.is_choice` with everything that is known of this session."""
@@ -99,7 +103,7 @@ class SessionFootprints:
         self._arrived = step.number
         now = self._transaction
         if step.kind == "sync":
-            return not now.explicit and bool(self.holds)
+            return not now.explicit and bool(self._held_by_transaction)
         parsed = parse(step.sql)
         self._isolation.announce(parsed)
         return is_choice(
@@ -108,7 +112,8 @@ class SessionFootprints:
             kind=step.kind,
             ends_with_sync=step.ends_with_sync,
             isolation=self._isolation.level_at_most,
-            holds=self.holds,
+            # A rollback does not give session-level advisory locks free.
+            holds=self._held_by_transaction if parsed.kind == "rollback" else self.holds,
             is_pure=lambda name: self._sources.purity(name) == "pure",
         )
 
@@ -256,8 +261,8 @@ class SessionFootprints:
         if "discard" in parsed.kinds and self._keeps_advisory:
             whole = together(whole, Footprint(writes=frozenset({ADVISORY})))
         if "set constraints" in parsed.kinds:
-            whole = together(whole, self._sources.deferred(self.holds))
-        self._follow_advisory(parsed, locks, unknown=whole.unknown)
+            whole = together(whole, self._sources.deferred(self._held_by_transaction))
+        self._follow_advisory(parsed, aside, locks)
         return whole
 
     def _learn(self, step: Step, locks: Locks) -> Locks:
@@ -271,17 +276,13 @@ class SessionFootprints:
         now.held, now.opaque = locks, False
         return growth
 
-    def _follow_advisory(self, parsed: Parsed, locks: Locks | None, *, unknown: bool) -> None:
+    def _follow_advisory(self, parsed: Parsed, aside: Reach, locks: Locks | None) -> None:
         """Session-level advisory locks outlast the transaction."""
-        of_session = any("advisory" in name and "xact" not in name for name in parsed.functions)
-        if (
-            parsed.functions & UNLOCKS
-            or "discard" in parsed.kinds
-            or (locks is not None and ADVISORY not in {name for name, _ in locks})
-        ):
+        unlocked = bool(parsed.functions & UNLOCKS) or "discard" in parsed.kinds
+        if unlocked or (locks is not None and ADVISORY not in {name for name, _ in locks}):
             self._keeps_advisory = False
         else:
-            self._keeps_advisory |= of_session or unknown
+            self._keeps_advisory |= self._sources.may_lock_for_session(parsed, aside)
 
     def _end(self, parsed: Parsed, reply: Reply, status: TransactionStatus | None) -> End:
         now = self._transaction
@@ -301,7 +302,7 @@ class SessionFootprints:
         return "no"
 
     def _ended(self, footprint: Footprint, end: End) -> Footprint:
-        released = self.holds | footprint.writes
+        released = self._held_by_transaction | footprint.writes
         committed = released if end == "committed" else NOTHING
         due = self._sources.deferred(released) if committed else nothing()
         # Notifications are delivered by the commit, in the order of the commits.

@@ -82,6 +82,7 @@ class Link:
         self._is_cancelled = False
         self._is_reset = False
         self._asked: Gate | None = None
+        self._malformed: WireError | None = None
 
     # What passes.
 
@@ -108,14 +109,25 @@ class Link:
             shut(self.upstream, socket.SHUT_WR)
 
     def drain(self) -> None:
-        """Look at what was passed on, in its order. Raises WireError."""
+        """Look at what was passed on, in its order. Raises WireError, from then on always."""
         with self.lock:
-            while self._tape:
-                from_client, data, at_s = self._tape.popleft()
-                if from_client:
-                    self._note_asked(data, at_s)
-                else:
-                    self._note_answered(data, at_s)
+            if self._malformed is not None:
+                raise self._malformed
+            try:
+                while self._tape:
+                    from_client, data, at_s = self._tape.popleft()
+                    if from_client:
+                        self._note_asked(data, at_s)
+                    else:
+                        self._note_answered(data, at_s)
+            except WireError as error:
+                self._malformed = error
+                raise
+
+    def catch_up(self) -> None:
+        """Everything that either side has received is recorded when this returns."""
+        with contextlib.suppress(WireError):
+            self.drain()
 
     def begin(self, batch: Batch, arrived_s: float, forwarded_s: float) -> None:
         """A batch that no gate is asked about."""
@@ -146,12 +158,12 @@ class Link:
         if exchange.gate is not None and exchange.step is not None and not self.is_over:
             with self.asking(exchange.gate):
                 order = exchange.gate.replied(self.info, exchange.step, exchange.builder.reply())
+        # Recorded first: who sees the client's next action finds the record.
+        self.record(exchange, replied_s)
         if isinstance(order, Reset):
-            self.record(exchange, replied_s)
             self.reset()
             return
         self.send_down(last_part)
-        self.record(exchange, replied_s)
         self.settle(exchange)
 
     def settle(self, exchange: Exchange) -> None:
@@ -162,8 +174,7 @@ class Link:
 
     def lose(self) -> None:
         """The database has closed the connection: what it has not answered is lost."""
-        with contextlib.suppress(WireError):
-            self.drain()
+        self.catch_up()
         for exchange in tuple(self.talk.in_flight):
             if not exchange.answered:
                 exchange.answered = True
@@ -185,6 +196,25 @@ class Link:
         )
 
     # Waiting.
+
+    def become_ready(self) -> None:
+        """The gate is asked before the client can send anything. Raises SessionOverError."""
+        with self.lock:
+            if self.is_over:
+                raise SessionOverError
+            self.around.ready(self)
+        gate = self.around.gate()
+        if gate is not None:
+            gate.opened(self.info)
+        if not self._note_ready() and gate is not None:
+            gate.closed(self.info)
+
+    def _note_ready(self) -> bool:
+        """False when it ended meanwhile, and the gate that knows of it was not told."""
+        with self.lock:
+            self.is_ready = True
+            self._changed.notify_all()
+            return not self.is_over
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
         """Asked again after each `settle` and `wake`. Raises SessionOverError."""
@@ -226,8 +256,7 @@ class Link:
     def cancel(self) -> bool:
         """A CancelRequest: whether it is the server's. A parked step will fail with 57014."""
         with self.lock:
-            with contextlib.suppress(WireError):
-                self.drain()
+            self.catch_up()
             self._is_cancelled |= self._is_parked
             return any(not exchange.answered for exchange in self.talk.in_flight)
 

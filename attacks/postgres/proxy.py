@@ -28,7 +28,8 @@ class Proxy:
     """Listens on a loopback port of its own; two threads a connection.
 
     `record` gets every step with its reply, in the order of each session, in the session's thread:
-    it has to be quick and to bear being called by several threads.
+    it has to be quick and to bear being called by several threads. Without a gate it comes shortly
+    after the reply was passed on (see `catch_up`), with one before.
     """
 
     host = LOOPBACK
@@ -78,6 +79,13 @@ class Proxy:
         """The open ones that have been ready for a statement."""
         with self._lock:
             return tuple(link.info for link in self._ready.values())
+
+    def catch_up(self) -> None:
+        """Whatever a client has received from here has been recorded when this returns."""
+        with self._lock:
+            running = tuple(self._running)
+        for link in running:
+            link.catch_up()
 
     def close(self) -> None:
         """End every connection. A thread whose gate does not let go of it is left behind."""

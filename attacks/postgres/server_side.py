@@ -68,13 +68,7 @@ class ServerSide:
         elif frame.kind == wire.AUTHENTICATION:
             link.asked_for_password = messages.authentication_code(frame.body)
         elif frame.kind == wire.READY_FOR_QUERY:
-            link.around.ready(link)
-            gate = link.around.gate()
-            if gate is not None:
-                with link.asking(gate):
-                    gate.opened(link.info)
-            link.is_ready = True
-            link.wake()
+            link.become_ready()
         link.send_down(self._held.take(frame.end))
 
     def _hear_unasked(self, frame: Frame) -> None:

@@ -9,6 +9,9 @@ from attacks.postgres.reach import Reach, ReachOf, united
 from attacks.postgres.relations import ADVISORY, OUTSIDE, Locks, is_pseudo
 from attacks.postgres.touched import NOTHING, Footprint, split, together
 
+SECRETIVE = frozenset({"do", "execute", "unknown"})
+"""Kinds of statements whose text does not show what they call."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
@@ -42,6 +45,15 @@ class Sources:
                 for name in parsed.writes
                 if not is_pseudo(name)
             ]
+        )
+
+    def may_lock_for_session(self, parsed: Parsed, aside: Reach) -> bool:
+        """Whether it may take an advisory lock that outlasts its transaction."""
+        return (
+            any("advisory" in name and "xact" not in name for name in parsed.functions)
+            or any(self.purity(name) == "unknown" for name in parsed.functions)
+            or aside.code == "unknown"
+            or not SECRETIVE.isdisjoint(parsed.kinds)
         )
 
     def deferred(self, written: frozenset[str]) -> Footprint:

@@ -5,6 +5,7 @@ length that its type asks for, comes out as "\\x…", the way PostgreSQL prints 
 """
 
 import datetime
+import decimal
 import math
 import struct
 import uuid
@@ -77,7 +78,7 @@ def _text(value: bytes) -> str:
 
 def _float8(value: bytes) -> str:
     (number,) = struct.unpack(">d", value)
-    return _special(number) or _plain(repr(number))
+    return _special(number) or _digits(repr(number), fixed_below=15)
 
 
 def _float4(value: bytes) -> str:
@@ -89,7 +90,7 @@ def _float4(value: bytes) -> str:
         shown = f"{number:.{digits}g}"
         if struct.pack(">f", float(shown)) == value:
             break
-    return _plain(repr(float(shown)))
+    return _digits(shown, fixed_below=6)
 
 
 def _special(number: float) -> str | None:
@@ -100,8 +101,18 @@ def _special(number: float) -> str | None:
     return None
 
 
-def _plain(shown: str) -> str:
-    return shown.removesuffix(".0")
+def _digits(shown: str, *, fixed_below: int) -> str:
+    """As `double_to_shortest_decimal` lays digits out: fixed from 1e-4 to an exponent, else not."""
+    number = decimal.Decimal(shown)
+    if not number:
+        return "-0" if number.is_signed() else "0"
+    sign, digits, exponent = number.normalize().as_tuple()
+    magnitude = len(digits) + int(exponent) - 1
+    if -4 <= magnitude < fixed_below:
+        return f"{number.normalize():f}"
+    first, rest = digits[0], "".join(map(str, digits[1:]))
+    mantissa = f"{first}.{rest}" if rest else str(first)
+    return f"{'-' if sign else ''}{mantissa}e{magnitude:+03d}"
 
 
 def _date(value: bytes) -> str:

@@ -1,9 +1,9 @@
 """The database refuses a statement, and the client hears that all went well.
 
 Claim    What was acknowledged is committed, whatever fails on the way.
-Attack   A payment is sent again and again. At each of its statements once the database fails: a
-         serialisation failure, a deadlock, a lock that is not available, a cancelled query, too many
-         connections; and once the connection dies.
+Attack   A payment is sent again and again. At each of its statements once the database fails (a
+         serialisation failure, a deadlock, a lock that is not available, a cancelled query, too
+         many connections) and once the connection dies.
 Why      Whoever catches the error of a write and goes on to COMMIT is answered ROLLBACK, which no
          driver reports as an error.
 Known as Swallowed exception; COMMIT of a failed transaction, acknowledged but not committed.

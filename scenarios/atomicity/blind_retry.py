@@ -1,8 +1,8 @@
 """The answer to COMMIT is lost, and the service tries again by itself.
 
 Claim    One request moves money at most once, whatever becomes of its COMMIT.
-Attack   A payment, once for each of its statements: the database executes it and its answer is lost.
-         The client sends nothing again.
+Attack   A payment, once for each of its statements: the database executes it and its answer is
+         lost. The client sends nothing again.
 Why      A lost connection looks like a failure. Whoever runs the whole work again pays twice when
          the first COMMIT had come through, unless the work can be recognised.
 Known as Blind retry, retry of a non-idempotent operation.

@@ -53,6 +53,6 @@ SCENARIO = Scenario(
     story=__doc__,
     attack=attack,
     invariants=(money_is_conserved, balances_are_explained, acknowledged_is_recorded),
-    holds_when=switch("unit_of_work", "atomic"),
+    holds_when=switch("unit_of_work", "swallow_then_commit", "atomic"),
     strength="bounded",
 )

@@ -1,8 +1,8 @@
 """A payment fails because of another one, and is tried again.
 
 Claim    A retry after a serialisation failure or a deadlock starts again from fresh values.
-Attack   A payment, once for each of its statements: there the database fails it with 40001, and once
-         with 40P01; before it can go on, another payment from the same wallet runs to its end.
+Attack   A payment, twice for each of its statements: there the database fails it, with 40001 and
+         with 40P01. Before it can go on, another payment from the same wallet runs to its end.
 Why      The values that were read before the failure are the ones that caused it. Written again,
          they take back what the other payment did.
 Known as Stale retry; lost update through a retry loop.

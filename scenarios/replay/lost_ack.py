@@ -1,9 +1,9 @@
 """The answer is lost, and the client tries again.
 
 Claim    Work whose answer was lost, sent again with its key, has one effect.
-Attack   A payment whose COMMIT the database has executed and whose answer never comes: the service's
-         connection is reset, the service is killed, or the client's connection is reset when the
-         service has begun to answer. Then the same request again with the same key.
+Attack   A payment whose COMMIT the database has executed and whose answer never comes: the
+         service's connection is reset, the service is killed, or the client's connection is reset
+         when the service has begun to answer. Then the same request again with the same key.
 Why      The client cannot know whether it was paid. Without a key its only choices are to pay twice
          or perhaps not at all.
 Known as Lost acknowledgement, retry after time-out; exactly-once.

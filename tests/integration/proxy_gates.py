@@ -1,7 +1,7 @@
 """Gates for the tests of the proxy, and the place where they stand."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -102,26 +102,29 @@ class Place:
     proxy: Proxy
     direct_url: str
     url: str
-    recorded: list[Recorded]
+    noted: list[Recorded]
+
+    @property
+    def recorded(self) -> list[Recorded]:
+        self.proxy.catch_up()
+        return self.noted
 
     def steps(self) -> list[tuple[str, str]]:
         return [(one.step.kind, one.step.sql) for one in self.recorded]
 
 
 @contextmanager
-def proxied(
-    url: str, gate: Gate | None = None, *, extra: Callable[[Recorded], None] | None = None
-) -> Iterator[Place]:
+def proxied(url: str, gate: Gate | None = None) -> Iterator[Place]:
     at = urlsplit(url)
-    recorded: list[Recorded] = []
-    proxy = Proxy(at.hostname or "", at.port or 0, gate=gate, record=extra or recorded.append)
+    noted: list[Recorded] = []
+    proxy = Proxy(at.hostname or "", at.port or 0, gate=gate, record=noted.append)
     netloc = at.netloc.replace(f":{at.port}", f":{proxy.port}")
     try:
         yield Place(
             proxy=proxy,
             direct_url=url,
             url=at._replace(netloc=netloc).geturl(),
-            recorded=recorded,
+            noted=noted,
         )
     finally:
         proxy.close()

@@ -105,6 +105,7 @@ def outcomes(
         explored = Exploration(
             attempt=attempt, racers=len(sessions.racers), budget=budget, reduce=reduce
         ).run()
+        checkpoint.restore()
     return found, explored
 
 

@@ -67,7 +67,7 @@ STATEMENTS = [
     "DELETE FROM accounts WHERE id = 3",
     "DELETE FROM cards USING accounts a WHERE a.id = account",
     "WITH gone AS (DELETE FROM entries RETURNING *) SELECT sum(amount) FROM gone, accounts",
-    "MERGE INTO accounts a USING cards ON account = a.id WHEN MATCHED THEN UPDATE SET code = 1",
+    "MERGE INTO accounts USING cards ON false WHEN NOT MATCHED THEN INSERT VALUES (account + 5)",
     "INSERT INTO late VALUES (1, 1)",
     "SELECT * FROM rich",
     "SELECT * FROM rich FOR UPDATE",

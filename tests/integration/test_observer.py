@@ -308,9 +308,9 @@ def test_a_lost_connection_is_one_line(url: str, observer: Observer) -> None:
         ("pg_notify", "outside"),
         ("pg_stat_get_xact_tuples_updated", "unknown"),
         ("pg_terminate_backend", "unknown"),
-        ("own", "unknown"),
-        ("public.own", "unknown"),
-        ("lower", "unknown"),
+        ("own", "measurable"),
+        ("public.own", "measurable"),
+        ("lower", "measurable"),
         ("pg_catalog.lower", "pure"),
         ("upper", "pure"),
         ("never_defined", "unknown"),
@@ -325,7 +325,7 @@ def test_a_function_that_is_new_since_it_looked(observer: Observer, client: Clie
     client.run("CREATE FUNCTION upper(coins) RETURNS int LANGUAGE sql AS 'SELECT 1'")
     client.connection.commit()
     observer.refresh()
-    assert observer.purity("upper") == "unknown"
+    assert observer.purity("upper") == "measurable"
     client.run("DROP FUNCTION upper(coins)")
     client.connection.commit()
 

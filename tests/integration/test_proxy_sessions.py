@@ -116,7 +116,7 @@ def test_a_client_hangs_up_while_its_reply_is_held(url: str) -> None:
             assert gate.parked.wait(WAIT_S)
             client.kill()
         assert gate.ended.wait(WAIT_S)
-        eventually(lambda: place.recorded[-1].reply.tag == "UPDATE 1")
+        eventually(lambda: [one for one in place.recorded if one.reply.tag == "UPDATE 1"])
         assert gate.calls.count(("closed", 1)) == 1
     assert _value(url) == 101
     with psycopg.connect(url) as connection:
@@ -190,7 +190,7 @@ class _fake_server:  # noqa: N801 - a context manager, used as a function
     def __enter__(self) -> Place:
         recorded: list[Recorded] = []
         self._proxy = Proxy(*self._listener.getsockname(), record=recorded.append)
-        return Place(proxy=self._proxy, direct_url="", url="", recorded=recorded)
+        return Place(proxy=self._proxy, direct_url="", url="", noted=recorded)
 
     def __exit__(self, *_: object) -> None:
         self._proxy.close()

@@ -15,7 +15,9 @@ A, B, AB = frozenset({"a"}), frozenset({"b"}), frozenset({"a", "b"})
 
 
 def purity(name: str) -> Purity:
-    return "unknown" if name.startswith("own") else builtin_purity(name, volatile=False)
+    if name.startswith("own"):
+        return "unknown"
+    return "measurable" if name.startswith("measured") else builtin_purity(name, volatile=False)
 
 
 def plain(*names: str) -> ReachOf:

@@ -74,8 +74,25 @@ def test_advisory_locks_of_the_session_outlast_its_transactions() -> None:
     assert one.footprints.holds == frozenset()
     one.run("SELECT pg_advisory_lock(1)")
     one.run("BEGIN")
+    assert not one.is_choice("ROLLBACK")
     one.run("SELECT own_unlock()", locks=frozenset())
     assert one.footprints.holds == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("sql", "kept"),
+    [
+        ("SELECT own_secret()", True),
+        ("SELECT measured_function()", False),
+        ("DO 'BEGIN END'", True),
+        ("CREATE TABLE a (id int)", False),
+        ("SELECT * FROM a", False),
+    ],
+)
+def test_what_may_lock_for_the_session_in_secret(sql: str, kept: bool) -> None:
+    one = session()
+    one.run(sql)
+    assert (ADVISORY in one.footprints.holds) is kept
 
 
 # What was measured.

@@ -69,6 +69,8 @@ class Explored:
     """How many statements each request makes when nobody is beside it."""
     serial: Tried | None = None
     losing: Tried | None = None
+    reproduced: tuple[int, int] | None = None
+    """How often the losing schedule lost again when it was forced, and how often it was forced."""
     duration_s: float = 0.0
 
     @property
@@ -102,6 +104,8 @@ class Exploration:
     reduce: bool = True
     keep_going: bool = False
     """Do not stop at a violation: for counting how many orders lose money."""
+    reproductions: int = 10
+    """How often a losing schedule is forced again."""
     seen: Callable[[Tried], None] = lambda _: None
     result: Explored = field(default_factory=Explored)
     _alone: dict[int, Sequence[Taken]] = field(default_factory=dict)
@@ -115,8 +119,10 @@ class Exploration:
         else:
             if not self.result.exhausted:
                 self._bounded()
-        if self.result.losing is not None and not self.result.no_race_needed:
-            self._minimise(self.result.losing)
+        if self.result.losing is not None:
+            if not self.result.no_race_needed:
+                self._minimise(self.result.losing)
+            self._reproduce(self.result.losing)
         elif self.result.losing is None:
             self._once_more()
         self.result.duration_s = time.monotonic() - began_s
@@ -208,6 +214,11 @@ class Exploration:
             if tried.violations:
                 self.result.losing = tried
                 return
+
+    def _reproduce(self, losing: Tried) -> None:
+        again = [self.attempt(following(losing.run.order)) for _ in range(self.reproductions)]
+        lost = sum(tried.violations > 0 for tried in again)
+        self.result.reproduced = (lost, self.reproductions) if again else None
 
     def _smaller(self, preemptions: int) -> Iterator[Tried]:
         for bound in range(preemptions):

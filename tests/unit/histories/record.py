@@ -2,13 +2,15 @@
 
 Every claim is run against `hardened` (good) and against a build that breaks it (bad), and cut to
 the rounds that its requirements need and the first violated one. Of the reads only the first few
-stay and those that a finding points at: leaving a read out changes nothing else. A claim that no
-build breaks gets a bad truth by hand: its last acknowledged movement is undone.
+stay and those that a finding points at: leaving a read out changes nothing else. Of a search one
+try is kept: the losing one, or the first. A claim that no build breaks gets a bad truth by hand:
+its last acknowledged movement is undone.
 """
 
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -18,8 +20,10 @@ from engine.defences import as_dict, parse_build
 from reports.evidence import Verdict
 from scenarios.catalogue import SCENARIOS
 from scenarios.cell import _attack
+from scenarios.ground import Outcome
 from scenarios.invariants.observed import wallets_of
 from scenarios.judging import judge
+from scenarios.lab import Lab
 from scenarios.model import Scenario
 from scenarios.stand import Stand, open_lab, open_stand
 from scenarios.truth import GroundTruth
@@ -30,8 +34,8 @@ READS_KEPT = 6
 ATTEMPTS = 5
 """A race that luck decides may be lost; a recording needs one that was won."""
 REQUIRED = {
-    "partial-commit": ("kill", "cut"),
-    "chained-movements": ("kill", "cut"),
+    "lost-ack": ("lost-answer",),
+    "redis-commands": ("counted", "payment-struck", "retry-struck", "read-struck"),
     "redis-outage": ("unreachable", "silent"),
     "stale-cache": ("late", "unreachable"),
 }
@@ -84,11 +88,51 @@ def _run(
     with StringIO() as file:
         recorder = Recorder(file)
         seed = f"{attempt}/{scenario.name}"
-        with open_lab(stand, parse_build(build), recorder, seed=seed, effort=EFFORT) as lab:
+        with open_lab(
+            stand,
+            parse_build(build),
+            recorder,
+            invariants=scenario.invariants,
+            seed=seed,
+            effort=EFFORT,
+        ) as lab:
             truth, failure = _attack(lab, scenario)
         if truth is None or failure:
             raise SystemExit(f"{scenario.name} against {build}: {failure}")
+        # What a claim requires is said of its other rounds.
+        for outcome in [] if scenario.requires else _tries(lab):
+            for operation in outcome.operations:
+                recorder.operation(operation)
+            truth = _replaced(truth, outcome.truth, outcome.observed.wallets)
         return file.getvalue().splitlines(), truth
+
+
+def _tries(lab: Lab) -> list[Outcome]:
+    """Of each round one try: a losing one if there is one."""
+    tries: dict[int, Outcome] = {}
+    for race in lab.explorer.races:
+        assert race.explored.serial is not None
+        tries.setdefault(race.round, race.lost or race.explored.serial.verdict)
+    for series in lab.striker.series:
+        lost = [case for case in series.cases if case.outcome.findings]
+        tries.setdefault(series.round, (lost or series.cases)[0].outcome)
+    return list(tries.values())
+
+
+def _replaced(truth: GroundTruth, after: GroundTruth, wallets: Sequence[str]) -> GroundTruth:
+    """The truth at the very end, but for these wallets as it was after their try."""
+    mine = frozenset(wallets)
+    legs = truth.legs
+    return replace(
+        truth,
+        balances={w: (after if w in mine else truth).balances[w] for w in truth.balances},
+        effects=tuple(e for e in truth.effects if not {e.payer, e.payee} & mine)
+        + tuple(e for e in after.effects if {e.payer, e.payee} & mine),
+        legs=None
+        if legs is None
+        else tuple(leg for leg in legs if leg.wallet not in mine)
+        + tuple(leg for leg in after.legs or () if leg.wallet in mine),
+    )
 
 
 def _cut(scenario: Scenario, lines: list[str], truth: GroundTruth) -> tuple[list[str], GroundTruth]:
@@ -120,7 +164,8 @@ def _cut(scenario: Scenario, lines: list[str], truth: GroundTruth) -> tuple[list
 
 def _rounds_of_faults(scenario: Scenario, history: History) -> set[int | None]:
     required = REQUIRED.get(scenario.name, ())
-    return {next(e.round for e in history.events if e.kind == kind) for kind in required}
+    firsts = {next((e.round for e in history.events if e.kind == kind), None) for kind in required}
+    return firsts - {None}
 
 
 def _only(truth: GroundTruth, wallets: frozenset[str]) -> GroundTruth:

@@ -16,7 +16,12 @@ from scenarios.truth import Balance, Effect, GroundTruth, Leg
 FOLDER = Path(__file__).parent
 Kind = Literal["good", "bad"]
 
-BAD_BUILDS = {"partial-commit": "fragile,unit_of_work=per_step"}
+BAD_BUILDS = {
+    "acked-not-committed": "fragile,unit_of_work=swallow_then_commit",
+    "blind-retry": "fragile,retry=blind",
+    "partial-commit": "fragile,unit_of_work=per_step",
+    "stale-retry": "fragile,retry=stale_values",
+}
 """Builds that break the claim where plain `fragile` does not."""
 
 
