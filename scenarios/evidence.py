@@ -19,6 +19,7 @@ from reports.evidence import (
     Cell,
     Claim,
     Environment,
+    FaultCase,
     Finding,
     Measure,
     Moment,
@@ -27,6 +28,7 @@ from reports.evidence import (
     SuiteVerdict,
     Verdict,
 )
+from scenarios.blame import guilty
 from scenarios.cell import Observation
 from scenarios.invariants import Finding as FoundContradiction
 from scenarios.invariants.observed import in_round, shown_wallets
@@ -91,6 +93,7 @@ def cell_of(  # noqa: PLR0913 - what a cell is made of
     judgement, history = observation.judgement, observation.history
     shown = _shown_round(judgement, history)
     values = as_dict(build.defences)
+    told = guilty(scenario.holds_when, values) or scenario.holds_when.switches
     expected = predicted(scenario, build)
     inapplicable = judgement.verdict is Verdict.NOT_APPLICABLE
     return Cell(
@@ -115,12 +118,20 @@ def cell_of(  # noqa: PLR0913 - what a cell is made of
             exploration_of(race, schedule_file=file)
             for race, file in zip(observation.races, schedule_files, strict=True)
         ),
-        fault_cases=tuple(case for series in observation.series for case in fault_cases_of(series)),
-        switches={name: values[name] for name in scenario.holds_when.switches},
+        fault_cases=_fault_cases(scenario, observation),
+        switches={name: values[name] for name in told},
         history_file=history_file,
         duration_s=round(duration_s, 3),
         reproduce=reproduce,
     )
+
+
+def _fault_cases(scenario: Scenario, observation: Observation) -> tuple[FaultCase, ...]:
+    cases = [case for series in observation.series for case in fault_cases_of(series)]
+    if scenario.fault_cases and observation.truth:
+        violated = {finding.round for finding in observation.judgement.findings}
+        cases += scenario.fault_cases(observation.history, observation.truth, violated)
+    return tuple(cases)
 
 
 def _kind(

@@ -4,10 +4,10 @@ What `fragile` is predicted to break and to keep follows from its switches, so i
 date; a test compares the file with what this writes.
 """
 
-from itertools import combinations
 from pathlib import Path
 
-from engine.defences import as_dict, named_builds, switches, values_of
+from engine.defences import as_dict, named_builds, switches
+from scenarios.blame import guilty
 from scenarios.catalogue import SCENARIOS
 from scenarios.model import NAMED_SUITES, Scenario
 
@@ -80,31 +80,12 @@ def _kept(scenario: Scenario) -> str:
 
 
 def _because(scenario: Scenario, values: dict[str, str]) -> str:
-    return ", ".join(f"`{name}={values[name]}`" for name in _guilty(scenario, values))
+    return ", ".join(f"`{name}={values[name]}`" for name in guilty(scenario.holds_when, values))
 
 
 def _fragile_code(scenario: Scenario, values: dict[str, str]) -> str:
-    does = [switches()[name].fragile_does for name in _guilty(scenario, values)]
+    does = [switches()[name].fragile_does for name in guilty(scenario.holds_when, values)]
     return f"The fragile code {'; it '.join(does)}."
-
-
-def _guilty(scenario: Scenario, values: dict[str, str]) -> list[str]:
-    """The switches whose hardened values make the claim hold, as few at a time as will do it."""
-    hardened = as_dict(named_builds()["hardened"].defences)
-    weak = [name for name in scenario.holds_when.switches if _is_fragile(name, values[name])]
-    for size in range(1, len(weak) + 1):
-        enough = [
-            names
-            for names in combinations(weak, size)
-            if scenario.holds_when.holds({**values, **{name: hardened[name] for name in names}})
-        ]
-        if enough:
-            return [name for name in weak if any(name in names for names in enough)]
-    return weak
-
-
-def _is_fragile(name: str, value: str) -> bool:
-    return value in values_of(name)[: switches()[name].fragile_count]
 
 
 def _judges(scenario: Scenario) -> str:

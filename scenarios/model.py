@@ -1,15 +1,16 @@
 """What a scenario is: a claim, an attack on it, the judges, and what it takes to believe them."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from attacks.history import History
-from reports.evidence import Measure
+from reports.evidence import FaultCase, Measure
 from scenarios.invariants import Invariant
 from scenarios.lab import Lab
 from scenarios.needs import Need
+from scenarios.truth import GroundTruth
 
 Suite = Literal["double spend", "read skew", "partial commit", "replay", "deadlock", "Redis outage"]
 NAMED_SUITES: tuple[Suite, ...] = (
@@ -23,6 +24,9 @@ NAMED_SUITES: tuple[Suite, ...] = (
 
 Requirement = Callable[[History], str | None]
 """Why a history without findings proves nothing (the race never overlapped, …); None if it does."""
+
+FaultCases = Callable[[History, GroundTruth, Iterable[int | None]], tuple[FaultCase, ...]]
+"""Given also the rounds that were violated: a row for each fault that struck."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,8 @@ class Scenario:
     """Stores that the attack restarts; not applicable where they are not ours."""
     strength: Literal["sampled", "bounded"] = "sampled"
     """Rounds are repetitions of a race (sampled), or cases that are each tried once (bounded)."""
+    fault_cases: FaultCases | None = None
+    """Reads the faults of an attack that lets them strike by itself out of its history."""
     canary: bool = False
 
     def told(self, heading: str) -> str:

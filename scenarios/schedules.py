@@ -5,7 +5,7 @@ from typing import Literal
 
 from attacks.history import Operation
 from attacks.http.sender import actor_name
-from attacks.postgres.explorer.exploring import Tried
+from attacks.postgres.explorer.exploring import Explored, Tried
 from attacks.postgres.explorer.run import Run, Taken
 from attacks.postgres.grammar import parse
 from reports.evidence import Exploration, FaultCase, Prediction, RacingRequest, Schedule, SqlStep
@@ -32,18 +32,23 @@ def exploration_of(race: Race, *, schedule_file: str | None) -> Exploration:
         no_race_needed=explored.no_race_needed,
         reasons=tuple(explored.reasons),
         duration_s=round(explored.duration_s, 3),
-        predictions=tuple(
-            Prediction(
-                anomaly=prediction.anomaly,
-                because=prediction.because,
-                outcome="proven" if shown else "refuted",
-            )
-            for prediction, shown in explored.predictions
-        ),
+        predictions=_predictions(explored),
         losing=_schedule("the order that lost", explored.losing) if explored.losing else None,
         serial=_schedule("one after the other", explored.serial) if explored.serial else None,
         schedule_file=schedule_file,
         reproduced=_reproduced(explored.reproduced),
+    )
+
+
+def _predictions(explored: Explored) -> tuple[Prediction, ...]:
+    """Each anomaly once, also when several orders would show it."""
+    shown: dict[tuple[str, str], bool] = {}
+    for prediction, proven in explored.predictions:
+        what = (prediction.anomaly, prediction.because)
+        shown[what] = shown.get(what, False) or proven
+    return tuple(
+        Prediction(anomaly=anomaly, because=why, outcome="proven" if proven else "refuted")
+        for (anomaly, why), proven in shown.items()
     )
 
 

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from attacks.postgres.grammar import UNLOCKS, Parsed, is_choice, parse, sql_key
+from attacks.postgres.grammar import UNLOCKS, Parsed, is_choice, parse
 from attacks.postgres.isolation import SessionIsolation, isolation_of_start
-from attacks.postgres.learned_locks import LearnedLocks
 from attacks.postgres.purity import Purity
 from attacks.postgres.reach import Reach, ReachOf, unseen
 from attacks.postgres.relations import ADVISORY, OUTSIDE, Locks
-from attacks.postgres.statement_footprint import Sources, measured, of_cursors, unmeasured
+from attacks.postgres.statement_footprint import Sources, measured, of_cursors
 from attacks.postgres.touched import NOTHING, Footprint, nothing, split, together
 from attacks.postgres.trace import Reply, Step, TransactionStatus
 
@@ -45,12 +44,10 @@ class _Transaction:
     """One was set: an error or ROLLBACK TO may give back only a part."""
     written: frozenset[str] = NOTHING
     held: Locks = NO_LOCKS
-    """Measured, or expected from what was learned."""
+    """As measured."""
     opaque: bool = False
     """It may hold what was neither parsed nor measured."""
     cursors: tuple[Parsed, ...] = ()
-    learned_keys: frozenset[str] = NOTHING
-    """Statements whose locks were taken from what was learned, and not verified yet."""
 
 
 class SessionFootprints:
@@ -62,7 +59,7 @@ class SessionFootprints:
 
     `purity` says what a function does, `reach` what else a statement on a relation may touch (both:
     `observer.Observer`). With `reach`, locks need to be measured only where user code runs along.
-    Without it a statement is unknown whose locks were neither measured nor `learned`.
+    Without it a statement is unknown whose locks were not measured.
     """
 
     def __init__(
@@ -71,12 +68,8 @@ class SessionFootprints:
         default_isolation: str,
         *,
         reach: ReachOf = unseen,
-        learned: LearnedLocks | None = None,
     ) -> None:
         self._sources = Sources(purity=purity, reach=reach)
-        # Catalogs are the better source: a verified transaction does not tell which statement took
-        # which lock, and user code may take one at one time and none at another.
-        self._learned = learned if reach is unseen else None
         self._isolation = SessionIsolation(default_isolation)
         self._keeps_advisory = False
         self._transaction = _Transaction()
@@ -119,40 +112,13 @@ class SessionFootprints:
 
     def needs_measuring(self, step: Step) -> bool:
         """Whether `after` has use for the locks that the session holds after this step."""
-        parsed = self._as_run(step)
-        named, aside = self._sources.named(parsed), self._sources.aside(parsed)
-        if not unmeasured(named, aside).unknown:
-            return False
-        return not self._is_learned(step)
-
-    def may_end(self, step: Step) -> bool:
-        """Whether what was learned has to be verified before this step is released."""
-        ends = not ENDINGS.isdisjoint(parse(step.sql).kinds) and step.kind != "prepare"
-        return ends and bool(self._transaction.learned_keys)
-
-    def verify(self, locks: Locks) -> bool:
-        """At the parked end of a transaction. False: its steps did more than was learned.
-
-        Then the footprints that they were given are too small and have to count as unknown.
-        """
-        now = self._transaction
-        keys, now.learned_keys = now.learned_keys, NOTHING
-        if self._learned is None or self._learned.verify(now.held, locks):
-            return True
-        self._learned.restart(keys)
-        now.held |= locks
-        return False
+        return self._sources.of(self._as_run(step)).unmeasured.unknown
 
     def attempt(self, step: Step) -> Footprint:
         """What a step may touch whose reply is not there: it waits for a lock."""
         parsed = self._as_run(step)
-        named, aside = self._sources.named(parsed), self._sources.aside(parsed)
-        whole = unmeasured(named, aside)
-        if whole.unknown and self._learned is not None and self._is_learned(step):
-            known = self._learned.known(self._key(step.sql))
-            whole = measured(named, aside, known, self._transaction.held | known)
         return replace(
-            whole,
+            self._sources.of(parsed).unmeasured,
             isolation=self._isolation.level,
             takes_snapshot=self._takes_snapshot(parsed),
         )
@@ -183,7 +149,7 @@ class SessionFootprints:
         still_held = succeeded and status in ("T", None)
         if parsed.kind == "declare":
             now.cursors = (*now.cursors, parsed)
-        touched = self._touched(step, parsed, locks if still_held else None, still_held=still_held)
+        touched = self._touched(parsed, locks if still_held else None)
         snapshot = self._takes_snapshot(parsed)
         now.snapshot |= snapshot
         now.written |= touched.writes
@@ -204,7 +170,7 @@ class SessionFootprints:
             unknown=self._transaction.opaque,
         )
         self._keeps_advisory = False
-        self._begin_anew(_Transaction())
+        self._transaction = _Transaction()
         self._isolation.transaction_over(committed=False, chained=False)
         return footprint
 
@@ -213,22 +179,14 @@ class SessionFootprints:
         if step.number > self._number + 1:
             self.missed_steps = True
             if step.status_before == "I":
-                self._begin_anew(_Transaction())
+                self._transaction = _Transaction()
                 self._isolation.transaction_over(committed=False, chained=False)
         if step.status_before != "I" and not self._transaction.explicit:
-            self._begin_anew(_Transaction(explicit=True, opaque=True, savepoint=True))
+            self._transaction = _Transaction(explicit=True, opaque=True, savepoint=True)
 
     def _takes_snapshot(self, parsed: Parsed) -> bool:
         one_for_all = self._isolation.level != "read committed"
         return parsed.takes_snapshot and one_for_all and not self._transaction.snapshot
-
-    def _key(self, sql: str) -> str:
-        return f"{self._isolation.level} {sql_key(sql)}"
-
-    def _is_learned(self, step: Step) -> bool:
-        """Only inside BEGIN … COMMIT: elsewhere there is no parked end to verify it at."""
-        known = self._learned is not None and not self._learned.needs_measuring(self._key(step.sql))
-        return known and step.status_before == "T"
 
     def _as_run(self, step: Step) -> Parsed:
         """The parsed text, with only that part of it that this step executes."""
@@ -241,23 +199,14 @@ class SessionFootprints:
             return Parsed(kind="prepare", kinds=("prepare" if parsed.takes_snapshot else "empty",))
         return of_cursors(parsed, self._transaction.cursors) if parsed.kind == "fetch" else parsed
 
-    def _touched(
-        self, step: Step, parsed: Parsed, locks: Locks | None, *, still_held: bool
-    ) -> Footprint:
+    def _touched(self, parsed: Parsed, locks: Locks | None) -> Footprint:
         """Text, functions, catalogs and locks together."""
-        now = self._transaction
-        named, aside = self._sources.named(parsed), self._sources.aside(parsed)
-        whole = unmeasured(named, aside)
+        known = self._sources.of(parsed)
+        whole, aside = known.unmeasured, known.aside
         if locks is not None:
-            whole = measured(named, aside, self._learn(step, locks), locks)
-        elif whole.unknown and still_held and self._learned is not None and self._is_learned(step):
-            key = self._key(step.sql)
-            known = self._learned.known(key)
-            now.learned_keys |= {key}
-            now.held |= known
-            whole = measured(named, aside, known, now.held)
+            whole = measured(known.named, aside, self._growth(locks), locks)
         else:
-            now.opaque |= whole.unknown
+            self._transaction.opaque |= whole.unknown
         if "discard" in parsed.kinds and self._keeps_advisory:
             whole = together(whole, Footprint(writes=frozenset({ADVISORY})))
         if "set constraints" in parsed.kinds:
@@ -265,14 +214,12 @@ class SessionFootprints:
         self._follow_advisory(parsed, aside, locks)
         return whole
 
-    def _learn(self, step: Step, locks: Locks) -> Locks:
+    def _growth(self, locks: Locks) -> Locks:
         """The locks that the step has gained."""
         now = self._transaction
         if any(mode == "SIReadLock" for _, mode in locks):
             self._isolation.prove_serializable()
         growth = locks - now.held
-        if self._learned is not None:
-            self._learned.learn(self._key(step.sql), growth)
         now.held, now.opaque = locks, False
         return growth
 
@@ -332,17 +279,10 @@ class SessionFootprints:
             # Which of the statements belong to the new transaction is not asked.
             anew.written, anew.opaque = touched.writes, touched.unknown
             anew.savepoint, anew.cursors = now.savepoint, now.cursors
-        self._begin_anew(anew)
+        self._transaction = anew
         self._isolation.transaction_over(
             committed=end != "rolled back", chained=parsed.chain or several
         )
-
-    def _begin_anew(self, anew: _Transaction) -> None:
-        """What was learned and never verified (an error ended it) is measured again."""
-        keys = self._transaction.learned_keys
-        if keys and self._learned is not None:
-            self._learned.restart(keys)
-        self._transaction = anew
 
 
 def _goes_on(parsed: Parsed) -> bool:

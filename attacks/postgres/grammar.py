@@ -4,11 +4,12 @@ The text alone never says everything: views, triggers, foreign keys and function
 `footprint` unites it with what the server's locks and catalogs say.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from pglast import fingerprint, parse_sql
+from pglast import parse_sql
 from pglast.parser import ParseError
 
 from attacks.postgres.grammar_statements import control, isolation_set, kind_of
@@ -67,6 +68,19 @@ class Parsed:
 @lru_cache(maxsize=8192)
 def parse(sql: str) -> Parsed:
     """Never raises: what PostgreSQL's grammar refuses has the kind "unknown"."""
+    return _parsed(FRESH.sub("'…'", sql))
+
+
+FRESH = re.compile(
+    r"'[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}'"
+    r"|'\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[0-9.:+-]*'",
+    re.IGNORECASE,
+)
+"""Ids and moments that a client wrote into its text: new each time, and nothing to the grammar."""
+
+
+@lru_cache(maxsize=8192)
+def _parsed(sql: str) -> Parsed:
     try:
         trees = [raw.stmt for raw in parse_sql(sql)]
     except (ParseError, ValueError, RecursionError):
@@ -77,15 +91,6 @@ def parse(sql: str) -> Parsed:
     if len(parts) == 1:
         return parts[0]
     return _several(parts)
-
-
-@lru_cache(maxsize=8192)
-def sql_key(sql: str) -> str:
-    """The same for texts that differ in constants only; the text itself when it has no key."""
-    try:
-        return fingerprint(sql)
-    except (ParseError, ValueError):
-        return sql
 
 
 def is_choice(  # noqa: PLR0913 - each is one fact about the session at this moment

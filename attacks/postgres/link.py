@@ -27,6 +27,9 @@ from attacks.postgres.wire import Framer, WireError
 CHUNK_BYTES = 65_536
 ROW_KEPT_BYTES = 1_000_000
 """Of a longer row only the beginning is recorded."""
+# Looking at several chunks at a time costs less and keeps out of the way of most answers. The
+# server's thread does it, while the client thinks; the client's only when no answers come.
+TAPED, MOST_TAPED = 8, 32
 _LINGER_NOT = struct.pack("ii", 1, 0)
 
 
@@ -78,6 +81,7 @@ class Link:
         self._changed = threading.Condition(self.lock)
         self._tape: deque[tuple[bool, bytes, float]] = deque()
         self._client_gone = False
+        self._is_waiting = False
         self._is_parked = False
         self._is_cancelled = False
         self._is_reset = False
@@ -87,16 +91,18 @@ class Link:
     # What passes.
 
     def pass_up(self, data: bytes) -> None:
-        """First pass it on, then look at it. Raises OSError, WireError."""
+        """First pass it on, then look at it, soon. Raises OSError, WireError."""
         self._tape.append((True, data, time.monotonic()))
         self.upstream.sendall(data)
-        self.drain()
+        if len(self._tape) >= MOST_TAPED:
+            self.drain()
 
     def pass_down(self, data: bytes) -> None:
-        """First pass it on, then look at it. Raises WireError."""
+        """First pass it on, then look at it, soon. Raises WireError."""
         self._tape.append((False, data, time.monotonic()))
         self.send_down(data)
-        self.drain()
+        if self._is_waiting or len(self._tape) >= TAPED:
+            self.drain()
 
     def send_down(self, data: bytes) -> None:
         """A client that has gone is not told; the server's answer is recorded all the same."""
@@ -122,12 +128,15 @@ class Link:
                         self._note_answered(data, at_s)
             except WireError as error:
                 self._malformed = error
+                self._blame("the client" if from_client else "the database", error)
                 raise
 
     def catch_up(self) -> None:
         """Everything that either side has received is recorded when this returns."""
-        with contextlib.suppress(WireError):
+        try:
             self.drain()
+        except WireError:
+            self.cut()
 
     def begin(self, batch: Batch, arrived_s: float, forwarded_s: float) -> None:
         """A batch that no gate is asked about."""
@@ -191,7 +200,7 @@ class Link:
                 arrived_s=exchange.arrived_s,
                 forwarded_s=exchange.forwarded_s,
                 replied_s=replied_s,
-                relayed_s=time.monotonic(),
+                relayed_s=time.monotonic() if exchange.gate is not None else replied_s,
             )
         )
 
@@ -217,9 +226,13 @@ class Link:
             return not self.is_over
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Asked again after each `settle` and `wake`. Raises SessionOverError."""
+        """Asked again after each `settle` and `wake`. Raises SessionOverError, WireError."""
         with self.lock:
+            # Before the tape is read: what comes onto it afterwards is looked at by who brings it.
+            self._is_waiting = True
+            self.drain()
             self._changed.wait_for(lambda: self.is_over or condition() or self._client_gone)
+            self._is_waiting = False
             if self.is_over or not condition():
                 raise SessionOverError
 
@@ -243,6 +256,7 @@ class Link:
             if self.is_over or self._client_gone:
                 raise SessionOverError
             self._is_parked, self._is_cancelled = True, False
+            self._asked = gate
         with self.asking(gate):
             yield
 
@@ -255,8 +269,8 @@ class Link:
 
     def cancel(self) -> bool:
         """A CancelRequest: whether it is the server's. A parked step will fail with 57014."""
+        self.catch_up()
         with self.lock:
-            self.catch_up()
             self._is_cancelled |= self._is_parked
             return any(not exchange.answered for exchange in self.talk.in_flight)
 
@@ -308,8 +322,12 @@ class Link:
         except (OSError, SessionOverError):
             return
         except WireError as error:
-            self.around.problem(f"session {self.info.number} was closed: {side} sent {error}")
+            if error is not self._malformed:
+                self._blame(side, error)
             self.cut()
+
+    def _blame(self, side: str, error: WireError) -> None:
+        self.around.problem(f"session {self.info.number} was closed: {side} sent {error}")
 
 
 def shut(connection: socket.socket, how: int) -> None:

@@ -171,7 +171,7 @@ def startup_packet(body: bytes) -> Startup | Cancel | EncryptionRequest:
 
 
 def query(body: bytes) -> str:
-    return _Body(body, "a Query").text()
+    return _text(body, "a Query")
 
 
 def parse(body: bytes) -> Parse:
@@ -234,7 +234,7 @@ def row_description(body: bytes) -> tuple[Column, ...]:
 def data_row(body: bytes, size: int) -> tuple[bytes | None, ...]:
     """`size` is the whole body's. If it was not kept whole, values are cut off or empty."""
     if len(body) == size:
-        return _values(_Body(body, "a DataRow"))
+        return _row(body)
     reader = _Body(body, "a DataRow")
     values: list[bytes | None] = []
     for _ in range(reader.u16()):
@@ -246,8 +246,24 @@ def data_row(body: bytes, size: int) -> tuple[bytes | None, ...]:
     return tuple(values)
 
 
+def _row(body: bytes) -> tuple[bytes | None, ...]:
+    values: list[bytes | None] = []
+    at = _U16.size
+    try:
+        (count,) = _U16.unpack_from(body)
+        for _ in range(count):
+            (length,) = _I32.unpack_from(body, at)
+            at += _I32.size + max(length, 0)
+            values.append(None if length < 0 else body[at - length : at])
+    except struct.error as error:
+        raise WireError("a DataRow ends too early") from error
+    if at > len(body):
+        raise WireError("a DataRow ends too early")
+    return tuple(values)
+
+
 def command_tag(body: bytes) -> str:
-    return _Body(body, "a CommandComplete").text()
+    return _text(body, "a CommandComplete")
 
 
 def fields(body: bytes) -> dict[str, str]:
@@ -296,6 +312,14 @@ def copy_start(body: bytes) -> CopyStart:
     reader = _Body(body, "a CopyInResponse")
     binary = reader.take(1) != b"\0"
     return CopyStart(binary=binary, column_formats=reader.u16s())
+
+
+def _text(body: bytes, message: str) -> str:
+    """The string with which a body begins."""
+    stop = body.find(0)
+    if stop < 0:
+        raise WireError(f"a string of {message} has no end")
+    return body[:stop].decode(errors="replace")
 
 
 def _values(reader: _Body) -> tuple[bytes | None, ...]:

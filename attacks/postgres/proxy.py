@@ -18,6 +18,7 @@ CONNECT_S = 10.0
 END_S = 5.0
 PROBLEMS_KEPT = 50
 CHUNK_BYTES = 65_536
+RECORD_S = 0.05
 _NO_TLS = (
     "the proxy speaks no TLS: set sslmode=disable in the service's database URL "
     "(asyncpg, node-postgres: ssl=false)"
@@ -27,9 +28,9 @@ _NO_TLS = (
 class Proxy:
     """Listens on a loopback port of its own; two threads a connection.
 
-    `record` gets every step with its reply, in the order of each session, in the session's thread:
-    it has to be quick and to bear being called by several threads. Without a gate it comes shortly
-    after the reply was passed on (see `catch_up`), with one before.
+    `record` gets every step with its reply, in the order of each session:
+    it has to be quick and to bear being called by several threads. Without a gate it comes a little
+    after the reply was passed on, `RECORD_S` at most (see `catch_up`); with one, before.
     """
 
     host = LOOPBACK
@@ -51,7 +52,7 @@ class Proxy:
         self._running: set[Link] = set()
         self._ready: dict[int, Link] = {}
         self._problems: dict[str, None] = {}
-        self._closed = False
+        self._closed = threading.Event()
         self._hang_ups = HangUps()
         self._surroundings = Surroundings(
             gate=lambda: self._gate,
@@ -64,6 +65,9 @@ class Proxy:
         self.port = int(self._listener.getsockname()[1])
         self._accepting = threading.Thread(target=self._accept, name="assay-proxy", daemon=True)
         self._accepting.start()
+        self._recording = threading.Thread(target=self._record, name="assay-record", daemon=True)
+        if record is not None:
+            self._recording.start()
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -90,7 +94,7 @@ class Proxy:
     def close(self) -> None:
         """End every connection. A thread whose gate does not let go of it is left behind."""
         with self._lock:
-            self._closed = True
+            self._closed.set()
             running, connections = tuple(self._running), tuple(self._connections)
             threads = tuple(self._threads)
         shut(self._listener, socket.SHUT_RDWR)
@@ -99,10 +103,15 @@ class Proxy:
             link.cut()
         for connection in connections:
             shut(connection, socket.SHUT_RDWR)
-        for thread in (self._accepting, *threads):
-            if thread is not threading.current_thread():
+        for thread in (self._accepting, self._recording, *threads):
+            if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(END_S)
         self._hang_ups.close()
+
+    def _record(self) -> None:
+        """What a session that says no more has left on its tape."""
+        while not self._closed.wait(RECORD_S):
+            self.catch_up()
 
     def _accept(self) -> None:
         while True:
@@ -114,7 +123,7 @@ class Proxy:
                 target=self._serve, args=(client,), name="assay-client", daemon=True
             )
             with self._lock:
-                if self._closed:
+                if self._closed.is_set():
                     client.close()
                     return
                 self._connections.add(client)
@@ -180,7 +189,7 @@ class Proxy:
             )
             link = Link(info, client, upstream, self._surroundings)
             self._running.add(link)
-            closed = self._closed
+            closed = self._closed.is_set()
         if closed:
             link.cut()
         self._hang_ups.watch(client, link.client_hung_up)

@@ -7,8 +7,8 @@ PostgreSQL does not check that.
 from typing import Literal
 
 Purity = Literal["pure", "advisory", "sequence", "outside", "measurable", "unknown"]
-"""measurable: a user's function, and none of the users' says what locks would not show. A call of it
-is unknown all the same, but it cannot have taken an advisory lock in secret."""
+"""measurable: a user's function, where locks show all that users' functions do. A call of it is
+unknown all the same, but it cannot have taken an advisory lock in secret."""
 
 HARMLESS_VOLATILE = frozenset({
     "clock_timestamp", "currval", "gen_random_uuid", "lastval", "pg_backend_pid", "pg_sleep",

@@ -132,19 +132,18 @@ class ReplyBuilder:
 
     def _row(self, frame: Frame) -> tuple[str | None, ...]:
         columns = self._columns()
-        shown: list[str | None] = []
-        for index, value in enumerate(messages.data_row(frame.body, frame.size)):
-            column = columns[index] if index < len(columns) else None
-            # Bytes of which a character can need four, or a byte two digits.
-            kept = value if value is None or column is None else _shortened(value, column)
-            printed_value = printed(kept, column.type_oid if column else 0, _format(column))
-            shown.append(printed_value and printed_value[:CHARACTERS_KEPT])
-        return tuple(shown)
+        values = messages.data_row(frame.body, frame.size)
+        if len(columns) != len(values):
+            return tuple(_shown(value, 0, 0) for value in values)
+        return tuple(
+            _shown(value, column.type_oid, column.format)
+            for value, column in zip(values, columns, strict=True)
+        )
 
 
-def _format(column: Column | None) -> int:
-    return column.format if column else 0
-
-
-def _shortened(value: bytes, column: Column) -> bytes:
-    return value if column.format else value[: 4 * CHARACTERS_KEPT]
+def _shown(value: bytes | None, type_oid: int, form: int) -> str | None:
+    """At most `CHARACTERS_KEPT` characters, each of at most four bytes."""
+    if value is not None and form == 0:
+        value = value[: 4 * CHARACTERS_KEPT]
+    shown = printed(value, type_oid, form)
+    return shown and shown[:CHARACTERS_KEPT]

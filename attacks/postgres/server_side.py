@@ -13,6 +13,10 @@ REPLY_HELD_BYTES = 1_000_000
 """Rows beyond it are relayed before the reply is complete."""
 _ROW_DATA = (wire.DATA_ROW, wire.COPY_DATA)
 _COPY_STARTS = (wire.COPY_IN, wire.COPY_OUT, wire.COPY_BOTH)
+_DATABASE_WANTS_TLS = (
+    "the database lets this user in only with TLS, and the proxy speaks none: allow the address of "
+    "the proxy without it (a line `host` instead of `hostssl` in pg_hba.conf)"
+)
 
 
 class ServerSide:
@@ -67,6 +71,8 @@ class ServerSide:
             link.info = replace(link.info, pid=link.key.pid)
         elif frame.kind == wire.AUTHENTICATION:
             link.asked_for_password = messages.authentication_code(frame.body)
+        elif frame.kind == wire.ERROR and _wants_tls(messages.fields(frame.body)):
+            link.around.problem(_DATABASE_WANTS_TLS)
         elif frame.kind == wire.READY_FOR_QUERY:
             link.become_ready()
         link.send_down(self._held.take(frame.end))
@@ -116,3 +122,8 @@ class ServerSide:
         framer = link.from_server
         if framer.partial_kind in _ROW_DATA and framer.partial_start == exchange.safe_until:
             link.send_down(self._held.take())
+
+
+def _wants_tls(error: dict[str, str]) -> bool:
+    """The text is translated on some servers; then nothing is said."""
+    return error.get("C") == "28000" and "no encryption" in error.get("M", "")

@@ -1,7 +1,7 @@
 """What one statement touches: its text, the functions it calls, the catalogs, and locks."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from attacks.postgres.grammar import Parsed
 from attacks.postgres.purity import Purity
@@ -14,11 +14,31 @@ SECRETIVE = frozenset({"do", "execute", "unknown"})
 
 
 @dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is known of a statement before it runs."""
+
+    named: Footprint
+    aside: Reach
+    unmeasured: Footprint
+    """Both together: enough as long as no user code runs along."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sources:
     """Whom to ask about names: `observer.Observer` has both."""
 
     purity: Callable[[str], Purity]
     reach: ReachOf
+    _kept: dict[Parsed, Known] = field(default_factory=dict, compare=False)
+
+    def of(self, parsed: Parsed) -> Known:
+        """Asked once for each text: a service says the same few things again and again."""
+        if parsed not in self._kept:
+            named, aside = self.named(parsed), self.aside(parsed)
+            self._kept[parsed] = Known(
+                named=named, aside=aside, unmeasured=unmeasured(named, aside)
+            )
+        return self._kept[parsed]
 
     def named(self, parsed: Parsed) -> Footprint:
         """What the text and the functions that it calls say."""

@@ -86,11 +86,17 @@ def _float4(value: bytes) -> str:
     (number,) = struct.unpack(">f", value)
     if special := _special(number):
         return special
-    for digits in range(1, 10):
-        shown = f"{number:.{digits}g}"
-        if struct.pack(">f", float(shown)) == value:
-            break
+    rounded = (f"{number:.{digits}g}" for digits in range(1, 10))
+    shown = next(shown for shown in rounded if _packed(shown) == value)
     return _digits(shown, fixed_below=6)
+
+
+def _packed(shown: str) -> bytes:
+    """Empty when rounding has made it too large for four bytes."""
+    try:
+        return struct.pack(">f", float(shown))
+    except OverflowError:
+        return b""
 
 
 def _special(number: float) -> str | None:

@@ -383,5 +383,6 @@ SCENARIO = Scenario(
     ),
     requires=(struck_everywhere, acknowledged),
     measures=(commands,),
+    fault_cases=fault_cases,
     strength="bounded",
 )

@@ -1,5 +1,6 @@
 """Connections of the proxy: who is there, how they end, and what is said when there is none."""
 
+import os
 import socket
 import ssl
 import subprocess
@@ -87,6 +88,45 @@ def test_a_gate_that_comes_later_gets_the_next_step(url: str) -> None:
         assert [one.step.kind for one in place.recorded] == kinds
         assert [one.step.number for one in place.recorded] == [1, 2, 3, 4, 5]
         assert ("opened", 1) not in gate.calls
+
+
+def test_a_gate_that_comes_while_an_answer_is_outstanding() -> None:
+    """The next step waits for that answer, which no gate is asked about."""
+    greeting = wire.typed(wire.AUTHENTICATION, b"\0\0\0\0") + wire.ready_for_query("I")
+    answer = wire.typed(wire.COMMAND_COMPLETE, b"SELECT 0\0") + wire.ready_for_query("I")
+    for _ in range(20):
+        gate = Orders()
+        with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+            proxy = Proxy(*listener.getsockname())
+            with socket.create_connection((proxy.host, proxy.port), timeout=WAIT_S) as client:
+                client.sendall(wire.startup({"user": "assay"}))
+                server, _ = listener.accept()
+                with server:
+                    server.settimeout(WAIT_S)
+                    server.recv(4096)
+                    server.sendall(greeting)
+                    client.recv(4096)
+                    client.sendall(wire.query("SELECT 1"))
+                    assert server.recv(4096) == wire.query("SELECT 1")
+                    proxy.set_gate(gate)
+                    client.sendall(wire.query("SELECT 2"))
+                    server.sendall(answer)
+                    assert server.recv(4096) == wire.query("SELECT 2")
+            proxy.close()
+        assert [kind for kind, _ in gate.calls] == ["arrived", "closed"]
+
+
+def test_bytes_that_are_no_messages_end_the_session(url: str) -> None:
+    with proxied(url) as place:
+        connection = psycopg.connect(place.url)
+        with socket.socket(fileno=os.dup(connection.fileno())) as raw:
+            raw.sendall(b"Q\0\0\0\1")
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT 1")
+        connection.close()
+        eventually(lambda: place.proxy.sessions() == ())
+        (problem,) = place.proxy.problems
+        assert problem == "session 1 was closed: the client sent message 'Q' says it has 1 bytes"
 
 
 def test_a_client_hangs_up_while_it_is_parked(url: str) -> None:
@@ -287,6 +327,16 @@ def test_a_client_that_insists_on_channel_binding(url: str) -> None:
         eventually(lambda: place.proxy.problems)
         (problem,) = place.proxy.problems
         assert "channel_binding=disable" in problem
+
+
+def test_a_database_that_insists_on_tls() -> None:
+    text = 'no pg_hba.conf entry for host "::1", user "assay", database "assay", no encryption'
+    fields = {"S": "FATAL", "V": "FATAL", "C": "28000", "M": text}
+    with _fake_server(wire.error_response(fields), b"") as place:
+        with pytest.raises(psycopg2.OperationalError, match="no encryption"):
+            psycopg2.connect(host=place.proxy.host, port=place.proxy.port, user="assay")
+        (problem,) = place.proxy.problems
+        assert "pg_hba.conf" in problem
 
 
 def test_a_database_that_is_not_there() -> None:

@@ -5,7 +5,6 @@ from functools import partial
 
 from attacks.postgres.catalog import Catalog, Relation
 from attacks.postgres.footprint import Footprint, SessionFootprints
-from attacks.postgres.learned_locks import LearnedLocks
 from attacks.postgres.purity import Purity, builtin_purity
 from attacks.postgres.reach import ReachOf, reach
 from attacks.postgres.relations import Isolation, Locks
@@ -97,9 +96,8 @@ class Session:
 def session(
     reach_of: ReachOf = PLAIN,
     default: Isolation = "read committed",
-    learned: LearnedLocks | None = None,
 ) -> Session:
-    return Session(SessionFootprints(purity, default, reach=reach_of, learned=learned))
+    return Session(SessionFootprints(purity, default, reach=reach_of))
 
 
 def locks(*pairs: str) -> Locks:

@@ -1,8 +1,10 @@
 """What PostgreSQL's grammar says of a text: relations, row locks, functions, transactions."""
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from attacks.postgres.grammar import Parsed, is_choice, parse, sql_key
+from attacks.postgres.grammar import Parsed, is_choice, parse
 from attacks.postgres.relations import ADVISORY, OUTSIDE, Isolation
 from attacks.postgres.trace import TransactionStatus
 
@@ -286,11 +288,23 @@ def test_what_takes_a_snapshot(sql: str, takes: bool) -> None:
     assert parse(sql).takes_snapshot is takes
 
 
-def test_the_key_of_a_text_leaves_constants_out() -> None:
-    key = sql_key("SELECT * FROM a WHERE id = 1")
-    assert key == sql_key("select * from A where id=$1 /* why */")
-    assert key != sql_key("SELECT * FROM b WHERE id = 1")
-    assert sql_key("SELEC 1") == "SELEC 1"
+def test_ids_and_moments_in_a_text_change_nothing() -> None:
+    text = "INSERT INTO t VALUES ('{}', '{}', nextval('a'))"
+    ids = ("0198f0aa-0000-7000-8000-000000000001", "11111111-2222-3333-4444-555555555555")
+    moments = ("2026-11-21T10:00:00+00:00", "2026-11-21 10:00:00.123456")
+    one, other = (parse(text.format(*pair)) for pair in zip(ids, moments, strict=True))
+    assert one is other
+    assert one.writes == {"t", "a"}
+    assert parse("SELECT nextval('b')") != parse("SELECT nextval('a')")
+
+
+@given(st.text())
+@example("\ud800")
+@example("SELECT 'never closed")
+@example("(" * 5000)
+def test_no_text_is_too_odd(text: str) -> None:
+    parsed = parse(text)
+    assert parsed.unknown or "unknown" not in parsed.kinds
 
 
 QUIET = [

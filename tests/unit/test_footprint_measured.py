@@ -1,4 +1,4 @@
-"""Footprints of a session's steps: functions, measured and learned locks, cursors, gaps."""
+"""Footprints of a session's steps: functions, measured locks, cursors, gaps."""
 
 from functools import partial
 
@@ -6,10 +6,9 @@ import pytest
 
 from attacks.postgres.catalog import Catalog, Relation, Trigger
 from attacks.postgres.footprint import ADVISORY, OUTSIDE, Footprint, nothing, split
-from attacks.postgres.learned_locks import LearnedLocks
 from attacks.postgres.reach import reach, unseen
 from attacks.postgres.relations import Locks
-from tests.unit.footprint_session import PLAIN, A, B, Session, locks, plain, session
+from tests.unit.footprint_session import A, B, locks, plain, session
 
 # Functions.
 
@@ -248,66 +247,6 @@ def test_a_transaction_whose_begin_was_missed_is_opaque() -> None:
 
 AUDITED = locks("a:RowExclusive", "audit:RowExclusive")
 UPDATE = "UPDATE a SET x = 1 WHERE id = 1"
-
-
-def taught(times: int = 2) -> Session:
-    one = session(unseen, learned=LearnedLocks(times))
-    for _ in range(times):
-        one.run("BEGIN")
-        one.run(UPDATE, locks=AUDITED)
-        one.run("COMMIT", tag="COMMIT")
-    return one
-
-
-def test_what_was_learned_stands_for_a_measurement() -> None:
-    one = taught()
-    one.run("BEGIN")
-    step = one.step("UPDATE a SET x = 7 WHERE id = 2")
-    assert not one.footprints.needs_measuring(step)
-    assert one.footprints.attempt(step).writes == {"a", "audit"}
-    one.number -= 1
-    found = one.run("UPDATE a SET x = 7 WHERE id = 2")
-    assert found == Footprint(writes=frozenset({"a", "audit"}))
-    commit = one.step("COMMIT")
-    assert one.footprints.may_end(commit)
-    assert one.footprints.verify(AUDITED)
-    assert not one.footprints.may_end(commit)
-
-
-def test_a_transaction_that_holds_more_is_told_and_learned_anew() -> None:
-    one = taught()
-    one.run("BEGIN")
-    one.run(UPDATE)
-    assert not one.footprints.verify(AUDITED | locks("b:RowExclusive"))
-    assert one.run("COMMIT", tag="COMMIT").released == {"a", "audit", "b"}
-    one.run("BEGIN")
-    assert one.footprints.needs_measuring(one.step(UPDATE))
-
-
-def test_what_an_error_ended_unverified_is_learned_anew() -> None:
-    one = taught()
-    one.run("BEGIN")
-    one.run(UPDATE)
-    one.run("SELECT 1", error="22012")
-    one.run("ROLLBACK", tag="ROLLBACK")
-    one.run("BEGIN")
-    assert one.footprints.needs_measuring(one.step(UPDATE))
-
-
-def test_levels_are_learned_apart_and_nothing_is_where_it_cannot_be_verified() -> None:
-    one = taught()
-    assert one.footprints.needs_measuring(one.step(UPDATE))
-    one.number -= 1
-    one.run("BEGIN ISOLATION LEVEL SERIALIZABLE")
-    assert one.footprints.needs_measuring(one.step(UPDATE))
-
-
-def test_catalogs_make_learning_needless() -> None:
-    one = session(PLAIN, learned=LearnedLocks(1))
-    one.run("BEGIN")
-    one.run("UPDATE a SET x = 1")
-    assert not one.footprints.may_end(one.step("COMMIT"))
-    assert one.footprints.verify(AUDITED)
 
 
 def test_an_attempt_is_what_a_waiting_step_may_touch() -> None:

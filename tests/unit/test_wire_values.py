@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from attacks.postgres import values
@@ -22,6 +22,7 @@ def test_integers(number: int) -> None:
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
+@example(3.4025001647762064e38)
 def test_the_shortest_digits_of_a_float4_come_back(number: float) -> None:
     raw = struct.pack(">f", number)
     assert struct.pack(">f", float(printed(raw, values.FLOAT4, 1) or "")) == raw

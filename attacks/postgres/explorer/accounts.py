@@ -1,12 +1,13 @@
 """Keeps the footprints of all sessions of one service, measuring locks only where it must."""
 
-from attacks.postgres.footprint import Footprint, SessionFootprints
-from attacks.postgres.grammar import parse
-from attacks.postgres.learned_locks import LearnedLocks
+from attacks.postgres.footprint import (
+    Footprint,
+    SessionFootprints,
+    isolation_of_start,
+    together,
+)
 from attacks.postgres.observer import Observer
 from attacks.postgres.trace import Reply, SessionInfo, Step
-
-ENDS = frozenset({"commit", "rollback", "rollback to", "several", "unknown"})
 
 
 class Accounts:
@@ -14,29 +15,22 @@ class Accounts:
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
-        self._default_isolation = observer.default_isolation()
-        self._learned = LearnedLocks()
         self._sessions: dict[int, SessionFootprints] = {}
-        self.underestimated = False
-        """A transaction held more than its steps' footprints said; the caller sets it back."""
 
     def is_choice(self, session: SessionInfo, step: Step) -> bool:
         return self._of(session).is_choice(step)
 
     def before_end(self, session: SessionInfo, step: Step) -> None:
-        """The last moment to see everything that the transaction holds."""
-        if session.pid is None or step.status_before != "T":
-            return
-        footprints = self._of(session)
-        may_end = bool(ENDS & set(parse(step.sql).kinds))
-        if may_end and not footprints.verify(self._observer.locks(session.pid)):
-            self.underestimated = True
+        """Nothing: the catalogs say what a statement may touch."""
 
     def after(self, session: SessionInfo, step: Step, reply: Reply) -> Footprint:
+        """Of a step whose reply is there; the locks of its transaction are still held."""
         footprints = self._of(session)
         if reply.lost:
-            del self._sessions[session.number]
-            return footprints.disconnected()
+            # What it had sent may have come through: both that and the end of the session count.
+            last = footprints.after(step, reply, None, None)
+            self._sessions.pop(session.number, None)
+            return together(last, footprints.disconnected())
         locks = None
         open_ = reply.status != "I" and reply.sqlstate is None
         if session.pid is not None and open_ and footprints.needs_measuring(step):
@@ -47,8 +41,9 @@ class Accounts:
         if session.number not in self._sessions:
             self._sessions[session.number] = SessionFootprints(
                 self._observer.purity,
-                session.settings.get("default_transaction_isolation", self._default_isolation),
+                isolation_of_start(
+                    session.settings, self._observer.default_isolation(session.user or None)
+                ),
                 reach=self._observer.reach,
-                learned=self._learned,
             )
         return self._sessions[session.number]

@@ -1,4 +1,4 @@
-"""The whole search over one race: serial orders, predicted ones, every order; bounded when time runs out.
+"""The whole search over one race: serial orders, predicted ones, every order.
 
 What a schedule did is judged by whoever calls: `Tried.violations` counts the contradictions that
 were found after it. The search ends at the first violation, which is then minimised.
@@ -12,12 +12,16 @@ from itertools import islice, permutations
 from typing import Any
 
 from attacks.postgres.explorer.choosing import by_priorities, following, serial
+from attacks.postgres.explorer.diagnosis import NOTHING_CAME
 from attacks.postgres.explorer.predicting import Prediction, predict
+from attacks.postgres.explorer.repeating import Repetition
 from attacks.postgres.explorer.run import Choose, Run, Taken
 from attacks.postgres.explorer.search import Following, Search
 from attacks.postgres.explorer.signature import signature
 
 MOST_SERIAL = 24
+SERIAL_AT_LEAST = 2
+"""Tried also where requests never meet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +67,8 @@ class Explored:
     first_violation: int | None = None
     no_race_needed: bool = False
     reasons: list[str] = field(default_factory=list)
+    causes: list[str] = field(default_factory=list)
+    """Those of the reasons that lie in the service or its settings, and say what to change."""
     predictions: list[tuple[Prediction, bool]] = field(default_factory=list)
     """What each request, run alone, allows; and whether forcing it showed it."""
     alone: tuple[int, ...] = ()
@@ -77,17 +83,18 @@ class Explored:
     def vacuous(self) -> str | None:
         """Why schedules without a violation say nothing; None when they say something."""
         if not any(tried and tried.run.choices for tried in (self.serial, self.losing)):
-            return (
-                "no statement of the requests came through the proxy: point the service's database"
-                " URL at it"
-            )
+            return self._cause_or(NOTHING_CAME)
         if not all(self.alone):
-            return "one of the requests was answered without a statement"
+            return self._cause_or("one of the requests was answered without a statement")
         if not self.overlapped and not self.exhausted:
-            return (
+            last = (
                 self.reasons[0] if self.reasons else "no two requests were ever under way at once"
             )
+            return self._cause_or(last)
         return None
+
+    def _cause_or(self, otherwise: str) -> str:
+        return self.causes[0] if self.causes else otherwise
 
     def doubt(self, reason: str) -> None:
         if reason not in self.reasons:
@@ -109,12 +116,15 @@ class Exploration:
     seen: Callable[[Tried], None] = lambda _: None
     result: Explored = field(default_factory=Explored)
     _alone: dict[int, Sequence[Taken]] = field(default_factory=dict)
+    _hopeless: bool = False
+    """No order can be forced on this service, or it is not what it was: the reasons say why."""
+    _repetition: Repetition = field(default_factory=Repetition)
 
     def run(self) -> Explored:
         began_s = time.monotonic()
         for phase in (self._serial_orders, self._predicted, self._exhaustively):
             phase()
-            if self._decided():
+            if self._decided() or self._hopeless:
                 break
         else:
             if not self.result.exhausted:
@@ -123,7 +133,7 @@ class Exploration:
             if not self.result.no_race_needed:
                 self._minimise(self.result.losing)
             self._reproduce(self.result.losing)
-        elif self.result.losing is None:
+        elif not self._hopeless:
             self._once_more()
         self.result.duration_s = time.monotonic() - began_s
         return self.result
@@ -134,6 +144,8 @@ class Exploration:
     def _take(self, choose: Choose) -> Tried:
         tried = self.attempt(choose)
         result, run = self.result, tried.run
+        if changed := self._repetition.difference(run):
+            result.doubt(changed)
         if run.gave_up:
             return tried
         result.explored += 1
@@ -141,8 +153,11 @@ class Exploration:
         result.uncontrolled += bool(run.uncontrolled)
         for reason in run.uncontrolled:
             result.doubt(reason)
+            if reason not in result.causes:
+                result.causes.append(reason)
         if run.unfinished:
             result.doubt("a request did not end")
+            self._hopeless = True  # What it still does would disturb the next schedules.
         if tried.violations:
             result.violated += 1
             if result.losing is None:
@@ -152,22 +167,31 @@ class Exploration:
 
     def _serial_orders(self) -> None:
         """A violation here needs no race."""
-        for order in islice(permutations(range(self.racers)), MOST_SERIAL):
+        free = False
+        orders = islice(permutations(range(self.racers)), MOST_SERIAL)
+        for number, order in enumerate(orders, start=1):
             tried = self._take(serial(order))
+            free |= tried.run.was_free
             self.result.serial = self.result.serial or tried
             self._alone.setdefault(order[0], _steps_of(tried.run, order[0]))
             if tried.violations:
                 self.result.no_race_needed = True
                 self.result.serial = tried
-                return
+                break
+            self._hopeless |= (
+                not free and bool(tried.run.uncontrolled) and number >= SERIAL_AT_LEAST
+            )
+            if self._hopeless:
+                break
+        self.result.alone = tuple(len(self._alone.get(r, ())) for r in range(self.racers))
 
     def _predicted(self) -> None:
         """What the statements of each request alone allow is forced first."""
-        self.result.alone = tuple(len(self._alone[racer]) for racer in range(self.racers))
         if self.racers > 1:
             for prediction in predict([self._alone[racer] for racer in range(self.racers)]):
                 tried = self._take(following(prediction.order))
-                self.result.predictions.append((prediction, tried.violations > 0))
+                shown = prediction.shown_by(tried.run, violated=tried.violations > 0)
+                self.result.predictions.append((prediction, shown))
 
     def _exhaustively(self) -> None:
         search = Search(reduce=self.reduce)
@@ -189,7 +213,7 @@ class Exploration:
             branch = search.next()
             tried = self._take(Following(branch=branch, reduce=search.reduce))
             search.record(branch, tried.run)
-            if self._decided():
+            if self._decided() or self._hopeless:
                 return False
         return True
 
@@ -203,7 +227,7 @@ class Exploration:
         randomness = random.Random(budget.seed)  # noqa: S311 - repeatable, not secret
         steps = len(self.result.serial.run.choices) if self.result.serial else 1
         for _ in range(budget.random):
-            if self._decided():
+            if self._decided() or self._hopeless:
                 return
             self._take(by_priorities(randomness, self.racers, changes=3, steps=steps))
             self.result.random_schedules += 1

@@ -11,10 +11,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from attacks.postgres.explorer.diagnosis import (
+    AT_ONCE,
+    CIRCLE,
+    LEFT_OPEN,
+    OF_ITS_OWN,
+    STRANGER,
+    Diagnosis,
+    too_many_steps,
+)
+from attacks.postgres.explorer.ending import Ends, end_race, wait_until_quiet
 from attacks.postgres.explorer.race_gate import Passage, RaceGate
-from attacks.postgres.explorer.run import Choice, Choose, Pending, Racer, Run, Struck, Taken
+from attacks.postgres.explorer.run import (
+    Choice,
+    Choose,
+    Pending,
+    Racer,
+    Run,
+    Struck,
+    Taken,
+    brought_about,
+)
 from attacks.postgres.faults import Fault
-from attacks.postgres.footprint import OUTSIDE, Footprint, nothing, together
+from attacks.postgres.footprint import OUTSIDE, Footprint, together
 from attacks.postgres.gate import ForwardOrder, RelayOrder
 from attacks.postgres.trace import Reply, SessionInfo, Step
 
@@ -22,19 +41,16 @@ ASK_AFTER_S = 0.0004
 """Most statements have answered by then; after it PostgreSQL is asked whether they wait."""
 ASK_EVERY_S = 0.0002
 ASK_AT_LEAST_EVERY_S = 0.01
-RACE_BOUND_S = 20.0
-STEPS_BOUND = 400
-JOIN_S = 5.0
+RACE_BOUND_S = 4.0
+STEPS_BOUND = 200
 
 
-class Waits(Protocol):
+class Waits(Ends, Protocol):
     """What is asked of PostgreSQL beside the race."""
 
     def blocked(self, pid: int, pids: Sequence[int]) -> bool: ...
 
     def blockers(self, pid: int) -> tuple[int, ...]: ...
-
-    def xid(self, pid: int) -> int | None: ...
 
 
 class Footprints(Protocol):
@@ -54,6 +70,7 @@ class Bounds:
     outside_s: float = 0.5
     """A racer that is neither parked nor blocked nor done after this waits out of sight."""
     race_s: float = RACE_BOUND_S
+    """Late replies not counted."""
     late_s: float = 5.0
     """How long a late reply is kept at most."""
     steps: int = STEPS_BOUND
@@ -91,6 +108,7 @@ class Forcing:
     footprints: Footprints
     racers: Sequence[Racer]
     bounds: Bounds = field(default_factory=Bounds)
+    diagnosis: Diagnosis
     outside: Callable[[], int] = lambda: 0
     """Counts what requests do outside the database, as far as somebody sees it."""
     aim: Aim | None = None
@@ -112,19 +130,17 @@ class Forcing:
         threads: list[threading.Thread] = []
         gave_up = False
         try:
-            for racer in range(len(self.racers)):
-                threads.append(self._admit(racer))
+            threads.extend(self._admit(racer) for racer in range(len(self.racers)))
             while (enabled := self._wait_for_enabled()) and not gave_up:
                 gave_up = not self._choose(choose, enabled)
+            self._look_back(gave_up)
         finally:
-            self.gate.disarm()
-            for thread in threads:
-                thread.join(max(0.0, self._until_s + JOIN_S - time.monotonic()))
+            self._end(threads, gave_up)
         return self._result(gave_up, time.monotonic() - began_s)
 
     def _admit(self, racer: int) -> threading.Thread:
         with self.gate.moved:
-            self.gate.running = racer
+            self.gate.start(racer)
         thread = threading.Thread(target=self._race, args=(racer,), daemon=True)
         thread.start()
         self._settle(racer)
@@ -158,7 +174,7 @@ class Forcing:
             with self.gate.moved:
                 states = self.gate.racers
                 if any(state.steps > self.bounds.steps for state in states):
-                    self._note(f"a request made more than {self.bounds.steps} steps")
+                    self._note(too_many_steps(self.bounds.steps))
                     return []
                 parked = [(i, s.parked) for i, s in enumerate(states) if s.parked]
                 if parked:
@@ -179,7 +195,7 @@ class Forcing:
             self.gate.moved.wait_for(self._some_reply, timeout=self.bounds.outside_s)
             moved = self._some_reply()
         if not moved:
-            self._note("requests wait for locks that none of them will release")
+            self._note(CIRCLE)
             return False
         self._resolve()
         return True
@@ -189,7 +205,9 @@ class Forcing:
 
     def _wait_outside(self) -> bool:
         with self.gate.moved:
-            return self.gate.moved.wait_for(self._someone_moved, timeout=self.bounds.outside_s * 4)
+            patience = 1 if all(state.done for state in self.gate.racers) else 4
+            timeout_s = self.bounds.outside_s * patience
+            return self.gate.moved.wait_for(self._someone_moved, timeout=timeout_s)
 
     def _someone_moved(self) -> bool:
         states = self.gate.racers
@@ -235,9 +253,11 @@ class Forcing:
             return begun.passage.relay_order
         fault = self.aim.fault
         if fault.late:
+            kept_s = time.monotonic()
             with self.gate.moved:
                 racer = self.gate.racers[begun.passage.racer]
                 self.gate.moved.wait_for(lambda: racer.done, timeout=self.bounds.late_s)
+            self._until_s += time.monotonic() - kept_s
         return fault.after(begun.passage.session)
 
     def _let_deadlock_checks_pass(self) -> None:
@@ -276,7 +296,7 @@ class Forcing:
         """A statement that takes long without waiting for a racer."""
         strangers = self.waits.blockers(pid) if pid is not None else ()
         if strangers:
-            self._note("a statement waits for a lock of a session that is not in the race")
+            self._note(STRANGER)
             begun.blocked_since_s = time.monotonic()
             return False
         with self.gate.moved:
@@ -301,8 +321,7 @@ class Forcing:
         """
         for racer, begun in self._begun.items():
             if begun.blocked_since_s is not None and begun.passage.reply is None:
-                if self._answered_or_blocked(racer):
-                    continue
+                self._answered_or_blocked(racer)
         return [racer for racer, begun in self._begun.items() if begun.passage.reply]
 
     def _complete(self, racer: int) -> None:
@@ -327,14 +346,34 @@ class Forcing:
             )
             if not settled and racer not in self._outside:
                 self._outside.add(racer)
-                done = self.gate.racers[racer].done
+            done, busy = self.gate.racers[racer].done, len(self.gate.busy_pids)
         if not settled:
-            what = (
-                "left a database transaction open after its answer"
-                if done
-                else f"was neither at the proxy nor answered within {self.bounds.outside_s:g} s"
-            )
-            self._note(f"request {racer + 1} {what}")
+            requests = len(self.racers)
+            out_of_sight = self.diagnosis.out_of_sight
+            self._note(LEFT_OPEN if done else out_of_sight(busy=busy, requests=requests))
+
+    # The end.
+
+    def _look_back(self, gave_up: bool) -> None:
+        """What was not as it should be, and to let it come to rest."""
+        with self.gate.moved:
+            states = self.gate.racers
+            early = any(state.done and not state.steps for state in states) or self.gate.strays
+        if early and not gave_up:
+            wait_until_quiet(self.gate)
+        with self.gate.moved:
+            if self.gate.strays:
+                self._note(OF_ITS_OWN)
+            if self.gate.at_once:
+                self._note(AT_ONCE)
+            nothing = not any(state.steps for state in states) and not self.gate.strays
+        if nothing:
+            self._note(self.diagnosis.nothing_came())
+
+    def _end(self, threads: Sequence[threading.Thread], gave_up: bool) -> None:
+        stuck = bool(self._uncontrolled) and not gave_up
+        if refused := end_race(self.gate, threads, self.waits, stuck=stuck):
+            self._note(refused)
 
     # Accounts.
 
@@ -379,8 +418,6 @@ class Forcing:
     def _result(self, gave_up: bool, duration_s: float) -> Run:
         self._collect_forwarded()
         states = self.gate.racers
-        if self.gate.strays:
-            self._note("the service sent statements of its own beside the requests")
         return Run(
             choices=tuple(self._choice(i) for i in range(len(self._choices))),
             taken=tuple(taken for taken, _ in sorted(self._taken, key=lambda t: t[0].began)),
@@ -394,14 +431,8 @@ class Forcing:
 
     def _choice(self, position: int) -> Choice:
         racer, enabled = self._choices[position]
-        footprint = nothing()
-        for taken, completed_in in self._taken:
-            # A step that waited counts where it began and where it was let go.
-            if position in (taken.choice, completed_in):
-                footprint = together(footprint, taken.footprint)
-        if any(begun.choice == position for begun in self._begun.values()):
-            # It waits for a lock still: nobody knows yet what it will have touched.
-            footprint = together(footprint, Footprint(unknown=True))
+        waiting = [begun.choice for begun in self._begun.values()]
+        footprint = brought_about(position, self._taken, waiting)
         if position in self._touched:
             outside = Footprint(reads=frozenset(), writes=frozenset({OUTSIDE}))
             footprint = together(footprint, outside)

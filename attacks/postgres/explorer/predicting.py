@@ -1,4 +1,4 @@
-"""Predict, force, prove: which anomalies the statements of requests allow, seen from each run alone.
+"""Predict, force, prove: which anomalies the statements of requests allow, each seen alone.
 
 Names and conditions follow Adya, "Weak Consistency" (1999), and Berenson et al., "A Critique of
 ANSI SQL Isolation Levels" (1995). A prediction carries the one schedule that would prove it; that
@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
-from attacks.postgres.explorer.run import Taken
+from attacks.postgres.explorer.run import Run, Taken
 from attacks.postgres.footprint import Footprint
 
+DEADLOCK_DETECTED = "40P01"
 Alone = Sequence[Taken]
 """The parked steps of one request that ran with nobody beside it."""
 
@@ -24,9 +25,15 @@ class Prediction:
     because: str
     order: tuple[int, ...]
 
+    def shown_by(self, run: Run, *, violated: bool) -> bool:
+        """Whether a run of this order proves it: the harm was done, and by this anomaly."""
+        if self.anomaly == "deadlock":
+            return violated and any(t.reply.sqlstate == DEADLOCK_DETECTED for t in run.taken)
+        return violated
+
 
 def predict(alone: Sequence[Alone]) -> tuple[Prediction, ...]:
-    """What each pair of these requests allows; every distinct order once, the most telling first."""
+    """What each pair of these requests allows; each order once, the most telling first."""
     found: dict[tuple[int, ...], Prediction] = {}
     for rule in (_lost_update, _crossing_locks, _read_between, _between_commits):
         for one, other in permutations(range(len(alone)), 2):
@@ -73,8 +80,11 @@ def _crossing_locks(one: int, mine: Alone, other: int, theirs: Alone) -> Iterato
 
 
 def _read_between(one: int, mine: Alone, other: int, theirs: Alone) -> Iterator[Prediction]:
-    """Several reads of what the other commits, each with a snapshot of its own."""
-    published = _published(theirs)
+    """Several reads of what the other commits, each with a snapshot of its own.
+
+    Whoever writes it afterwards loses an update before that matters.
+    """
+    published = _published(theirs) - _published(mine)
     reads = [i for i, t in enumerate(mine) if t.footprint.reads & published]
     if len(reads) > 1 and all(mine[i].footprint.isolation == "read committed" for i in reads):
         yield Prediction(

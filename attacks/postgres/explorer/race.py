@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from attacks.postgres.explorer.accounts import Accounts
+from attacks.postgres.explorer.diagnosis import Diagnosis
 from attacks.postgres.explorer.forcing import Aim, Bounds, Forcing
 from attacks.postgres.explorer.race_gate import RaceGate
 from attacks.postgres.explorer.run import Choose, Racer, Run
@@ -25,8 +26,10 @@ class RaceTrack:
         *,
         bounds: Bounds | None = None,
         outside: Callable[[], int] = lambda: 0,
+        probe: Callable[[], bool] | None = None,
     ) -> None:
         """`outside` counts what the service does outside the database, for as far as it is seen.
+        `probe` says whether it answers a trivial request within a second or so.
 
         Raises ObserverError when the database does not let itself be observed.
         """
@@ -35,6 +38,7 @@ class RaceTrack:
         self._accounts = Accounts(observer)
         self._gate = RaceGate(self._accounts.is_choice)
         self._outside = outside
+        self._diagnosis = Diagnosis(proxy=proxy, probe=probe)
         check_s = observer.deadlock_timeout_s() + MARGIN_S
         short = check_s <= SHORT_DEADLOCK_CHECK_S
         self._bounds = replace(bounds or Bounds(), deadlock_check_s=check_s if short else 0.0)
@@ -51,6 +55,7 @@ class RaceTrack:
             footprints=self._accounts,
             racers=racers,
             bounds=self._bounds,
+            diagnosis=self._diagnosis,
             outside=self._outside,
             aim=aim,
         )

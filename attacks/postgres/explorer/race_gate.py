@@ -2,7 +2,7 @@
 
 A session belongs to the request that runs when its database transaction begins, until that
 transaction is over (a lease): only one request runs at a time, so a new batch on a session that
-nobody owns is its own.
+nobody owns is its own. Requests that wait out of sight make that uncertain; see `_racer_of`.
 """
 
 import threading
@@ -17,9 +17,12 @@ from attacks.postgres.trace import Reply, SessionInfo, Step
 FORWARD, RELAY = Forward(), Relay()
 LEFT_S = 30.0
 """A step that nobody releases any more goes on after this, so that no client hangs for ever."""
+UNDECIDED_S = 0.1
+"""While another request waits out of sight, a newcomer is kept so long for the running one to be
+heard of: its answer, or its next step elsewhere."""
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Passage:
     """One step on its way through the proxy, from its arrival to the relay of its reply."""
 
@@ -43,11 +46,18 @@ class Passage:
 class RacerState:
     """Where a racing request is just now."""
 
-    parked: Passage | None = None
+    waiting: list[Passage] = field(default_factory=list)
+    """Parked steps; more than one when the request uses several sessions at the same time."""
     flight: Passage | None = None
+    started: bool = False
     done: bool = False
     result: Any = None
     steps: int = 0
+
+    @property
+    def parked(self) -> Passage | None:
+        """The step that goes next."""
+        return self.waiting[0] if self.waiting else None
 
 
 IsChoice = Callable[[SessionInfo, Step], bool]
@@ -63,8 +73,11 @@ class RaceGate:
         """The racer that new work on an unowned session belongs to."""
         self.racers: list[RacerState] = []
         self.strays = 0
-        """Steps that came while no racer was running: work of the service's own."""
+        """Choice points of no racer: work of the service's own, or after an answer."""
+        self.at_once = False
+        """A request sent steps in two sessions at the same time: their order is not controlled."""
         self._is_choice = is_choice
+        self._busy: set[int] = set()
         self._owners: dict[int, int] = {}
         self._infos: dict[int, SessionInfo] = {}
         self._passages: dict[int, Passage] = {}
@@ -77,6 +90,8 @@ class RaceGate:
             self.racers = [RacerState() for _ in range(racers)]
             self.running = None
             self.strays = 0
+            self.at_once = False
+            self._busy.clear()
             self._owners.clear()
             self._passages.clear()
             self._forwarded.clear()
@@ -89,6 +104,11 @@ class RaceGate:
             for passage in self._passages.values():
                 passage.go.set()
                 passage.relay.set()
+            self.moved.notify_all()
+
+    def start(self, racer: int) -> None:
+        """The racer is about to send its request."""
+        self.running, self.racers[racer].started = racer, True
 
     def finish(self, racer: int, result: Any) -> None:
         """The racer has its answer."""
@@ -98,6 +118,16 @@ class RaceGate:
 
     def owns_open_session(self, racer: int) -> bool:
         return racer in self._owners.values()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any session has a step under way or a database transaction open."""
+        return bool(self._busy)
+
+    @property
+    def busy_pids(self) -> tuple[int, ...]:
+        pids = [self._infos[number].pid for number in self._busy if number in self._infos]
+        return tuple(pid for pid in pids if pid is not None)
 
     def pids_of(self, racer: int) -> tuple[int, ...]:
         """Backends that work for this racer just now."""
@@ -116,7 +146,8 @@ class RaceGate:
         state = self.racers[racer]
         passage = state.parked
         assert passage is not None, "only a parked racer can be released"
-        state.parked, state.flight = None, passage
+        state.waiting.remove(passage)
+        state.flight = passage
         passage.order, passage.released_s = order, time.monotonic()
         self.running = racer
         passage.go.set()
@@ -138,40 +169,47 @@ class RaceGate:
     def arrived(self, session: SessionInfo, step: Step) -> ForwardOrder:
         with self.moved:
             self._infos[session.number] = session
-            if not self._armed:
-                return FORWARD
-            racer = self._racer_of(session.number)
+            self._busy.add(session.number)
+            racer = self._racer_of(session.number, step) if self._armed else None
+            if not self._armed or session.number not in self._infos:
+                return FORWARD  # Over, or the client hung up meanwhile.
+            is_choice = self._is_choice(session, step)
             if racer is None:
-                self.strays += 1
+                self.strays += is_choice
+                self.moved.notify_all()
                 return FORWARD
-            self._owners[session.number] = racer
-            passage = Passage(
-                racer=racer,
-                session=session,
-                step=step,
-                parked=self._is_choice(session, step),
-                arrived_s=time.monotonic(),
-            )
-            self._passages[session.number] = passage
-            self.racers[racer].steps += 1
+            passage = self._pass(racer, session, step, parked=is_choice)
             if not passage.parked:
-                passage.released_s = passage.arrived_s
-                self._forwarded.append(passage)
                 return FORWARD
-            self.racers[racer].parked = passage
-            self.moved.notify_all()
         passage.go.wait(LEFT_S)
         return passage.order
 
+    def _pass(self, racer: int, session: SessionInfo, step: Step, *, parked: bool) -> Passage:
+        now_s = time.monotonic()
+        passage = Passage(racer=racer, session=session, step=step, parked=parked, arrived_s=now_s)
+        self._owners[session.number] = racer
+        self._passages[session.number] = passage
+        state = self.racers[racer]
+        state.steps += 1
+        if parked:
+            self.at_once |= bool(state.waiting or state.flight)
+            state.waiting.append(passage)
+            self.moved.notify_all()
+        else:
+            passage.released_s = now_s
+            self._forwarded.append(passage)
+        return passage
+
     def replied(self, session: SessionInfo, step: Step, reply: Reply) -> RelayOrder:
         with self.moved:
+            if reply.status == "I":
+                self._busy.discard(session.number)
+                self._owners.pop(session.number, None)
             passage = self._passages.get(session.number)
+            self.moved.notify_all()
             if passage is None or passage.step is not step:
                 return RELAY
             passage.reply, passage.replied_s = reply, time.monotonic()
-            if reply.status == "I":
-                self._owners.pop(session.number, None)
-            self.moved.notify_all()
             if not (passage.parked and self._armed):
                 return RELAY
         passage.relay.wait(LEFT_S)
@@ -181,23 +219,52 @@ class RaceGate:
         with self.moved:
             self._infos.pop(session.number, None)
             self._owners.pop(session.number, None)
+            self._busy.discard(session.number)
             passage = self._passages.pop(session.number, None)
             if passage is not None:
                 self._hang_up(passage)
             self.moved.notify_all()
 
-    def _racer_of(self, session: int) -> int | None:
-        """Who owns the session, or else who runs; None for work of the service's own."""
+    def _racer_of(self, session: int, step: Step) -> int | None:
+        """Who owns the session, or else who runs; None for work of the service's own.
+
+        A request that waits out of sight (for a connection, for a lock of the service's own) may
+        come at any time, as soon as the running one lets it: then it is waited for a sign of the
+        running one, which tells whose the newcomer is.
+        """
         if session in self._owners:
             return self._owners[session]
+        if step.status_before != "I":
+            return None  # Its transaction began before the race, or beside the requests.
         running = self.running
+        if running is not None and self._out_of_sight(but=running):
+            self.moved.wait_for(lambda: not self._armed or self._is_heard_of(running), UNDECIDED_S)
+        if running is not None and not self._is_heard_of(running):
+            return running
+        if outside := self._out_of_sight(but=running):
+            return outside[0]
         return None if running is None or self.racers[running].done else running
+
+    def _is_heard_of(self, racer: int) -> bool:
+        state = self.racers[racer]
+        return state.done or state.parked is not None or state.flight is not None
+
+    def _out_of_sight(self, *, but: int | None) -> list[int]:
+        """Requests that were sent and are nowhere to be seen."""
+        return [
+            racer
+            for racer, state in enumerate(self.racers)
+            if racer != but
+            and state.started
+            and not self._is_heard_of(racer)
+            and not self.owns_open_session(racer)
+        ]
 
     def _hang_up(self, passage: Passage) -> None:
         if passage.reply is None:
             passage.reply, passage.replied_s = Reply(lost=True), time.monotonic()
         state = self.racers[passage.racer]
-        if state.parked is passage:
-            state.parked = None
+        if passage in state.waiting:
+            state.waiting.remove(passage)
         passage.go.set()
         passage.relay.set()

@@ -1,11 +1,14 @@
 """What one forced schedule was like: plain values."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from attacks.postgres.footprint import Footprint
+from attacks.postgres.footprint import Footprint, nothing, together
 from attacks.postgres.trace import Reply, Step
+
+WAITING = "<waits for a lock>"
+"""In the writes of every choice whose step had to wait: who waits last is a deadlock's victim."""
 
 Racer = Callable[[], Any]
 """One request: sends it, waits for its answer and returns it. Called in a thread of its own."""
@@ -56,6 +59,32 @@ class Choice:
     """Of everything that this release brought about, up to the next choice."""
 
 
+def brought_about(
+    position: int, completed: Sequence[tuple[Taken, int]], waiting: Sequence[int]
+) -> Footprint:
+    """The footprint of the choice at this position.
+
+    `completed`: each step that has its reply, and the last choice before that reply. `waiting`: the
+    choices whose steps wait for a lock still. A step that waits counts where it began, where it was
+    let go, and at every end of a transaction in between: there it may have come as far as its next
+    lock. Nobody knows what it will have touched before it has its reply.
+    """
+    whole = between = nothing()
+    for taken, last in completed:
+        if position in (taken.choice, last):
+            whole = together(whole, taken.footprint)
+        elif taken.choice is not None and taken.choice < position < last:
+            between = together(between, taken.footprint)
+        if taken.choice == position < last:
+            whole = together(whole, Footprint(writes=frozenset({WAITING})))
+    if position in waiting:
+        return replace(whole, unknown=True)
+    if not whole.ends:
+        return whole
+    unsaid = any(choice < position for choice in waiting)
+    return together(together(whole, between), Footprint(unknown=unsaid))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Struck:
     """A fault that struck, and the database transaction that it struck."""
@@ -89,6 +118,11 @@ class Run:
     @property
     def order(self) -> tuple[int, ...]:
         return tuple(choice.racer for choice in self.choices)
+
+    @property
+    def was_free(self) -> bool:
+        """Somewhere two racers could have gone next."""
+        return any(len(choice.enabled) > 1 for choice in self.choices)
 
     @property
     def overlapped(self) -> bool:
