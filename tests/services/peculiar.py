@@ -28,11 +28,14 @@ def _pay(cursor: Cursor, payment: Payment, lock: str = "") -> int:
     left: int = cursor.fetchone()[0] - payment.cents
     if left >= 0:
         cursor.execute("UPDATE account SET cents = %s WHERE holder = %s", (left, payment.payer))
-        cursor.execute(
-            "UPDATE account SET cents = cents + %s WHERE holder = %s",
-            (payment.cents, payment.payee),
-        )
+        _credit(cursor, payment)
     return left
+
+
+def _credit(cursor: Cursor, payment: Payment) -> None:
+    cursor.execute(
+        "UPDATE account SET cents = cents + %s WHERE holder = %s", (payment.cents, payment.payee)
+    )
 
 
 def create_app() -> FastAPI:
@@ -53,6 +56,10 @@ def create_app() -> FastAPI:
         with connected() as connection, connection, connection.cursor() as cursor:
             yield cursor
 
+    def work(payment: Payment, lock: str) -> None:
+        with transaction() as cursor:
+            _pay(cursor, payment, lock)
+
     @app.post("/own-lock")
     def with_a_lock_of_its_own(payment: Payment) -> dict[str, int]:
         with own_lock, transaction() as cursor:
@@ -68,6 +75,8 @@ def create_app() -> FastAPI:
                 "UPDATE account SET cents = %s WHERE holder = %s AND %s >= 0",
                 (left, payment.payer, left),
             )
+            if left >= 0:
+                _credit(cursor, payment)
         return {"left": left}
 
     @app.post("/own-lock-outside-right")
@@ -105,17 +114,19 @@ def create_app() -> FastAPI:
                         "UPDATE account SET cents = cents - %s WHERE holder = %s",
                         (payment.cents, payment.payer),
                     )
+                    _credit(cursor, payment)
                     return {"paid": payment.cents}
             except psycopg2.IntegrityError:
                 continue
 
     @app.post("/later")
     def answers_first(payment: Payment, later: BackgroundTasks) -> dict[str, int]:
-        def work() -> None:
-            with transaction() as cursor:
-                _pay(cursor, payment)
+        later.add_task(work, payment, "")
+        return {"accepted": payment.cents}
 
-        later.add_task(work)
+    @app.post("/later-right")
+    def answers_first_and_locks(payment: Payment, later: BackgroundTasks) -> dict[str, int]:
+        later.add_task(work, payment, " FOR UPDATE")
         return {"accepted": payment.cents}
 
     @app.post("/left-open")

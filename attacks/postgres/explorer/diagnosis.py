@@ -47,12 +47,16 @@ def too_many_steps(most: int) -> str:
 
 
 def pool_too_small(connections: int, requests: int) -> str:
-    """A pool that opens connections on demand looks like one that is full, hence the last part."""
+    """A pool that opens connections on demand looks like one that is full, hence the last part.
+
+    A request may use more than one connection, so as many as requests can be too few.
+    """
     have = f"{connections} connections" if connections > 1 else "1 connection"
     each = "each is" if connections > 1 else "it is"
+    enough = max(requests, connections + 1)
     return (
         f"the service has {have} to its database and {each} in use by another request: make its"
-        f" pool at least {requests} (if it is, a lock of its own makes requests wait)"
+        f" pool at least {enough} (if it is, a lock of its own makes requests wait)"
     )
 
 

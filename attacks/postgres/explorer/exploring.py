@@ -129,7 +129,7 @@ class Exploration:
         else:
             if not self.result.exhausted:
                 self._bounded()
-        if self.result.losing is not None:
+        if self.result.losing is not None and not self._hopeless:
             if not self.result.no_race_needed:
                 self._minimise(self.result.losing)
             self._reproduce(self.result.losing)
@@ -226,8 +226,9 @@ class Exploration:
             self.result.preemption_bound = bound
         randomness = random.Random(budget.seed)  # noqa: S311 - repeatable, not secret
         steps = len(self.result.serial.run.choices) if self.result.serial else 1
+        until_s = time.monotonic() + budget.bounded_s
         for _ in range(budget.random):
-            if self._decided() or self._hopeless:
+            if self._decided() or self._hopeless or time.monotonic() > until_s:
                 return
             self._take(by_priorities(randomness, self.racers, changes=3, steps=steps))
             self.result.random_schedules += 1
@@ -245,9 +246,12 @@ class Exploration:
         self.result.reproduced = (lost, self.reproductions) if again else None
 
     def _smaller(self, preemptions: int) -> Iterator[Tried]:
+        until_s = time.monotonic() + self.budget.bounded_s
         for bound in range(preemptions):
             search = Search(reduce=False, most_preemptions=bound)
             while not search.finished and search.explored < self.budget.bounded:
+                if time.monotonic() > until_s:
+                    return
                 branch = search.next()
                 tried = self.attempt(Following(branch=branch, reduce=False))
                 search.record(branch, tried.run)

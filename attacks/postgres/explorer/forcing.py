@@ -362,8 +362,9 @@ class Forcing:
         if early and not gave_up:
             wait_until_quiet(self.gate)
         with self.gate.moved:
-            if self.gate.strays:
-                self._note(OF_ITS_OWN)
+            if self.gate.strays or self.gate.answered_first:
+                # First: the rest may follow from it.
+                self._uncontrolled.insert(0, OF_ITS_OWN)
             if self.gate.at_once:
                 self._note(AT_ONCE)
             nothing = not any(state.steps for state in states) and not self.gate.strays

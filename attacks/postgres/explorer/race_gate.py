@@ -74,6 +74,8 @@ class RaceGate:
         self.racers: list[RacerState] = []
         self.strays = 0
         """Choice points of no racer: work of the service's own, or after an answer."""
+        self.answered_first = False
+        """A request was answered before its first statement came."""
         self.at_once = False
         """A request sent steps in two sessions at the same time: their order is not controlled."""
         self._is_choice = is_choice
@@ -90,6 +92,7 @@ class RaceGate:
             self.racers = [RacerState() for _ in range(racers)]
             self.running = None
             self.strays = 0
+            self.answered_first = False
             self.at_once = False
             self._busy.clear()
             self._owners.clear()
@@ -190,6 +193,7 @@ class RaceGate:
         self._owners[session.number] = racer
         self._passages[session.number] = passage
         state = self.racers[racer]
+        self.answered_first |= state.done and not state.steps
         state.steps += 1
         if parked:
             self.at_once |= bool(state.waiting or state.flight)
