@@ -11,9 +11,9 @@ from typing import Literal
 from attacks.postgres.grammar import UNLOCKS, Parsed, is_choice, parse
 from attacks.postgres.isolation import SessionIsolation, isolation_of_start
 from attacks.postgres.purity import Purity
-from attacks.postgres.reach import Reach, ReachOf, unseen
+from attacks.postgres.reach import ReachOf, unseen
 from attacks.postgres.relations import ADVISORY, OUTSIDE, Locks
-from attacks.postgres.statement_footprint import Sources, measured, of_cursors
+from attacks.postgres.statement_footprint import Known, Sources, measured, of_cursors
 from attacks.postgres.touched import NOTHING, Footprint, nothing, split, together
 from attacks.postgres.trace import Reply, Step, TransactionStatus
 
@@ -211,7 +211,7 @@ class SessionFootprints:
             whole = together(whole, Footprint(writes=frozenset({ADVISORY})))
         if "set constraints" in parsed.kinds:
             whole = together(whole, self._sources.deferred(self._held_by_transaction))
-        self._follow_advisory(parsed, aside, locks)
+        self._follow_advisory(parsed, known, locks)
         return whole
 
     def _growth(self, locks: Locks) -> Locks:
@@ -223,13 +223,13 @@ class SessionFootprints:
         now.held, now.opaque = locks, False
         return growth
 
-    def _follow_advisory(self, parsed: Parsed, aside: Reach, locks: Locks | None) -> None:
+    def _follow_advisory(self, parsed: Parsed, known: Known, locks: Locks | None) -> None:
         """Session-level advisory locks outlast the transaction."""
         unlocked = bool(parsed.functions & UNLOCKS) or "discard" in parsed.kinds
         if unlocked or (locks is not None and ADVISORY not in {name for name, _ in locks}):
             self._keeps_advisory = False
         else:
-            self._keeps_advisory |= self._sources.may_lock_for_session(parsed, aside)
+            self._keeps_advisory |= known.may_lock_for_session
 
     def _end(self, parsed: Parsed, reply: Reply, status: TransactionStatus | None) -> End:
         now = self._transaction

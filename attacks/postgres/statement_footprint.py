@@ -21,6 +21,7 @@ class Known:
     aside: Reach
     unmeasured: Footprint
     """Both together: enough as long as no user code runs along."""
+    may_lock_for_session: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +31,17 @@ class Sources:
     purity: Callable[[str], Purity]
     reach: ReachOf
     _kept: dict[Parsed, Known] = field(default_factory=dict, compare=False)
+    _deferred: dict[frozenset[str], Footprint] = field(default_factory=dict, compare=False)
 
     def of(self, parsed: Parsed) -> Known:
         """Asked once for each text: a service says the same few things again and again."""
         if parsed not in self._kept:
             named, aside = self.named(parsed), self.aside(parsed)
             self._kept[parsed] = Known(
-                named=named, aside=aside, unmeasured=unmeasured(named, aside)
+                named=named,
+                aside=aside,
+                unmeasured=unmeasured(named, aside),
+                may_lock_for_session=self.may_lock_for_session(parsed, aside),
             )
         return self._kept[parsed]
 
@@ -81,10 +86,13 @@ class Sources:
 
         User code that runs then is unknown: its locks are gone before anybody could look.
         """
-        found = united(
-            [self.reach(name, "change", None) for name in written if not is_pseudo(name)]
-        )
-        return Footprint(writes=found.due, unknown=found.due_code != "none")
+        if written not in self._deferred:
+            found = united(
+                [self.reach(name, "change", None) for name in written if not is_pseudo(name)]
+            )
+            due = Footprint(writes=found.due, unknown=found.due_code != "none")
+            self._deferred[written] = due
+        return self._deferred[written]
 
 
 def unmeasured(named: Footprint, aside: Reach) -> Footprint:
