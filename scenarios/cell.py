@@ -23,6 +23,7 @@ from scenarios.stand import Stand, open_lab, wait_until_quiet
 from scenarios.striking import Series
 from scenarios.targets.protocol import TargetError
 from scenarios.truth import GroundTruth
+from scenarios.workers import Post, WorkerError, hiring
 
 EXPECTED_FAILURES = (
     AttackFailed,
@@ -32,6 +33,7 @@ EXPECTED_FAILURES = (
     SideSessionError,
     StoreError,
     TargetError,
+    WorkerError,
 )
 
 
@@ -54,6 +56,7 @@ def run_cell(  # noqa: PLR0913 - what a cell is made of
     seed: int,
     effort: float,
     history_file: Path,
+    workers: int = 1,
 ) -> Observation:
     """What goes wrong in the attack is never raised: it is a verdict unknown, with the reason."""
     with history_file.open("w") as file:
@@ -75,6 +78,16 @@ def run_cell(  # noqa: PLR0913 - what a cell is made of
                 effort=effort,
                 schedules=history_file.with_suffix(".schedules.jsonl"),
             ) as lab:
+                if workers > 1:
+                    post = Post(
+                        build=build.name,
+                        claim=scenario.name,
+                        seed=cell_seed,
+                        effort=effort,
+                        postgres_url=stand.postgres.admin_url,
+                        redis_url=stand.redis.url,
+                    )
+                    lab.explorer.hire = hiring(post, workers - 1)
                 truth, failure = _attack(lab, scenario)
                 races, series = tuple(lab.explorer.races), tuple(lab.striker.series)
         except (EngineError, MigrationError, ObserverError, StoreError) as error:
@@ -90,8 +103,7 @@ def _attack(lab: Lab, scenario: Scenario) -> tuple[GroundTruth | None, str | Non
     """Ground truth and, if the attack did not get to its end, why."""
     failure = None
     try:
-        payer, payee = lab.wallets(5_00, 0, round=None)
-        _control(lab, payer, payee)
+        payer, payee = begin(lab)
         scenario.attack(lab)
         wait_until_quiet(lab)
         _control(lab, payer, payee)
@@ -112,6 +124,16 @@ def _attack(lab: Lab, scenario: Scenario) -> tuple[GroundTruth | None, str | Non
             return lab.target.read_truth(connection), failure
     except Exception as error:  # noqa: BLE001 - whatever it is, there is nothing to judge by
         return None, failure or f"ground truth could not be read: {str(error).strip()}"
+
+
+def begin(lab: Lab) -> tuple[Wallet, Wallet]:
+    """The wallets of the control payments, and the first of these.
+
+    Also where nobody controls anything: the attack then meets the same ids and keys.
+    """
+    payer, payee = lab.wallets(5_00, 0, round=None)
+    _control(lab, payer, payee)
+    return payer, payee
 
 
 def _control(lab: Lab, payer: Wallet, payee: Wallet) -> None:

@@ -54,6 +54,10 @@ Only = Annotated[
 StoresOption = Annotated[Stores, typer.Option(help="Where PostgreSQL and Redis come from.")]
 Seed = Annotated[int | None, typer.Option(help="Repeats the random choices of a run.")]
 Effort = Annotated[float, typer.Option(min=0.1, max=100, help="Scales the number of rounds.")]
+Workers = Annotated[
+    int,
+    typer.Option(min=1, max=64, help="Processes that search a race, with a database each."),
+]
 Out = Annotated[Path, typer.Option(help="The folder that runs are written to.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the evidence as JSON.")]
 Url = Annotated[str, typer.Option(envvar="DATABASE_URL", help="postgresql://…")]
@@ -74,12 +78,13 @@ def compare(  # noqa: PLR0913, PLR0917 - the command's options
     stores: StoresOption = "auto",
     seed: Seed = None,
     effort: Effort = 1.0,
+    workers: Workers = 1,
     out: Out = OUT,
     as_json: AsJson = False,
 ) -> None:
     """Run every claim against builds side by side; green when every prediction came true."""
     names = build or ["fragile", "hardened"]
-    _run(names, only, stores, seed, effort, out, as_json=as_json, by_prediction=True)
+    _run(names, only, stores, seed, effort, workers, out, as_json=as_json, by_prediction=True)
 
 
 @app.command()
@@ -105,11 +110,12 @@ def verify(  # noqa: PLR0913, PLR0917 - the command's options
     stores: StoresOption = "auto",
     seed: Seed = None,
     effort: Effort = 1.0,
+    workers: Workers = 1,
     out: Out = OUT,
     as_json: AsJson = False,
 ) -> None:
     """Run every claim against one build; green when every claim held. The gate for CI."""
-    _run([build], only, stores, seed, effort, out, as_json=as_json, by_prediction=False)
+    _run([build], only, stores, seed, effort, workers, out, as_json=as_json, by_prediction=False)
 
 
 def _run(  # noqa: PLR0913, PLR0917 - what both commands hand over
@@ -118,6 +124,7 @@ def _run(  # noqa: PLR0913, PLR0917 - what both commands hand over
     stores: Stores,
     seed: int | None,
     effort: float,
+    workers: int,
     out: Path,
     *,
     as_json: bool,
@@ -131,6 +138,7 @@ def _run(  # noqa: PLR0913, PLR0917 - what both commands hand over
         stores=stores,
         seed=new_seed() if seed is None else seed,
         effort=effort,
+        workers=workers,
         out=out,
     )
     console = console_for(to_stderr=as_json)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from attacks.http.request import Request
 from attacks.http.sender import actor_name
 from attacks.postgres.explorer.choosing import following
-from attacks.postgres.explorer.exploring import Budget, Exploration, Explored, Tried
+from attacks.postgres.explorer.exploring import Budget, Exploration, Explored, Tried, Try
 from attacks.postgres.explorer.run import Choose, Racer
 from attacks.postgres.explorer.signature import difference, signature
 from scenarios.ground import Beginning, Ground, Outcome
@@ -68,27 +69,42 @@ class Explorer:
     replay: Replay | None = None
     """Instead of searching, force this schedule when its race comes."""
     replayed: Replayed | None = None
+    hire: Callable[[str], AbstractContextManager[Sequence[Try]]] = lambda _: nullcontext(())
+    """More places for the race of this name: workers."""
+    serving: tuple[str, Callable[[Try], None]] | None = None
+    """In a worker: instead of searching, hand the place for this race over."""
 
     def explore(self, name: str, requests: Sequence[Request], beginning: Beginning) -> None:
         """Search one race from the present state of the database.
 
         Raises CheckpointError, ObserverError, or what reading ground truth raises.
         """
-        if self.replay and self.replay.schedule.race != name:
+        if name != (self.serving[0] if self.serving else self._replayed_race or name):
             return
         racers = self.ground.racers(requests, beginning.round)
         with self.ground.from_here() as again:
             attempt = partial(self._try, again, racers, beginning)
+            if self.serving:
+                self.serving[1](attempt)
+                return
             if self.replay:
                 self.replayed = _replayed(attempt, self.replay)
                 return
-            search = Exploration(
-                attempt=attempt, racers=len(racers), budget=self.budget, reduce=self.reduce
-            )
-            explored = search.run()
+            with self.hire(name) as elsewhere:
+                explored = Exploration(
+                    attempt=attempt,
+                    elsewhere=elsewhere,
+                    racers=len(racers),
+                    budget=self.budget,
+                    reduce=self.reduce,
+                ).run()
         self.races.append(
             Race(name=name, round=beginning.round, racers=len(racers), explored=explored)
         )
+
+    @property
+    def _replayed_race(self) -> str | None:
+        return self.replay.schedule.race if self.replay else None
 
     def _try(
         self,

@@ -6,6 +6,7 @@ from pathlib import Path
 from attacks.history import Recorder
 from engine.defences import DefenceError, parse_build
 from scenarios.catalogue import UnknownScenario, select
+from scenarios.cell import begin
 from scenarios.racing import Replay, Replayed
 from scenarios.schedule_file import ScheduleError, ScheduleFile, order_in_words
 from scenarios.stand import open_lab, open_stand
@@ -43,8 +44,7 @@ def replay(
         ) as lab,
     ):
         lab.explorer.replay = Replay(schedule=schedule, times=times, seen=seen)
-        # As in a run, so that the wallets have the same numbers.
-        lab.wallets(5_00, 0, round=None)
+        begin(lab)
         scenario.attack(lab)
         if lab.explorer.replayed is None:
             raise ScheduleError(

@@ -36,6 +36,8 @@ class Plan:
     stores: str
     seed: int
     effort: float = 1.0
+    workers: int = 1
+    """Places at which schedules of a race are tried, each with a database of its own."""
     out: Path = OUT
 
 
@@ -130,7 +132,13 @@ def run_one(current: Run, scenario: Scenario, build: Build) -> Cell:
     file.parent.mkdir(exist_ok=True)
     began_s = time.monotonic()
     observation = run_cell(
-        current.stand, scenario, build, seed=plan.seed, effort=plan.effort, history_file=file
+        current.stand,
+        scenario,
+        build,
+        seed=plan.seed,
+        effort=plan.effort,
+        history_file=file,
+        workers=plan.workers,
     )
     written = [
         _write_schedule(current, scenario, build, race) if race.lost else None

@@ -89,9 +89,7 @@ class Service:
         self, racers: Sequence[Racer], judge: Judge | None = None, *, budget: Budget | None = None
     ) -> Explored:
         attempt = partial(self.attempt, racers, judge or money_is_conserved)
-        return Exploration(
-            attempt=attempt, racers=len(racers), budget=budget or Budget()
-        ).run()
+        return Exploration(attempt=attempt, racers=len(racers), budget=budget or Budget()).run()
 
     def open_transactions(self) -> list[tuple[object, ...]]:
         with self.reader.cursor() as cursor:

@@ -36,9 +36,7 @@ def pipelines(postgres: PostgresServer) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def node(
-    postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Service]:
+def node(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("node")
     install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), "pg"]
     subprocess.run(install, check=True, capture_output=True, timeout=INSTALL_S)

@@ -13,7 +13,6 @@ import uvicorn
 from fastapi import BackgroundTasks, FastAPI
 from pydantic import BaseModel
 
-JOB_EVERY_S = 0.002
 Cursor = psycopg2.extensions.cursor
 
 
@@ -145,14 +144,15 @@ def create_app() -> FastAPI:
             _journal(cursor, "done")
         return {"left": left}
 
-    def work_beside() -> None:
+    def work_beside(every_s: float) -> None:
         while True:
             with transaction() as cursor:
                 cursor.execute("SELECT count(*) FROM account WHERE cents < 0")
-            time.sleep(JOB_EVERY_S)
+            time.sleep(every_s)
 
-    if "JOB" in os.environ:
-        threading.Thread(target=work_beside, daemon=True).start()
+    if "JOB_EVERY_S" in os.environ:
+        every_s = float(os.environ["JOB_EVERY_S"])
+        threading.Thread(target=work_beside, args=(every_s,), daemon=True).start()
     return app
 
 

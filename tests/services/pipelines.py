@@ -52,9 +52,7 @@ def _pay(connection: psycopg.Connection, body: dict[str, object], lock: str) -> 
     if left < 0:
         raise Refused
     with connection.pipeline():
-        connection.execute(
-            "UPDATE account SET cents = %s WHERE holder = %s", (left, body["payer"])
-        )
+        connection.execute("UPDATE account SET cents = %s WHERE holder = %s", (left, body["payer"]))
         connection.execute(
             "UPDATE account SET cents = cents + %s WHERE holder = %s",
             (body["cents"], body["payee"]),

@@ -40,9 +40,7 @@ def create_app() -> FastAPI:
             left = cursor.fetchone()[0] - payment.cents
             if left < 0:
                 raise HTTPException(409, "not enough money")
-            cursor.execute(
-                "UPDATE account SET cents = %s WHERE holder = %s", (left, payment.payer)
-            )
+            cursor.execute("UPDATE account SET cents = %s WHERE holder = %s", (left, payment.payer))
             cursor.execute(
                 "UPDATE account SET cents = cents + %s WHERE holder = %s",
                 (payment.cents, payment.payee),

@@ -21,8 +21,8 @@ OF_ITS_OWN = (
     " finish before it answers, and switch its background jobs off for the test"
 )
 AT_ONCE = (
-    "a request uses several database sessions at the same time: the order of its own statements is"
-    " not controlled"
+    "statements came in two sessions at the same time: the service works beside its requests, in an"
+    " order that is not controlled; switch its background jobs off for the test"
 )
 STRANGER = (
     "a statement waits for a lock of a session that is not in the race: end what else uses the"

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from attacks.postgres.explorer.race_gate import RaceGate
@@ -14,6 +14,7 @@ STUCK_S = 1.0
 """For requests that did not move any more, before and after their sessions are ended."""
 OPEN_S = 0.5
 """For what a service still does in a transaction after it has answered."""
+POLL_S = 0.02
 QUIET_S = 0.05
 QUIET_WITHIN_S = 1.0
 
@@ -47,19 +48,25 @@ def end_race(
     """
     gate.disarm()
     ended = _join(threads, STUCK_S if stuck else JOIN_S)
-    with gate.moved:
-        if ended:
-            gate.moved.wait_for(lambda: not gate.is_busy, OPEN_S)
-        pids = gate.busy_pids
+    until_s = time.monotonic() + STUCK_S
     try:
-        for pid in pids:
-            if not ended or ends.xid(pid) is not None:
+        while not ended and time.monotonic() < until_s:
+            # Again and again: who retries may be between two transactions just now.
+            for pid in _busy(gate, lambda: gate.is_busy):
+                ends.terminate(pid)
+            ended = _join(threads, POLL_S)
+        for pid in _busy(gate, lambda: not gate.is_busy):
+            if ends.xid(pid) is not None:
                 ends.terminate(pid)
     except ObserverError as error:
         return f"a request keeps its database transaction open and cannot be stopped: {error}"
-    finally:
-        _join(threads, STUCK_S)
     return None
+
+
+def _busy(gate: RaceGate, wanted: Callable[[], bool]) -> tuple[int, ...]:
+    with gate.moved:
+        gate.moved.wait_for(wanted, OPEN_S)
+        return gate.busy_pids
 
 
 def _join(threads: Sequence[threading.Thread], within_s: float) -> bool:

@@ -18,6 +18,7 @@ from attacks.postgres.explorer.repeating import Repetition
 from attacks.postgres.explorer.run import Choose, Run, Taken
 from attacks.postgres.explorer.search import Following, Search
 from attacks.postgres.explorer.signature import signature
+from attacks.postgres.explorer.working_off import WorkingOff
 
 MOST_SERIAL = 24
 SERIAL_AT_LEAST = 2
@@ -107,6 +108,8 @@ class Exploration:
 
     attempt: Try
     racers: int
+    elsewhere: Sequence[Try] = ()
+    """More places to try schedules at, each with a database of its own: workers."""
     budget: Budget = field(default_factory=Budget)
     reduce: bool = True
     keep_going: bool = False
@@ -142,7 +145,9 @@ class Exploration:
         return self.result.losing is not None and not self.keep_going
 
     def _take(self, choose: Choose) -> Tried:
-        tried = self.attempt(choose)
+        return self._weighed(self.attempt(choose))
+
+    def _weighed(self, tried: Tried) -> Tried:
         result, run = self.result, tried.run
         if changed := self._repetition.difference(run):
             result.doubt(changed)
@@ -196,7 +201,9 @@ class Exploration:
     def _exhaustively(self) -> None:
         search = Search(reduce=self.reduce)
         budget = self.budget
-        finished = self._work_off(search, budget.exhaustive, budget.exhaustive_s)
+        # With a doubt it cannot come out as exhausted any more: then it is a search like others.
+        most_s = budget.bounded_s if self.result.reasons else budget.exhaustive_s
+        finished = self._work_off(search, budget.exhaustive, most_s)
         self.result.pruned = search.pruned
         if search.diverged:
             self.result.doubt(f"{search.diverged} orders could not be forced again: not repeatable")
@@ -206,16 +213,17 @@ class Exploration:
 
     def _work_off(self, search: Search, most: int, most_s: float) -> bool:
         """Whether the search came to its end within so many schedules and seconds."""
-        until_s = time.monotonic() + most_s
-        while not search.finished:
-            if search.explored >= most or time.monotonic() > until_s:
-                return False
-            branch = search.next()
-            tried = self._take(Following(branch=branch, reduce=search.reduce))
-            search.record(branch, tried.run)
-            if self._decided() or self._hopeless:
-                return False
-        return True
+        return WorkingOff(
+            search=search,
+            places=(self.attempt, *self.elsewhere),
+            weigh=self._goes_on,
+            most=most,
+            until_s=time.monotonic() + most_s,
+        ).to_the_end()
+
+    def _goes_on(self, tried: Tried) -> bool:
+        self._weighed(tried)
+        return not (self._decided() or self._hopeless)
 
     def _bounded(self) -> None:
         budget = self.budget

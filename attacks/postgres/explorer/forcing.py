@@ -20,7 +20,7 @@ from attacks.postgres.explorer.diagnosis import (
     Diagnosis,
     too_many_steps,
 )
-from attacks.postgres.explorer.ending import Ends, end_race, wait_until_quiet
+from attacks.postgres.explorer.ending import QUIET_S, Ends, end_race, wait_until_quiet
 from attacks.postgres.explorer.race_gate import Passage, RaceGate
 from attacks.postgres.explorer.run import (
     Choice,
@@ -117,7 +117,6 @@ class Forcing:
     _taken: list[tuple[Taken, int]] = field(default_factory=list)
     _begun: dict[int, _Begun] = field(default_factory=dict)
     _uncontrolled: list[str] = field(default_factory=list)
-    _outside: set[int] = field(default_factory=set)
     _touched: set[int] = field(default_factory=set)
     _tick: int = 0
     _until_s: float = 0.0
@@ -340,13 +339,14 @@ class Forcing:
     def _settle(self, racer: int) -> None:
         """Wait until the running racer is parked or over; else it waits out of sight."""
         with self.gate.moved:
+            state = self.gate.racers[racer]
             settled = self.gate.moved.wait_for(
-                lambda: self.gate.racers[racer].parked is not None or self._over(racer),
+                lambda: state.parked is not None or self._over(racer),
                 timeout=self.bounds.outside_s,
             )
-            if not settled and racer not in self._outside:
-                self._outside.add(racer)
-            done, busy = self.gate.racers[racer].done, len(self.gate.busy_pids)
+            if state.answered_first and not state.released:
+                self.gate.moved.wait_for(lambda: state.parked is not None, timeout=QUIET_S)
+            done, busy = state.done, len(self.gate.busy_pids)
         if not settled:
             requests = len(self.racers)
             out_of_sight = self.diagnosis.out_of_sight
@@ -358,15 +358,15 @@ class Forcing:
         """What was not as it should be, and to let it come to rest."""
         with self.gate.moved:
             states = self.gate.racers
-            early = any(state.done and not state.steps for state in states) or self.gate.strays
+            early = any(state.answered_first for state in states) or self.gate.strays
         if early and not gave_up:
             wait_until_quiet(self.gate)
         with self.gate.moved:
-            if self.gate.strays or self.gate.answered_first:
-                # First: the rest may follow from it.
-                self._uncontrolled.insert(0, OF_ITS_OWN)
+            # First: the rest may follow from it.
             if self.gate.at_once:
-                self._note(AT_ONCE)
+                self._uncontrolled.insert(0, AT_ONCE)
+            if self.gate.strays or any(s.answered_first and s.released for s in states):
+                self._uncontrolled.insert(0, OF_ITS_OWN)
             nothing = not any(state.steps for state in states) and not self.gate.strays
         if nothing:
             self._note(self.diagnosis.nothing_came())

@@ -52,7 +52,10 @@ class RacerState:
     started: bool = False
     done: bool = False
     result: Any = None
+    answered_first: bool = False
+    """It had its answer before any of its choice points was released."""
     steps: int = 0
+    released: int = 0
 
     @property
     def parked(self) -> Passage | None:
@@ -74,8 +77,6 @@ class RaceGate:
         self.racers: list[RacerState] = []
         self.strays = 0
         """Choice points of no racer: work of the service's own, or after an answer."""
-        self.answered_first = False
-        """A request was answered before its first statement came."""
         self.at_once = False
         """A request sent steps in two sessions at the same time: their order is not controlled."""
         self._is_choice = is_choice
@@ -92,7 +93,6 @@ class RaceGate:
             self.racers = [RacerState() for _ in range(racers)]
             self.running = None
             self.strays = 0
-            self.answered_first = False
             self.at_once = False
             self._busy.clear()
             self._owners.clear()
@@ -116,7 +116,9 @@ class RaceGate:
     def finish(self, racer: int, result: Any) -> None:
         """The racer has its answer."""
         with self.moved:
-            self.racers[racer].done, self.racers[racer].result = True, result
+            state = self.racers[racer]
+            state.done, state.result = True, result
+            state.answered_first = not state.released
             self.moved.notify_all()
 
     def owns_open_session(self, racer: int) -> bool:
@@ -151,6 +153,7 @@ class RaceGate:
         assert passage is not None, "only a parked racer can be released"
         state.waiting.remove(passage)
         state.flight = passage
+        state.released += 1
         passage.order, passage.released_s = order, time.monotonic()
         self.running = racer
         passage.go.set()
@@ -193,7 +196,6 @@ class RaceGate:
         self._owners[session.number] = racer
         self._passages[session.number] = passage
         state = self.racers[racer]
-        self.answered_first |= state.done and not state.steps
         state.steps += 1
         if parked:
             self.at_once |= bool(state.waiting or state.flight)
@@ -247,7 +249,11 @@ class RaceGate:
             return running
         if outside := self._out_of_sight(but=running):
             return outside[0]
-        return None if running is None or self.racers[running].done else running
+        if running is None:
+            return None
+        state = self.racers[running]
+        # Whoever was answered before it did anything does it afterwards.
+        return None if state.done and state.released else running
 
     def _is_heard_of(self, racer: int) -> bool:
         state = self.racers[racer]

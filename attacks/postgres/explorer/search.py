@@ -28,6 +28,8 @@ class Branch:
     order: tuple[int, ...] = ()
     asleep: Asleep = field(default_factory=dict)
     """At the state before the last choice of `order`."""
+    enabled: tuple[tuple[int, ...], ...] = ()
+    """What could go at each choice of `order` when the branch was opened."""
 
 
 @dataclass(kw_only=True)
@@ -58,7 +60,11 @@ class Search:
 
     def record(self, branch: Branch, run: Run) -> None:
         """Take what a branch's run was like, and open the branches that it leaves."""
-        if run.order[: len(branch.order)] != branch.order:
+        forced = run.choices[: len(branch.order)]
+        if (
+            run.order[: len(branch.order)] != branch.order
+            or tuple(choice.enabled for choice in forced) != branch.enabled
+        ):
             self.diverged += 1
             return
         if run.gave_up:
@@ -75,14 +81,19 @@ class Search:
         for position in range(first, len(run.choices)):
             choice = run.choices[position]
             if position > first:
-                self.pruned += sum(racer in asleep for racer in choice.enabled)
+                self.pruned += sum(r in asleep and r != choice.racer for r in choice.enabled)
             tried = {**asleep, choice.racer: choice.footprint}
             others = [
                 r for r in choice.enabled if r not in tried and self._within(run, position, r)
             ]
             if others:
-                order = (*run.order[:position], others[0])
-                branches.append(Branch(order=order, asleep=tried))
+                branches.append(
+                    Branch(
+                        order=(*run.order[:position], others[0]),
+                        asleep=tried,
+                        enabled=tuple(c.enabled for c in run.choices[: position + 1]),
+                    )
+                )
             asleep = still_asleep(asleep, choice.footprint) if self.reduce else {}
         return branches
 
