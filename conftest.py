@@ -3,7 +3,12 @@
 Also the options of `pytest scenarios --build hardened --stores auto`.
 """
 
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -11,6 +16,9 @@ from engine.defences import DefenceError, parse_build
 from engine.ownership import Workspace, sweep
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer, open_postgres, open_redis
+
+INSTALL_S = 180
+NODE_REMEDY = "install Node.js and npm, such as `apt-get install nodejs npm`"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,3 +61,31 @@ def redis_server(workspace: Workspace) -> Iterator[RedisServer]:
 @pytest.fixture(scope="session")
 def databases(postgres: PostgresServer) -> Databases:
     return Databases(postgres)
+
+
+@pytest.fixture(scope="session")
+def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with node-postgres in it, for scripts to be put beside.
+
+    Without Node.js, or where the driver cannot be had, who asks for it is skipped with the reason,
+    and fails instead where ASSAY_REQUIRE_NODE=1.
+    """
+    absent = [name for name in ("node", "npm") if shutil.which(name) is None]
+    if absent:
+        _do_without_node(f"no {' and no '.join(absent)} on the PATH; {NODE_REMEDY}")
+    folder = tmp_path_factory.mktemp("node")
+    install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), "pg"]
+    try:
+        subprocess.run(install, check=True, capture_output=True, text=True, timeout=INSTALL_S)
+    except subprocess.TimeoutExpired:
+        _do_without_node(f"npm did not install node-postgres within {INSTALL_S} s")
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr.strip().splitlines() or ["no reason given"])[0]
+        _do_without_node(f"npm could not install node-postgres: {reason}")
+    return folder
+
+
+def _do_without_node(reason: str) -> NoReturn:
+    if os.environ.get("ASSAY_REQUIRE_NODE") == "1":
+        pytest.fail(f"Node.js is required here: {reason}")
+    pytest.skip(reason)

@@ -1,4 +1,4 @@
-"""Where the time of a schedule goes: self times of the explorer's parts, for benchmarks/explorer.py.
+"""Where the time of a schedule goes: self times of the explorer's parts, for explorer.py.
 
 The explorer works in one thread, so that a stack of clocks is enough: what a part calls that has a
 clock of its own is not counted twice.
@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from figures import row, table
 
 from attacks.postgres.checkpoint import Checkpoint
 from attacks.postgres.explorer.accounts import Accounts
@@ -23,7 +25,7 @@ PARTS: tuple[tuple[type, str, str], ...] = (
     (Ground, "judged", "judge"),
     (RaceTrack, "force", "force"),
     (Forcing, "_admit", "admit: start the threads"),
-    (Forcing, "_settle", "wait for the service's next statement or answer"),
+    (Forcing, "_settle", "wait for the client's next statement or answer"),
     (Forcing, "_answered_or_blocked", "wait for PostgreSQL's replies"),
     (Forcing, "_let_deadlock_checks_pass", "wait for the deadlock check"),
     (Accounts, "before_end", "footprints"),
@@ -59,32 +61,33 @@ class Clock:
 
 
 @contextmanager
-def profiled(ground: Ground) -> Iterator[Clock]:
+def profiled(ground: Ground | None = None) -> Iterator[Clock]:
     """Put clocks on the parts; they are taken off again."""
     clock = Clock()
     originals = [(owner, name, getattr(owner, name)) for owner, name, _ in PARTS]
-    truth, forget = ground.read_truth, ground.forget
     for owner, name, part in PARTS:
         setattr(owner, name, clock.timed(part, name, getattr(owner, name)))
-    ground.read_truth = clock.timed("read the truth", "read_truth", truth)
-    ground.forget = clock.timed("forget what is in Redis", "forget", forget)
+    if ground is not None:
+        truth, forget = ground.read_truth, ground.forget
+        ground.read_truth = clock.timed("read the truth", "read_truth", truth)
+        ground.forget = clock.timed("forget what is in Redis", "forget", forget)
     try:
         yield clock
     finally:
-        ground.read_truth, ground.forget = truth, forget
+        if ground is not None:
+            ground.read_truth, ground.forget = truth, forget
         for owner, name, original in originals:
             setattr(owner, name, original)
 
 
 def print_profile(clock: Clock, schedules: int, took_s: float, title: str) -> None:
     """Per schedule; "the rest" is the search itself and setting up."""
-    print(f"## One schedule over HTTP ({title}): {took_s / schedules * 1000:.1f} ms of {schedules}")
+    print(f"## One schedule ({title}): {took_s / schedules * 1000:.1f} ms of {schedules}")
     print()
-    print("| part | ms | share |")
-    print("|---|---|---|")
+    table("part", "ms", "share")
     parts = dict(clock.self_s)
     parts["force: the rest"] = parts.pop("force", 0.0)
     parts["the rest"] = took_s - sum(parts.values())
     for part, self_s in sorted(parts.items(), key=lambda item: -item[1]):
-        print(f"| {part} | {self_s / schedules * 1000:.2f} | {self_s / took_s:.0%} |")
+        row(part, f"{self_s / schedules * 1000:.2f}", f"{self_s / took_s:.0%}")
     print()

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+from figures import row, spread, table
 
 from attacks.postgres.proxy import Proxy
 from attacks.postgres.trace import Recorded
@@ -114,15 +115,14 @@ def print_overhead(url: str, *, calls: int, repetitions: int) -> None:
         found = _client(url, proxied, calls, repetitions)
     if not recorded:
         raise RuntimeError("the proxy recorded nothing: the client did not go through it")
-    print("| measured | direct | through the proxy | added, or kept |")
-    print("|---|---|---|---|")
+    table("measured", "direct", "through the proxy", "added, or kept")
     for name, pairs in found.items():
         direct, through = [p[0] for p in pairs], [p[1] for p in pairs]
         if name.endswith("µs"):
-            change = _spread([b - a for a, b in pairs], 0) + " µs added"
+            change = spread([b - a for a, b in pairs], 0, " µs")
         else:
-            change = _spread([b / a for a, b in pairs], 2) + " x"
-        print(f"| {name} | {_spread(direct, 0)} | {_spread(through, 0)} | {change} |")
+            change = spread([b / a for a, b in pairs], 2, " x")
+        row(name, spread(direct), spread(through), change)
 
 
 def _client(url: str, proxied: str, calls: int, repetitions: int) -> dict[str, Any]:
@@ -131,11 +131,6 @@ def _client(url: str, proxied: str, calls: int, repetitions: int) -> dict[str, A
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
-
-
-def _spread(values: Sequence[float], digits: int) -> str:
-    low, middle, high = min(values), statistics.median(values), max(values)
-    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 if __name__ == "__main__":

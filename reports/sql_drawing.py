@@ -216,7 +216,9 @@ def _list(timeline: SqlTimeline, width: int) -> list[str]:
     lines = [f"{MARGIN}{line}" for column in timeline.columns for line in _head(column, room)]
     for entry in timeline.entries:
         if isinstance(entry, Fold):
-            lines.append(f"{'…':>{INDENT - 2}}  {entry.text}")
+            lines += textwrap.wrap(
+                entry.text, width, initial_indent=f"{'…':>{INDENT - 2}}  ", subsequent_indent=MARGIN
+            )
         else:
             own = _statement(entry, room)
             lines += _hung(own, f"{_gutter(entry)}{entry.step.session:<{names}}")

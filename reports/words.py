@@ -244,7 +244,7 @@ def _chance(cell: Cell) -> str:
     if cell.strength.kind != "sampled" or cell.verdict is not Verdict.HELD:
         return ""
     # A round in which no two requests met was no trial of a race.
-    rounds = cell.strength.overlapped_rounds or cell.strength.rounds
+    rounds = min(cell.strength.overlapped_rounds or cell.strength.rounds, cell.strength.rounds)
     if rounds <= 3:
         return " That is too few rounds to bound the chance of a violation."
     share = ceil(3000 / rounds) / 10

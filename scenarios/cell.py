@@ -18,12 +18,12 @@ from engine.stores import StoreError
 from scenarios.judging import Judgement, judge, not_applicable
 from scenarios.lab import AttackFailed, Lab, Wallet
 from scenarios.model import Scenario
-from scenarios.racing import Race
+from scenarios.racing import Hire, Race
 from scenarios.stand import Stand, open_lab, wait_until_quiet
 from scenarios.striking import Series
 from scenarios.targets.protocol import TargetError
 from scenarios.truth import GroundTruth
-from scenarios.workers import Post, WorkerError, hiring
+from scenarios.workers import WorkerError
 
 EXPECTED_FAILURES = (
     AttackFailed,
@@ -56,7 +56,7 @@ def run_cell(  # noqa: PLR0913 - what a cell is made of
     seed: int,
     effort: float,
     history_file: Path,
-    workers: int = 1,
+    hire: Hire | None = None,
 ) -> Observation:
     """What goes wrong in the attack is never raised: it is a verdict unknown, with the reason."""
     with history_file.open("w") as file:
@@ -68,26 +68,16 @@ def run_cell(  # noqa: PLR0913 - what a cell is made of
         races: tuple[Race, ...] = ()
         series: tuple[Series, ...] = ()
         try:
-            cell_seed = f"{seed}/{scenario.name}"
             with open_lab(
                 stand,
                 build,
                 recorder,
                 invariants=scenario.invariants,
-                seed=cell_seed,
+                seed=seed_of(scenario, seed),
                 effort=effort,
                 schedules=history_file.with_suffix(".schedules.jsonl"),
             ) as lab:
-                if workers > 1:
-                    post = Post(
-                        build=build.name,
-                        claim=scenario.name,
-                        seed=cell_seed,
-                        effort=effort,
-                        postgres_url=stand.postgres.admin_url,
-                        redis_url=stand.redis.url,
-                    )
-                    lab.explorer.hire = hiring(post, workers - 1)
+                lab.explorer.hire = hire or lab.explorer.hire
                 truth, failure = _attack(lab, scenario)
                 races, series = tuple(lab.explorer.races), tuple(lab.striker.series)
         except (EngineError, MigrationError, ObserverError, StoreError) as error:
@@ -97,6 +87,11 @@ def run_cell(  # noqa: PLR0913 - what a cell is made of
     return Observation(
         history=history, judgement=judgement, truth=truth, races=races, series=series
     )
+
+
+def seed_of(scenario: Scenario, seed: int) -> str:
+    """Of one cell: the same in every process that stands on it."""
+    return f"{seed}/{scenario.name}"
 
 
 def _attack(lab: Lab, scenario: Scenario) -> tuple[GroundTruth | None, str | None]:

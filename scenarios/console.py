@@ -82,7 +82,7 @@ def counting(console: Console, what: str, total: int) -> Iterator[Callable[[int]
 
 
 def show_result(console: Console, evidence: Evidence, folder: Path) -> None:
-    """Of the run in this folder: the table of suites, whatever needs attention in full, and where to read on."""
+    """The table of suites, whatever needs attention in full, and where to read on."""
     console.print()
     console.print(suite_table(evidence))
     for cell in needs_attention(evidence):

@@ -36,7 +36,7 @@ def all_of(*needs: Need) -> Need:
 def any_of(*needs: Need) -> Need:
     return Need(
         holds=lambda switches: any(need.holds(switches) for need in needs),
-        text=", or ".join(need.text for need in needs),
+        text=", or ".join(_apart(need) for need in needs),
         switches=_together(needs),
     )
 
@@ -49,6 +49,10 @@ def nothing() -> Need:
 def never() -> Need:
     """Holds in no build: the canary's."""
     return Need(holds=lambda _: False, text="never", switches=())
+
+
+def _apart(need: Need) -> str:
+    return f"({need.text})" if " and " in need.text else need.text
 
 
 def _grouped(need: Need) -> str:

@@ -56,6 +56,9 @@ class Replayed:
     """Where a trace first was another one than the written."""
 
 
+Hire = Callable[[str], AbstractContextManager[Sequence[Try]]]
+
+
 @dataclass(kw_only=True)
 class Explorer:
     """Searches races between requests; keeps what it found."""
@@ -69,7 +72,7 @@ class Explorer:
     replay: Replay | None = None
     """Instead of searching, force this schedule when its race comes."""
     replayed: Replayed | None = None
-    hire: Callable[[str], AbstractContextManager[Sequence[Try]]] = lambda _: nullcontext(())
+    hire: Hire = lambda _: nullcontext(())
     """More places for the race of this name: workers."""
     serving: tuple[str, Callable[[Try], None]] | None = None
     """In a worker: instead of searching, hand the place for this race over."""

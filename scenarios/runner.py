@@ -13,12 +13,14 @@ from engine.defences import Build
 from reports.evidence import Cell, Environment, Evidence
 from reports.judgement import exit_code
 from reports.store import RunFolder, write_evidence, write_reports
-from scenarios.cell import run_cell
+from scenarios.cell import run_cell, seed_of
 from scenarios.evidence import build_of, cell_of, claim_of, environment_of, suites_of
 from scenarios.model import Scenario
-from scenarios.racing import Race
+from scenarios.racing import Hire, Race
 from scenarios.schedule_file import schedule_of
 from scenarios.stand import Stand, open_stand
+from scenarios.worker_process import work
+from scenarios.workers import Post, hiring
 
 OUT = Path("reports/out")
 
@@ -138,7 +140,7 @@ def run_one(current: Run, scenario: Scenario, build: Build) -> Cell:
         seed=plan.seed,
         effort=plan.effort,
         history_file=file,
-        workers=plan.workers,
+        hire=_hire(current, scenario, build),
     )
     written = [
         _write_schedule(current, scenario, build, race) if race.lost else None
@@ -164,6 +166,21 @@ def finish(current: Run, status: Literal["complete", "interrupted"]) -> Evidence
     write_evidence(current.folder, evidence)
     write_reports(current.folder, evidence)
     return evidence
+
+
+def _hire(current: Run, scenario: Scenario, build: Build) -> Hire | None:
+    plan, stand = current.plan, current.stand
+    if plan.workers == 1:
+        return None
+    post = Post(
+        build=build.name,
+        claim=scenario.name,
+        seed=seed_of(scenario, plan.seed),
+        effort=plan.effort,
+        postgres_url=stand.postgres.admin_url,
+        redis_url=stand.redis.url,
+    )
+    return hiring(post, plan.workers - 1, work)
 
 
 def _write_schedule(current: Run, scenario: Scenario, build: Build, race: Race) -> str:

@@ -87,10 +87,10 @@ WRITES = (
     "INSERT INTO c VALUES (nextval('numbers') + 5, 1, NULL) RETURNING id",
     "DELETE FROM b WHERE id = 1",
     "DELETE FROM a WHERE id = 2",
-    "WITH gone AS (DELETE FROM b WHERE id = 2 RETURNING v)"
-    " UPDATE a SET v = v + (SELECT v FROM gone) WHERE id = 1",
+    "WITH x AS (DELETE FROM b WHERE id = 2 RETURNING v) UPDATE a SET v = 7 FROM x WHERE id = 1",
     "SELECT moved()",
 )
+UNLOCK = "SELECT pg_advisory_unlock(7)"
 ERRORS = ("SELECT 1 / (v - 10) FROM a WHERE id = 1", "UPDATE a SET v = NULL WHERE id = 2")
 READ_COMMITTED, *_ = LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 CASES = int(os.environ.get("ASSAY_REDUCTION_CASES", "3"))
@@ -146,9 +146,9 @@ def _program(randomness: random.Random, level: str, most: int) -> Program:
     kind = randomness.random()
     if level == READ_COMMITTED and kind < 0.15:
         return Program(statements=tuple(body[:2]))  # Each commits by itself.
-    if level == READ_COMMITTED and kind < 0.25:
-        held = ("SELECT pg_advisory_lock(7)", body[0], "SELECT pg_advisory_unlock(7)")
-        return Program(statements=held)
+    if kind < 0.2:
+        # A read between them never waits, so the lock is always given back.
+        body = ["SELECT pg_advisory_lock(7)", randomness.choice(READS), UNLOCK]
     end = "ROLLBACK" if kind > 0.88 else "COMMIT"
     return Program(statements=(f"BEGIN ISOLATION LEVEL {level}", *body, end))
 
@@ -203,20 +203,18 @@ def _compare(place: Place, programs: Sequence[Program]) -> tuple[int, int]:
 @pytest.mark.parametrize("level", [*LEVELS, "mixed"])
 def test_no_outcome_of_two_sessions_is_lost(place: Place, level: str) -> None:
     randomness = random.Random(f"{SEED} pairs {level}")
-    ran = [_compare(place, _programs(randomness, 2, level, 3)) for _ in range(CASES)]
-    print(level, *map(sum, zip(*ran, strict=True)))
+    for _ in range(CASES):
+        _compare(place, _programs(randomness, 2, level, 3))
 
 
 @pytest.mark.parametrize("level", [*LEVELS, "mixed"])
 def test_no_outcome_of_three_sessions_is_lost(place: Place, level: str) -> None:
     randomness = random.Random(f"{SEED} triples {level}")
-    ran = [
-        _compare(place, _programs(randomness, 3, level, 1)) for _ in range(max(1, CASES // 3))
-    ]
-    print(level, *map(sum, zip(*ran, strict=True)))
+    for _ in range(max(1, CASES // 3)):
+        _compare(place, _programs(randomness, 3, level, 1))
 
 
 def test_reads_that_commute_are_not_tried_in_every_order(place: Place) -> None:
     reader = Program(statements=("BEGIN", READS[0], READS[2], "COMMIT"))
-    without, reduced = _compare(place, [reader, reader])
-    assert without > 8 * reduced
+    serial = 2
+    assert _compare(place, [reader, reader]) == (serial + 20, serial + 1)

@@ -1,6 +1,5 @@
-"""The explorer on services that know nothing of it: other frameworks, drivers, languages, schemas."""
+"""The explorer on services that know nothing of it: other frameworks, drivers and languages."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,18 +7,24 @@ import psycopg2
 import pytest
 
 from attacks.postgres.explorer.choosing import following
-from attacks.postgres.explorer.run import Run
+from attacks.postgres.explorer.run import Racer, Run
 from attacks.postgres.explorer.signature import difference, signature
 from engine.stores import PostgresServer
-from tests.integration.little_services import FOLDER, Service, money_is_conserved, python, serving
+from tests.integration.little_services import (
+    FOLDER,
+    IN_THE_SYSTEM,
+    Service,
+    money_is_conserved,
+    python,
+    serving,
+)
 
-INSTALL_S = 180
 REPLAYS = 10
 
 
 @pytest.fixture(scope="module")
 def threads(postgres: PostgresServer) -> Iterator[Service]:
-    with serving(postgres, "service_threads", python("threads.py")) as service:
+    with serving(postgres, "service_threads", python("threads.py"), POOL_MIN="5") as service:
         yield service
 
 
@@ -36,11 +41,8 @@ def pipelines(postgres: PostgresServer) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def node(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("node")
-    install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), "pg"]
-    subprocess.run(install, check=True, capture_output=True, timeout=INSTALL_S)
-    script = folder / "service.js"
+def node(postgres: PostgresServer, node_modules: Path) -> Iterator[Service]:
+    script = node_modules / "service.js"
     script.write_text((FOLDER / "node.js").read_text())
     with serving(postgres, "service_node", ["node", str(script)]) as service:
         yield service
@@ -76,4 +78,69 @@ def test_two_payments_that_check_first_are_violated_and_that_lock_first_are_not(
     assert (right.violated, right.exhausted, right.reasons) == (0, True, [])
     assert right.overlapped > 0
     assert right.vacuous is None
-    print(service.base_url, racy.explored, right.explored, right.duration_s)
+
+
+def test_three_requests(coroutines: Service) -> None:
+    service = coroutines
+
+    def three(path: str) -> list[Racer]:
+        return [service.pays(path, payee) for payee in ("bob", "cid", "dan")]
+
+    racy = service.explore(three("/pay/racy"))
+    assert racy.losing is not None
+    assert not racy.no_race_needed
+    assert racy.losing.run.preemptions <= 1, "two of the three are enough"
+
+    right = service.explore(three("/pay/right"))
+    assert (right.violated, right.exhausted, right.reasons) == (0, True, [])
+    assert right.overlapped > 0
+
+
+def test_a_reader_against_a_writer(threads: Service) -> None:
+    """Ann pays Bob: what both have together is always the same."""
+
+    def shown_total(_: psycopg2.extensions.cursor, run: Run) -> int:
+        return int(run.results[0] != {"total": IN_THE_SYSTEM})
+
+    writer = threads.pays("/pay/right", "bob")
+    racy = threads.explore([threads.reads("/total/racy"), writer], shown_total)
+    assert racy.losing is not None
+    assert not racy.no_race_needed
+    assert "read skew" in {found.anomaly for found, shown in racy.predictions if shown}
+    assert racy.losing.run.results[0] != {"total": IN_THE_SYSTEM}
+
+    right = threads.explore([threads.reads("/total/right"), writer], shown_total)
+    assert (right.violated, right.exhausted, right.reasons) == (0, True, [])
+    # Every order in which the two meet is the same as one in which they do not.
+    assert right.pruned > 0
+    assert right.vacuous is None
+
+
+@pytest.mark.parametrize("service", KINDS, indirect=True)
+def test_a_losing_order_loses_again_with_the_same_trace(service: Service) -> None:
+    racers = service.two_payments("/pay/racy")
+    lost = service.explore(racers).losing
+    assert lost is not None
+    for _ in range(REPLAYS):
+        again = service.attempt(racers, money_is_conserved, following(lost.run.order))
+        assert again.violations
+        assert difference(signature(lost.run), signature(again.run)) is None
+        assert again.run.order == lost.run.order
+        assert again.run.uncontrolled == ()
+
+
+def test_sessions_are_served_by_turns(threads: Service) -> None:
+    """A pool hands a session on: what one request began with serves the other one later."""
+    served: dict[int, set[int]] = {}
+
+    def judge(_: psycopg2.extensions.cursor, run: Run) -> int:
+        for taken in run.taken:
+            served.setdefault(taken.step.session, set()).add(taken.racer)
+            payee = "'bob'" if taken.racer == 0 else "'cid'"
+            other = "'cid'" if taken.racer == 0 else "'bob'"
+            assert other not in taken.step.sql, f"a statement for {payee} only"
+        return 0
+
+    explored = threads.explore(threads.two_payments("/pay/right"), judge)
+    assert explored.exhausted
+    assert {0, 1} in served.values()

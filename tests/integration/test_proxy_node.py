@@ -1,6 +1,6 @@
 """node-postgres through the proxy and around it: the same JSON.
 
-Needs Node.js and npm: the driver is installed into a temporary folder.
+Needs Node.js and npm: see the fixture `node_modules`.
 """
 
 import json
@@ -18,7 +18,6 @@ from tests.integration.proxy_gates import Orders, proxied
 pytestmark = pytest.mark.node
 
 DATABASE = "proxy_node"
-INSTALL_S = 180
 RUN_S = 60
 SCRIPT = """
 const { Client, Pool } = require('pg');
@@ -71,12 +70,10 @@ main().catch((error) => { console.error(error); process.exit(1); });
 
 
 @pytest.fixture(scope="module")
-def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("node")
-    command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), "pg"]
-    subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_S)
-    (folder / "script.js").write_text(SCRIPT)
-    return folder / "script.js"
+def script(node_modules: Path) -> Path:
+    file = node_modules / "script.js"
+    file.write_text(SCRIPT)
+    return file
 
 
 @pytest.fixture(scope="module")

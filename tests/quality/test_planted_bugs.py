@@ -124,6 +124,13 @@ def _unlike_answers(history: History) -> History:
     return replace(history, operations=tuple(operations))
 
 
+def _server_error(history: History) -> History:
+    last = [o for o in history.operations if o.round is not None and o.moves][-1]
+    broken = replace(last, status=500, outcome="unknown", answer="500")
+    operations = [broken if o is last else o for o in history.operations]
+    return replace(history, operations=tuple(operations))
+
+
 def _as_it_is(history: History) -> History:
     return history
 
@@ -131,6 +138,7 @@ def _as_it_is(history: History) -> History:
 PLANTED: dict[
     str, tuple[str, Callable[[History], History], Callable[[GroundTruth], GroundTruth]]
 ] = {
+    "no_server_error": ("deadlock", _server_error, lambda truth: truth),
     "never_overdrawn": ("double-spend", _as_it_is, _overdrawn),
     "replays_answer_alike": ("sequential-replay", _unlike_answers, lambda truth: truth),
 }

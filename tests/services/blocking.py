@@ -24,7 +24,8 @@ def create_app() -> FastAPI:
         try:
             with connection, connection.cursor() as cursor:
                 cursor.execute("SELECT cents FROM account WHERE holder = %s", (payment.payer,))
-                left: int = cursor.fetchone()[0] - payment.cents
+                [(has,)] = cursor.fetchall()
+                left: int = has - payment.cents
                 if left >= 0:
                     cursor.execute(
                         "UPDATE account SET cents = %s WHERE holder = %s", (left, payment.payer)

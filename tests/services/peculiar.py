@@ -1,4 +1,7 @@
-"""Peculiar habits, a route each: its own lock, endless retries, work after the answer, and more."""
+"""Peculiar habits, a route each: its own lock, endless retries, work after the answer, and more.
+
+JOB_EVERY_S in the environment adds a background job.
+"""
 
 import os
 import threading
@@ -14,6 +17,7 @@ from fastapi import BackgroundTasks, FastAPI
 from pydantic import BaseModel
 
 Cursor = psycopg2.extensions.cursor
+Answer = dict[str, int]
 
 
 class Payment(BaseModel):
@@ -22,93 +26,66 @@ class Payment(BaseModel):
     cents: int
 
 
-def _pay(cursor: Cursor, payment: Payment, lock: str = "") -> int:
-    cursor.execute(f"SELECT cents FROM account WHERE holder = %s{lock}", (payment.payer,))
-    left: int = cursor.fetchone()[0] - payment.cents
-    if left >= 0:
-        cursor.execute("UPDATE account SET cents = %s WHERE holder = %s", (left, payment.payer))
-        _credit(cursor, payment)
-    return left
+class Till:
+    """Its methods are the routes; "_" is "-" in their paths."""
 
-
-def _credit(cursor: Cursor, payment: Payment) -> None:
-    cursor.execute(
-        "UPDATE account SET cents = cents + %s WHERE holder = %s", (payment.cents, payment.payee)
-    )
-
-
-def create_app() -> FastAPI:
-    pool = psycopg2.pool.ThreadedConnectionPool(6, 6, os.environ["DATABASE_URL"])
-    own_lock = threading.Lock()
-    app = FastAPI()
+    def __init__(self, database_url: str) -> None:
+        self._url = database_url
+        self._pool = psycopg2.pool.ThreadedConnectionPool(6, 6, database_url)
+        self._lock = threading.Lock()
+        self._kept: list[psycopg2.extensions.connection] = []
 
     @contextmanager
-    def connected() -> Iterator[psycopg2.extensions.connection]:
-        connection = pool.getconn()
+    def _transaction(self) -> Iterator[Cursor]:
+        connection = self._pool.getconn()
         try:
-            yield connection
+            with connection, connection.cursor() as cursor:
+                yield cursor
         finally:
-            pool.putconn(connection)
+            self._pool.putconn(connection)
 
-    @contextmanager
-    def transaction() -> Iterator[Cursor]:
-        with connected() as connection, connection, connection.cursor() as cursor:
-            yield cursor
+    def _pay(self, payment: Payment, lock: str = "") -> Answer:
+        with self._transaction() as cursor:
+            return {"left": _paid(cursor, payment, lock)}
 
-    def work(payment: Payment, lock: str) -> None:
-        with transaction() as cursor:
-            _pay(cursor, payment, lock)
+    def own_lock(self, payment: Payment) -> Answer:
+        with self._lock:
+            return self._pay(payment)
 
-    @app.post("/own-lock")
-    def with_a_lock_of_its_own(payment: Payment) -> dict[str, int]:
-        with own_lock, transaction() as cursor:
-            return {"left": _pay(cursor, payment)}
-
-    @app.post("/own-lock-late")
-    def checks_before_it_locks(payment: Payment) -> dict[str, int]:
-        with transaction() as cursor:
-            cursor.execute("SELECT cents FROM account WHERE holder = %s", (payment.payer,))
-            left: int = cursor.fetchone()[0] - payment.cents
-        with own_lock, transaction() as cursor:
-            cursor.execute(
-                "UPDATE account SET cents = %s WHERE holder = %s AND %s >= 0",
-                (left, payment.payer, left),
-            )
+    def own_lock_late(self, payment: Payment) -> Answer:
+        with self._transaction() as cursor:
+            left = _has(cursor, payment) - payment.cents
+        with self._lock, self._transaction() as cursor:
             if left >= 0:
-                _credit(cursor, payment)
+                _move(cursor, payment, left)
         return {"left": left}
 
-    @app.post("/own-lock-outside-right")
-    def counts_before_it_locks(payment: Payment) -> dict[str, int]:
-        with transaction() as cursor:
+    def own_lock_around_the_rest(self, payment: Payment) -> Answer:
+        with self._transaction() as cursor:
             cursor.execute("SELECT count(*) FROM account")
-        with own_lock, transaction() as cursor:
-            return {"left": _pay(cursor, payment)}
+        return self.own_lock(payment)
 
-    @app.post("/circle")
-    def locks_in_both_orders(payment: Payment) -> dict[str, int]:
+    def circle(self, payment: Payment) -> Answer:
+        """Two locks in both orders, and one of them is not the database's."""
         if payment.cents % 2:
-            with own_lock, transaction() as cursor:
-                return {"left": _pay(cursor, payment, " FOR UPDATE")}
-        with transaction() as cursor:
-            left = _pay(cursor, payment, " FOR UPDATE")
-            with own_lock:
+            with self._lock:
+                return self._pay(payment, " FOR UPDATE")
+        with self._transaction() as cursor:
+            left = _paid(cursor, payment, " FOR UPDATE")
+            with self._lock:
                 return {"left": left}
 
-    @app.post("/no-wait")
-    def tries_until_nobody_holds_it(payment: Payment) -> dict[str, int]:
+    def no_wait(self, payment: Payment) -> Answer:
         while True:
             try:
-                with transaction() as cursor:
-                    return {"left": _pay(cursor, payment, " FOR UPDATE NOWAIT")}
-            except psycopg2.Error:
+                return self._pay(payment, " FOR UPDATE NOWAIT")
+            except psycopg2.errors.LockNotAvailable:
                 continue
 
-    @app.post("/stubborn")
-    def tries_for_ever(payment: Payment) -> dict[str, int]:
+    def stubborn(self, payment: Payment) -> Answer:
         while True:
             try:
-                with transaction() as cursor:
+                with self._transaction() as cursor:
                     cursor.execute(
                         "UPDATE account SET cents = cents - %s WHERE holder = %s",
                         (payment.cents, payment.payer),
@@ -118,46 +95,108 @@ def create_app() -> FastAPI:
             except psycopg2.IntegrityError:
                 continue
 
-    @app.post("/later")
-    def answers_first(payment: Payment, later: BackgroundTasks) -> dict[str, int]:
-        later.add_task(work, payment, "")
+    def later(self, payment: Payment, tasks: BackgroundTasks) -> Answer:
+        tasks.add_task(self._pay, payment)
         return {"accepted": payment.cents}
 
-    @app.post("/later-right")
-    def answers_first_and_locks(payment: Payment, later: BackgroundTasks) -> dict[str, int]:
-        later.add_task(work, payment, " FOR UPDATE")
+    def later_right(self, payment: Payment, tasks: BackgroundTasks) -> Answer:
+        tasks.add_task(self._pay, payment, " FOR UPDATE")
         return {"accepted": payment.cents}
 
-    @app.post("/left-open")
-    def forgets_to_commit(payment: Payment) -> dict[str, int]:
-        connection = psycopg2.connect(os.environ["DATABASE_URL"])
-        app.state.kept = [*getattr(app.state, "kept", []), connection]
+    def left_open(self, payment: Payment) -> Answer:
+        connection = psycopg2.connect(self._url)
+        self._kept.append(connection)
         with connection.cursor() as cursor:
-            return {"left": _pay(cursor, payment)}
+            return {"left": _paid(cursor, payment)}
 
-    @app.post("/two-sessions")
-    def journals_first(payment: Payment) -> dict[str, int]:
-        with transaction() as cursor:
+    def slow_statement(self, payment: Payment) -> Answer:
+        with self._transaction() as cursor:
+            cursor.execute("UPDATE account SET cents = cents FROM pg_sleep(60)")
+        return {"left": 0}
+
+    def slow_look(self, payment: Payment) -> Answer:
+        with self._transaction() as cursor:
+            cursor.execute("SELECT pg_sleep(60)")
+        return {"left": 0}
+
+    def two_sessions(self, payment: Payment) -> Answer:
+        """Its journal is written in another session than its payment."""
+        with self._transaction() as cursor:
             _journal(cursor, "begun")
-            with transaction() as inner:
-                left = _pay(inner, payment, " FOR UPDATE")
+            answer = self._pay(payment, " FOR UPDATE")
+            _journal(cursor, "done")
+        return answer
+
+    def two_sessions_racy(self, payment: Payment) -> Answer:
+        with self._transaction() as cursor:
+            left = _has(cursor, payment) - payment.cents
+            if left >= 0:
+                with self._transaction() as inner:
+                    _move(inner, payment, left)
             _journal(cursor, "done")
         return {"left": left}
 
-    def work_beside(every_s: float) -> None:
+    def _work_beside(self, every_s: float) -> None:
         while True:
-            with transaction() as cursor:
+            with self._transaction() as cursor:
                 cursor.execute("SELECT count(*) FROM account WHERE cents < 0")
             time.sleep(every_s)
 
-    if "JOB_EVERY_S" in os.environ:
-        every_s = float(os.environ["JOB_EVERY_S"])
-        threading.Thread(target=work_beside, args=(every_s,), daemon=True).start()
-    return app
+    def begin_job(self, every_s: float) -> None:
+        threading.Thread(target=self._work_beside, args=(every_s,), daemon=True).start()
+
+
+def _has(cursor: Cursor, payment: Payment, lock: str = "") -> int:
+    cursor.execute(f"SELECT cents FROM account WHERE holder = %s{lock}", (payment.payer,))
+    row = cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _paid(cursor: Cursor, payment: Payment, lock: str = "") -> int:
+    left = _has(cursor, payment, lock) - payment.cents
+    if left >= 0:
+        _move(cursor, payment, left)
+    return left
+
+
+def _move(cursor: Cursor, payment: Payment, left: int) -> None:
+    cursor.execute("UPDATE account SET cents = %s WHERE holder = %s", (left, payment.payer))
+    _credit(cursor, payment)
+
+
+def _credit(cursor: Cursor, payment: Payment) -> None:
+    cursor.execute(
+        "UPDATE account SET cents = cents + %s WHERE holder = %s", (payment.cents, payment.payee)
+    )
 
 
 def _journal(cursor: Cursor, what: str) -> None:
     cursor.execute("INSERT INTO journal (what) VALUES (%s)", (what,))
+
+
+def create_app() -> FastAPI:
+    till = Till(os.environ["DATABASE_URL"])
+    app = FastAPI()
+    for route in (
+        till.own_lock,
+        till.own_lock_late,
+        till.own_lock_around_the_rest,
+        till.circle,
+        till.no_wait,
+        till.stubborn,
+        till.later,
+        till.later_right,
+        till.left_open,
+        till.slow_statement,
+        till.slow_look,
+        till.two_sessions,
+        till.two_sessions_racy,
+    ):
+        app.post("/" + route.__name__.replace("_", "-"))(route)
+    if "JOB_EVERY_S" in os.environ:
+        till.begin_job(float(os.environ["JOB_EVERY_S"]))
+    return app
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import psycopg
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The payer has not enough money."""
 
 
@@ -27,7 +27,7 @@ class Handler(BaseHTTPRequestHandler):
             with connection.transaction():
                 left = _pay(connection, body, lock)
             self._answer(200, {"left": left})
-        except Refused:
+        except RefusedError:
             self._answer(409, {"error": "not enough money"})
         finally:
             self.pool.put(connection)
@@ -46,11 +46,11 @@ class Handler(BaseHTTPRequestHandler):
 
 def _pay(connection: psycopg.Connection, body: dict[str, object], lock: str) -> int:
     sql = f"SELECT cents FROM account WHERE holder = %s{lock}"
-    row = connection.execute(sql, (body["payer"],)).fetchone()  # type: ignore[arg-type]
+    row = connection.execute(sql, (body["payer"],)).fetchone()
     assert row is not None
     left: int = row[0] - body["cents"]
     if left < 0:
-        raise Refused
+        raise RefusedError
     with connection.pipeline():
         connection.execute("UPDATE account SET cents = %s WHERE holder = %s", (left, body["payer"]))
         connection.execute(

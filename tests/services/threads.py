@@ -1,4 +1,7 @@
-"""Sync endpoints of FastAPI over psycopg2's connection pool. Also reads: GET /total."""
+"""Sync endpoints of FastAPI over psycopg2's connection pool. Also reads: GET /total/….
+
+Of its POOL connections it keeps POOL_MIN; more are opened when needed and closed again.
+"""
 
 import os
 import threading
@@ -20,7 +23,8 @@ class Payment(BaseModel):
 
 def create_app() -> FastAPI:
     size = int(os.environ.get("POOL", "5"))
-    pool = psycopg2.pool.ThreadedConnectionPool(0, size, os.environ["DATABASE_URL"])
+    kept = int(os.environ.get("POOL_MIN", "0"))
+    pool = psycopg2.pool.ThreadedConnectionPool(kept, size, os.environ["DATABASE_URL"])
     free = threading.BoundedSemaphore(size)
     app = FastAPI()
 
@@ -37,7 +41,8 @@ def create_app() -> FastAPI:
     def pay(payment: Payment, lock: str) -> dict[str, int]:
         with transaction() as cursor:
             cursor.execute(f"SELECT cents FROM account WHERE holder = %s{lock}", (payment.payer,))
-            left = cursor.fetchone()[0] - payment.cents
+            [(has,)] = cursor.fetchall()
+            left = has - payment.cents
             if left < 0:
                 raise HTTPException(409, "not enough money")
             cursor.execute("UPDATE account SET cents = %s WHERE holder = %s", (left, payment.payer))
@@ -61,14 +66,16 @@ def create_app() -> FastAPI:
             total = 0
             for holder in ("ann", "bob"):
                 cursor.execute("SELECT cents FROM account WHERE holder = %s", (holder,))
-                total += cursor.fetchone()[0]
+                [(has,)] = cursor.fetchall()
+                total += has
         return {"total": total}
 
     @app.get("/total/right")
     def total_right() -> dict[str, int]:
         with transaction() as cursor:
             cursor.execute("SELECT sum(cents) FROM account WHERE holder IN ('ann', 'bob')")
-            return {"total": int(cursor.fetchone()[0])}
+            [(total,)] = cursor.fetchall()
+        return {"total": int(total)}
 
     return app
 

@@ -8,10 +8,8 @@ has its locks it writes over the newest value. Footprints say exactly what was t
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from typing import Literal
 
-from attacks.postgres.explorer.exploring import Tried
 from attacks.postgres.explorer.run import Choice, Choose, Pending, Run, Taken, brought_about
 from attacks.postgres.footprint import Footprint, nothing, together
 from attacks.postgres.relations import Isolation
@@ -94,6 +92,20 @@ class World:
     def outcome(self) -> tuple[object, ...]:
         written = tuple(sorted(self.rows.items()))
         return (written, *(tuple(session.results) for session in self.sessions))
+
+    @property
+    def state(self) -> str:
+        """All that what follows can depend on."""
+        sessions = [
+            (
+                (s.position, s.results, s.memory, sorted(s.own.items()), sorted(s.locks)),
+                (s.snapshot, s.at, s.wanted, s.forked, sorted(s.tried), s.waits_for),
+            )
+            for s in self.sessions
+        ]
+        queues = sorted(item for item in self.queues.items() if item[1])
+        rows, versions = sorted(self.rows.items()), sorted(self.versions.items())
+        return repr((rows, versions, queues, sessions))
 
     def copied(self) -> "World":
         """Another world that goes its own way from here."""
@@ -313,7 +325,10 @@ def forced(world: World, choose: Choose) -> Run:
     gave_up = False
     while world.enabled:
         position = len(world.choices)
-        pending = [Pending(racer=racer, step=_step(world.sessions[racer], racer)) for racer in world.enabled]
+        pending = [
+            Pending(racer=racer, step=_step(world.sessions[racer], racer))
+            for racer in world.enabled
+        ]
         before = world.footprint(position - 1) if position else None
         racer = choose(position, pending, before)
         if racer is None:
@@ -337,43 +352,38 @@ def _step(session: _Session, racer: int) -> Step:
     return Step(session=racer + 1, number=len(session.results) + 1, kind="query", sql=sql)
 
 
-@dataclass(kw_only=True)
-class Simulation:
-    """Tries schedules of these scripts from the beginning, as `Exploration` asks for them."""
-
-    scripts: Sequence[Script]
-    orders: list[tuple[int, ...]] = field(default_factory=list)
-    outcomes: set[object] = field(default_factory=set)
-
-    def __call__(self, choose: Choose) -> Tried:
-        world = World(scripts=self.scripts)
-        run = forced(world, choose)
-        if not run.gave_up:
-            self.orders.append(run.order)
-            self.outcomes.add(world.outcome)
-        return Tried(run=run, violations=0)
-
-
 def every_end(scripts: Sequence[Script]) -> Iterator[tuple[tuple[int, ...], World]]:
-    """Every order, by brute force and without `Search`: the order and how the world was after it."""
+    """Every order, by brute force and without `Search`: the order, and the world after it."""
     open_ = [World(scripts=scripts)]
     while open_:
         world = open_.pop()
         if not world.enabled:
             yield tuple(racer for racer, _ in world.choices), world
-        for racer in world.enabled:
-            next_world = world.copied()
-            next_world.release(racer)
-            open_.append(next_world)
+        open_ += [_after(world, racer) for racer in world.enabled]
+
+
+def every_outcome(scripts: Sequence[Script]) -> set[object]:
+    """Every outcome by brute force; a state that was reached before is not followed again."""
+    open_, seen = [World(scripts=scripts)], set[str]()
+    outcomes = set[object]()
+    while open_:
+        world = open_.pop()
+        if world.state in seen:
+            continue
+        seen.add(world.state)
+        if not world.enabled:
+            outcomes.add(world.outcome)
+        open_ += [_after(world, racer) for racer in world.enabled]
+    return outcomes
+
+
+def _after(world: World, racer: int) -> World:
+    other = world.copied()
+    other.release(racer)
+    return other
 
 
 def switches(world: World) -> int:
     """Times that a session was left which could have gone on."""
     pairs = zip(world.choices, world.choices[1:], strict=False)
-    return reduce(lambda n, pair: n + _switched(*pair), pairs, 0)
-
-
-def _switched(
-    before: tuple[int, tuple[int, ...]], after: tuple[int, tuple[int, ...]]
-) -> bool:
-    return before[0] != after[0] and before[0] in after[1]
+    return sum(before != now and before in enabled for (before, _), (now, enabled) in pairs)

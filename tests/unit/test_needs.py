@@ -6,28 +6,34 @@ FRAGILE = {"locking": "none", "lock_order": "request", "retry": "none"}
 
 
 def test_a_switch_has_one_of_its_values() -> None:
-    need = switch("locking", "row", "version", "conditional", "advisory", "serializable")
+    need = switch("locking", "row", "version")
     assert not need.holds(FRAGILE)
     assert need.holds({**FRAGILE, "locking": "version"})
-    assert need.text == "locking is row or version or conditional or advisory or serializable"
+    assert need.text == "locking is row or version"
     assert need.switches == ("locking",)
-    assert SERIALISED.text == need.text
 
 
 def test_conditions_combine_and_read_as_they_mean() -> None:
     either = any_of(switch("lock_order", "sorted"), switch("retry", "bounded"))
-    both = all_of(SERIALISED, either)
-    assert both.text == (
-        "locking is row or version or conditional or advisory or serializable and "
-        "(lock_order is sorted, or retry is bounded)"
-    )
+    both = all_of(switch("locking", "row"), either)
+    assert both.text == "locking is row and (lock_order is sorted, or retry is bounded)"
+    assert any_of(both, nothing()).text == f"({both.text}), or always"
     assert both.switches == ("locking", "lock_order", "retry")
     row = {**FRAGILE, "locking": "row"}
     assert not both.holds(row)
     assert both.holds({**row, "retry": "bounded"})
     assert both.holds({**row, "lock_order": "sorted"})
     assert not both.holds({**FRAGILE, "retry": "bounded"})
-    assert all_of(SERIALISED, SERIALISED).switches == ("locking",)
+    assert all_of(both, both).switches == both.switches
+
+
+def test_serializable_protects_whoever_heeds_its_refusals() -> None:
+    build = {**FRAGILE, "locking": "serializable", "unit_of_work": "atomic"}
+    assert SERIALISED.holds(build)
+    assert not SERIALISED.holds({**build, "retry": "stale_values"})
+    assert not SERIALISED.holds({**build, "unit_of_work": "swallow_then_commit"})
+    assert not SERIALISED.holds({**build, "locking": "none"})
+    assert SERIALISED.holds({**build, "locking": "row", "retry": "stale_values"})
 
 
 def test_always_and_never() -> None:

@@ -85,7 +85,7 @@ def test_the_page_explains_a_cell_from_claim_to_command() -> None:
         "7 more findings in this cell",
         "…and 3 more, all in evidence.json",
         "assay verify --build fragile --only double-spend --seed 20261121",
-        "below 30 % (3/10, with 95 % confidence)",
+        "is below 30 % (3/10, with 95 % confidence, if rounds are alike and independent)",
         "1: a prediction did not come true",
         "skipped container: no engine answered",
     ):

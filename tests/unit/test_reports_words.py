@@ -76,7 +76,7 @@ def _with_strength(verdict: Verdict, **changes: object) -> Cell:
 def test_a_sampled_pass_states_what_it_is_worth() -> None:
     words = strength_in_words(_with_strength(Verdict.HELD, rounds=10))
     assert "Sampled: 10 rounds, violated in none" in words
-    assert "below 30 % (3/10, with 95 % confidence)" in words
+    assert "is below 30 % (3/10, with 95 % confidence, if rounds are alike" in words
     assert "too few" in strength_in_words(_with_strength(Verdict.HELD, rounds=2))
 
 

@@ -24,6 +24,10 @@ AT_ONCE = (
     "statements came in two sessions at the same time: the service works beside its requests, in an"
     " order that is not controlled; switch its background jobs off for the test"
 )
+SLOW = (
+    "a statement did not end within the bound of the race: it waits for something that is no lock;"
+    " make it shorter for the test"
+)
 STRANGER = (
     "a statement waits for a lock of a session that is not in the race: end what else uses the"
     " database"
@@ -32,11 +36,11 @@ CIRCLE = (
     "requests wait for each other, one for a lock in the database and one for something in the"
     " service's own process"
 )
-_BLOCKED = (
+BLOCKED = (
     "the service does not answer anybody while one of its statements waits: an async service with a"
     " blocking driver; use its async driver, or sync endpoints"
 )
-_OWN_PROCESS = (
+OWN_PROCESS = (
     "a request waits for something in the service's own process (a lock of its own, another"
     " service), which serialises it"
 )
@@ -75,8 +79,8 @@ class Diagnosis:
         if not sessions:
             return self.nothing_came()
         if not self._answers():
-            return _BLOCKED
-        return pool_too_small(sessions, requests) if busy >= sessions else _OWN_PROCESS
+            return BLOCKED
+        return pool_too_small(sessions, requests) if busy >= sessions else OWN_PROCESS
 
     def nothing_came(self) -> str:
         """No session, or no statement: perhaps because the proxy refused what it was asked."""

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, permutations
+from itertools import chain, islice, permutations
 from typing import Any
 
 from attacks.postgres.explorer.choosing import by_priorities, following, serial
@@ -83,7 +83,9 @@ class Explored:
     @property
     def vacuous(self) -> str | None:
         """Why schedules without a violation say nothing; None when they say something."""
-        if not any(tried and tried.run.choices for tried in (self.serial, self.losing)):
+        if self.losing is not None:
+            return None
+        if self.serial is None or not self.serial.run.choices:
             return self._cause_or(NOTHING_CAME)
         if not all(self.alone):
             return self._cause_or("one of the requests was answered without a statement")
@@ -132,14 +134,18 @@ class Exploration:
         else:
             if not self.result.exhausted:
                 self._bounded()
-        if self.result.losing is not None and not self._hopeless:
+        if not self._hopeless:
+            self._look_again()
+        self.result.duration_s = time.monotonic() - began_s
+        return self.result
+
+    def _look_again(self) -> None:
+        if not self._decided():
+            self._once_more()
+        if self.result.losing is not None:
             if not self.result.no_race_needed:
                 self._minimise(self.result.losing)
             self._reproduce(self.result.losing)
-        elif not self._hopeless:
-            self._once_more()
-        self.result.duration_s = time.monotonic() - began_s
-        return self.result
 
     def _decided(self) -> bool:
         return self.result.losing is not None and not self.keep_going
@@ -151,15 +157,15 @@ class Exploration:
         result, run = self.result, tried.run
         if changed := self._repetition.difference(run):
             result.doubt(changed)
+        for reason in run.uncontrolled:  # Of one that was given up too: it was there to prune.
+            result.doubt(reason)
+            if reason not in result.causes:
+                result.causes.append(reason)
         if run.gave_up:
             return tried
         result.explored += 1
         result.overlapped += run.overlapped
         result.uncontrolled += bool(run.uncontrolled)
-        for reason in run.uncontrolled:
-            result.doubt(reason)
-            if reason not in result.causes:
-                result.causes.append(reason)
         if run.unfinished:
             result.doubt("a request did not end")
             self._hopeless = True  # What it still does would disturb the next schedules.
@@ -173,8 +179,7 @@ class Exploration:
     def _serial_orders(self) -> None:
         """A violation here needs no race."""
         free = False
-        orders = islice(permutations(range(self.racers)), MOST_SERIAL)
-        for number, order in enumerate(orders, start=1):
+        for number, order in enumerate(_serial_orders(self.racers), start=1):
             tried = self._take(serial(order))
             free |= tried.run.was_free
             self.result.serial = self.result.serial or tried
@@ -193,7 +198,7 @@ class Exploration:
     def _predicted(self) -> None:
         """What the statements of each request alone allow is forced first."""
         if self.racers > 1:
-            for prediction in predict([self._alone[racer] for racer in range(self.racers)]):
+            for prediction in predict([self._alone.get(r, ()) for r in range(self.racers)]):
                 tried = self._take(following(prediction.order))
                 shown = prediction.shown_by(tried.run, violated=tried.violations > 0)
                 self.result.predictions.append((prediction, shown))
@@ -270,13 +275,20 @@ class Exploration:
         first = self.result.serial
         if first is None:
             return
-        again = self.attempt(serial(range(self.racers)))
+        again = self.attempt(following(first.run.order))
         if signature(again.run) != signature(first.run):
             self.result.exhausted = False
             self.result.doubt(
                 "the first schedule, run again at the end, was another one: the service keeps state"
                 " that was not put back"
             )
+
+
+def _serial_orders(racers: int) -> Iterator[tuple[int, ...]]:
+    """All of them, or at most MOST_SERIAL; everybody comes first in one of the first of them."""
+    turned = [tuple((first + i) % racers for i in range(racers)) for first in range(racers)]
+    others = (order for order in permutations(range(racers)) if order not in turned)
+    return islice(chain(turned, others), max(MOST_SERIAL, racers))
 
 
 def _steps_of(run: Run, racer: int) -> tuple[Taken, ...]:

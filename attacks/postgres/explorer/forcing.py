@@ -16,6 +16,7 @@ from attacks.postgres.explorer.diagnosis import (
     CIRCLE,
     LEFT_OPEN,
     OF_ITS_OWN,
+    SLOW,
     STRANGER,
     Diagnosis,
     too_many_steps,
@@ -304,7 +305,7 @@ class Forcing:
                 timeout=max(0.0, self._until_s - time.monotonic()),
             )
         if not done:
-            self._note("a statement did not end within the bound of the race")
+            self._note(SLOW)
         return done
 
     def _resolve(self) -> None:
@@ -346,11 +347,13 @@ class Forcing:
             )
             if state.answered_first and not state.released:
                 self.gate.moved.wait_for(lambda: state.parked is not None, timeout=QUIET_S)
-            done, busy = state.done, len(self.gate.busy_pids)
-        if not settled:
-            requests = len(self.racers)
-            out_of_sight = self.diagnosis.out_of_sight
-            self._note(LEFT_OPEN if done else out_of_sight(busy=busy, requests=requests))
+            busy, slow = len(self.gate.busy_pids), self.gate.is_answering(racer)
+        if settled:
+            return
+        if state.done or slow:
+            self._note(LEFT_OPEN if state.done else SLOW)
+        else:
+            self._note(self.diagnosis.out_of_sight(busy=busy, requests=len(self.racers)))
 
     # The end.
 

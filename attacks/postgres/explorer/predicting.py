@@ -48,9 +48,10 @@ def _lost_update(one: int, mine: Alone, other: int, theirs: Alone) -> Iterator[P
         stale = _relied_on(mine[:position]) & _published(theirs)
         if not _written(taken.footprint) or not stale:
             continue
-        relation = min(stale)
+        relation = min(stale & taken.footprint.writes or stale)
         name = "lost update" if relation in taken.footprint.writes else "write skew"
-        commits = any(step.footprint.ends for step in mine[:position])
+        read_at = max(i for i in range(position) if relation in mine[i].footprint.reads)
+        commits = any(step.footprint.ends for step in mine[read_at:position])
         apart = "check and effect are in different database transactions" if commits else ""
         yield Prediction(
             anomaly=name,

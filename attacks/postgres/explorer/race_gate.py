@@ -59,8 +59,8 @@ class RacerState:
 
     @property
     def parked(self) -> Passage | None:
-        """The step that goes next."""
-        return self.waiting[0] if self.waiting else None
+        """The step that goes next; none before the last one has its reply."""
+        return self.waiting[0] if self.waiting and self.flight is None else None
 
 
 IsChoice = Callable[[SessionInfo, Step], bool]
@@ -133,6 +133,10 @@ class RaceGate:
     def busy_pids(self) -> tuple[int, ...]:
         pids = [self._infos[number].pid for number in self._busy if number in self._infos]
         return tuple(pid for pid in pids if pid is not None)
+
+    def is_answering(self, racer: int) -> bool:
+        """Whether the database is at work on a step of this racer's that was not parked."""
+        return any(p.racer == racer and p.reply is None for p in self._forwarded)
 
     def pids_of(self, racer: int) -> tuple[int, ...]:
         """Backends that work for this racer just now."""
