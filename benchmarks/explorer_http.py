@@ -21,6 +21,7 @@ from scenarios.lab import Lab
 from scenarios.replaying import replay
 from scenarios.schedule_file import schedule_of
 from scenarios.stand import Stand, open_lab
+from scenarios.worker_process import work
 from scenarios.workers import Post, hiring
 
 UNLIMITED = Budget(exhaustive=100_000, exhaustive_s=300)
@@ -163,7 +164,7 @@ def rate_with(stand: Stand, count: int) -> float:
 
     @contextmanager
     def ready(race: str) -> Iterator[Sequence[Try]]:
-        with hiring(post, count - 1)(race) as places:
+        with hiring(post, count - 1, work)(race) as places:
             for place in places:
                 place(Following(branch=Branch(), reduce=False))
             yield places
@@ -187,11 +188,9 @@ def profile_http(stand: Stand, wanted: Wanted) -> None:
                     search(lab, 2 + number, reduce=reduce) for number in range(wanted.repetitions)
                 ]
             pair_ms = unforced_pair_ms(lab)
-        schedules = clock.counts["force"]
-        words = "reduced" if reduce else "every order"
-        print_profile(
-            clock, schedules, sum(one.took_s for one in tried), f"over HTTP, {build}, {words}"
-        )
+        took_s = sum(one.took_s for one in tried)
+        title = f"over HTTP, {build}, {'reduced' if reduce else 'every order'}"
+        print_profile(clock, clock.counts["force"], took_s, title)
         print(f"Two payments that nobody forces, one after the other: {spread(pair_ms, 1)} ms.")
         print()
 

@@ -33,8 +33,8 @@ def exploration_of(race: Race, *, schedule_file: str | None) -> Exploration:
         reasons=tuple(explored.reasons),
         duration_s=round(explored.duration_s, 3),
         predictions=_predictions(explored),
-        losing=_schedule("the order that lost", explored.losing) if explored.losing else None,
-        serial=_schedule("one after the other", explored.serial) if explored.serial else None,
+        losing=_schedule(explored.losing) if explored.losing else None,
+        serial=_schedule(explored.serial) if explored.serial else None,
         schedule_file=schedule_file,
         reproduced=_reproduced(explored.reproduced),
     )
@@ -76,12 +76,12 @@ def _fault_case(series: Series, case: Case) -> FaultCase:
     )
 
 
-def _schedule(title: str, tried: Tried) -> Schedule:
+def _schedule(tried: Tried) -> Schedule:
     outcome: Outcome = tried.verdict
     culprit = _culprit(tried.run) if tried.violations else None
     balances = {w: b.amount_minor for w, b in outcome.observed.truth.balances.items()}
     return Schedule(
-        title=title,
+        title="".join(actor_name(racer) for racer in tried.run.order),
         requests=tuple(_racing(operation) for operation in outcome.operations),
         steps=tuple(
             _step(number, taken, culprit=taken is culprit)

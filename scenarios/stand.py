@@ -36,6 +36,7 @@ from scenarios.targets.engine_wallet import EngineWallet
 from scenarios.targets.protocol import Target
 
 POOL_SIZE = 10
+PROBE_S = 1.0
 QUIET_WITHIN_S = 15.0
 POLL_S = 0.02
 FIRST_ID_OF_TRIES = 1_000_000
@@ -169,7 +170,12 @@ def _ground(  # noqa: PLR0913 - what it is made of
         sender = Sender(base_url, recorder)
         opened.callback(sender.close)
         yield Ground(
-            track=RaceTrack(proxy, observer, outside=lambda: link.requests),
+            track=RaceTrack(
+                proxy,
+                observer,
+                outside=lambda: link.requests,
+                probe=partial(_answers, opened.enter_context(httpx.Client(base_url=base_url))),
+            ),
             database_url=database_url,
             sender=sender,
             recorder=recorder,
@@ -177,6 +183,15 @@ def _ground(  # noqa: PLR0913 - what it is made of
             read_truth=partial(target.read_truth, reader),
             forget=memory.forget,
         )
+
+
+def _answers(client: httpx.Client) -> bool:
+    """Whether the service answers a trivial request, whatever it answers."""
+    try:
+        client.head("/", timeout=PROBE_S)
+    except httpx.HTTPError:
+        return False
+    return True
 
 
 def _for_races(postgres: PostgresServer, database: str) -> str:

@@ -45,18 +45,25 @@ class Checkpoint:
     def __init__(self, database_url: str) -> None:
         try:
             self._connection = psycopg2.connect(database_url)
+        except psycopg2.Error as error:
+            raise CheckpointError(f"no checkpoint could be made: {_line(error)}") from error
+        try:
             self._connection.autocommit = True
             with self._connection.cursor() as cursor:
                 cursor.execute("SET synchronous_commit = off")
                 cursor.execute("SET session_replication_role = replica")
                 self._restore = _copied(cursor)
+                # Whether the role may write is better known now than after the first schedule.
+                cursor.execute(self._restore)
         except psycopg2.errors.InsufficientPrivilege as error:
+            self.close()
             raise CheckpointError(
                 f"the database cannot be put back between schedules: {_line(error)}; the role needs"
                 " to be a superuser, or to own the tables with GRANT SET ON PARAMETER"
                 " session_replication_role and CREATE on the database"
             ) from error
         except psycopg2.Error as error:
+            self.close()
             raise CheckpointError(f"no checkpoint could be made: {_line(error)}") from error
 
     def restore(self) -> None:

@@ -22,12 +22,14 @@ from scenarios import stand as stands
 from scenarios.atomicity.chained_movements import SCENARIO as CHAINED
 from scenarios.atomicity.persistence import SCENARIO as PERSISTENCE
 from scenarios.canary import SCENARIO as CANARY
-from scenarios.cell import Observation, run_cell
+from scenarios.cell import Observation, run_cell, seed_of
 from scenarios.concurrency.double_spend import SCENARIO as DOUBLE_SPEND
 from scenarios.lab import AttackFailed, Lab
 from scenarios.model import Scenario
 from scenarios.stand import Stand
 from scenarios.targets.engine_wallet import EngineWallet
+from scenarios.worker_process import work
+from scenarios.workers import Post, hiring
 
 EFFORT = 0.3
 
@@ -91,9 +93,13 @@ def test_hardened_holds_and_its_history_tells_no_secret(
     file = tmp_path / "history.jsonl"
     seen = _run(stand, DOUBLE_SPEND, "hardened", file)
     assert seen.judgement.verdict is Verdict.HELD, seen.judgement.cause
-    assert seen.judgement.overlapped_rounds == seen.judgement.rounds > 1
+    (race,) = seen.races
+    assert race.explored.exhausted, race.explored.reasons
+    assert seen.judgement.rounds == race.explored.explored > 2
     assert len(secrets_given) > 4
-    text = file.read_text()
+    schedules = file.with_suffix(".schedules.jsonl").read_text()
+    assert len(schedules.splitlines()) >= race.explored.explored
+    text = file.read_text() + schedules
     assert not [secret for secret in secrets_given if secret in text]
     assert "Bearer" not in text
     control = [o for o in seen.history.operations if o.actor == "control"]
@@ -108,7 +114,87 @@ def test_chains_break_as_predicted(
 ) -> None:
     seen = _run(stand, CHAINED, name, tmp_path / "history.jsonl")
     assert seen.judgement.verdict is expected, seen.judgement.cause
-    assert {"waiting", "kill", "cut", "start"} <= {event.kind for event in seen.history.events}
+    (series,) = seen.series
+    assert {case.fate for case in series.cases} >= {"committed", "aborted", "nothing was written"}
+    struck = {event.kind for event in seen.history.events}
+    assert struck <= set(series.faults)
+    if expected is Verdict.HELD:
+        assert struck == set(series.faults)
+        assert len(series.cases) == series.points * 4 + 1
+        assert any(case.restarted for case in series.cases)
+
+
+def test_a_race_that_breaks_off_says_nothing_about_the_service(
+    stand: Stand, tmp_path: Path
+) -> None:
+    """Also when the database could not be put back: then there is no ground truth."""
+
+    def attack(lab: Lab) -> None:
+        payer, payee = lab.wallets(1_00, 0, round=1)
+        lab.explorer.ground.track.force = _interrupted  # type: ignore[method-assign]
+        lab.explorer.ground.forget = _interrupted
+        lab.explore("a race", payer.pays(payee, 1_00), payer.pays(payee, 1_00), round=1)
+
+    seen = _run(stand, _attacking(DOUBLE_SPEND, attack), "fragile", tmp_path / "history.jsonl")
+    assert seen.judgement.verdict is Verdict.UNKNOWN
+    assert seen.truth is None
+    assert "a mistake of ours" in seen.judgement.cause
+
+
+def _interrupted(*_: object, **__: object) -> None:
+    raise ZeroDivisionError("a mistake of ours")
+
+
+def test_two_workers_search_one_race(stand: Stand, tmp_path: Path) -> None:
+    """The same number of orders as one, and each worker's database goes with it."""
+    before = _databases(stand)
+    explored = []
+    for hire in (None, _hire(stand, DOUBLE_SPEND, "hardened")):
+        seen = run_cell(
+            stand,
+            DOUBLE_SPEND,
+            parse_build("hardened"),
+            seed=1,
+            effort=EFFORT,
+            history_file=tmp_path / "history.jsonl",
+            hire=hire,
+        )
+        assert seen.judgement.verdict is Verdict.HELD, seen.judgement.cause
+        assert seen.races[0].explored.exhausted, seen.races[0].explored.reasons
+        explored.append(seen.races[0].explored.explored)
+    # Two places may each begin an order that the other's result would have spared.
+    assert explored[0] <= explored[1] <= 2 * explored[0]
+    assert _databases(stand) == before
+
+
+def test_a_worker_that_cannot_work_is_said(stand: Stand, tmp_path: Path) -> None:
+    seen = run_cell(
+        stand,
+        DOUBLE_SPEND,
+        parse_build("hardened"),
+        seed=1,
+        effort=EFFORT,
+        history_file=tmp_path / "history.jsonl",
+        hire=_hire(replace(stand, postgres=_Elsewhere()), DOUBLE_SPEND, "hardened"),
+    )
+    assert seen.judgement.verdict is Verdict.UNKNOWN
+    assert "a worker broke off: StoreError" in seen.judgement.cause
+
+
+class _Elsewhere:
+    admin_url = "postgresql://nobody@127.0.0.1:1/none"
+
+
+def _hire(stand: Stand, scenario: Scenario, build: str) -> Any:
+    post = Post(
+        build=build,
+        claim=scenario.name,
+        seed=seed_of(scenario, 1),
+        effort=EFFORT,
+        postgres_url=stand.postgres.admin_url,
+        redis_url=stand.redis.url,
+    )
+    return hiring(post, 1, work)
 
 
 def _raises(lab: Lab) -> None:

@@ -40,7 +40,7 @@ def assay(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
             2,
             "there are: advisory, conditional, none, row, serializable, version",
         ),
-        (("compare", "--only", "nothing"), 2, "there are: atomicity, bad-amounts"),
+        (("compare", "--only", "nothing"), 2, "there are: acked-not-committed, atomicity"),
         (("compare", "--stores", "cloud"), 2, "'cloud' is not one of"),
         (("verify",), 2, "Missing option '--build'"),
         (("report", "/nowhere"), 2, "is this the folder of a run?"),

@@ -61,9 +61,3 @@ def test_nothing_of_the_example_stays_in_the_database(url: str) -> None:
         left = cursor.fetchall()
     connection.close()
     assert left == []
-
-
-def test_the_page_names_what_the_example_uses() -> None:
-    page = (ROOT / "docs" / "explorer.md").read_text()
-    assert str(SCRIPT) in page
-    assert (ROOT / SCRIPT).exists()

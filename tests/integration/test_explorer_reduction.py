@@ -15,6 +15,7 @@ import pytest
 
 from attacks.postgres.checkpoint import Checkpoint
 from attacks.postgres.explorer.exploring import Budget, Exploration, Explored, Tried
+from attacks.postgres.explorer.forcing import Bounds
 from attacks.postgres.explorer.programs import Program, Sessions
 from attacks.postgres.explorer.race import RaceTrack
 from attacks.postgres.explorer.run import Choose
@@ -54,7 +55,7 @@ READS = (
     "SELECT sum(v) FROM a",
     "SELECT v FROM b WHERE id = 2",
     "SELECT count(*) FROM log",
-    "SELECT a.v + b.v FROM a JOIN b ON b.a_id = a.id WHERE a.id = 1",
+    "SELECT a.v + b.v FROM a JOIN b ON b.a_id = a.id WHERE a.id = 1 ORDER BY b.id",
     "SELECT sum(v) FROM seen",
     "SELECT a_id FROM c WHERE id = 1",
 )
@@ -65,7 +66,7 @@ LOCKS = (
     "SELECT v FROM a WHERE id = 1 FOR NO KEY UPDATE",
     "SELECT v FROM a ORDER BY id FOR UPDATE SKIP LOCKED",
     "SELECT v FROM b WHERE id = 1 FOR UPDATE NOWAIT",
-    "SELECT a.v, b.v FROM a JOIN b ON b.a_id = a.id WHERE a.id = 1 FOR UPDATE",
+    "SELECT a.v, b.v FROM a JOIN b ON b.a_id = a.id WHERE a.id = 1 ORDER BY b.id FOR UPDATE",
     "SELECT pg_try_advisory_xact_lock(7)",
     "SELECT pg_advisory_xact_lock(7)",
     "LOCK TABLE b IN SHARE ROW EXCLUSIVE MODE",
@@ -126,7 +127,7 @@ def place(postgres: PostgresServer) -> Iterator[Place]:
         yield Place(
             url=url,
             through_proxy=postgres.url(name, port=proxy.port),
-            track=RaceTrack(proxy, observer),
+            track=RaceTrack(proxy, observer, bounds=Bounds(outside_s=5.0)),
             checkpoint=opened.enter_context(closing(Checkpoint(url))),
             reader=reader,
         )

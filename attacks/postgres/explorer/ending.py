@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from attacks.postgres.explorer.race_gate import RaceGate
@@ -42,9 +42,9 @@ def wait_until_quiet(gate: RaceGate) -> None:
 def end_race(
     gate: RaceGate, threads: Sequence[threading.Thread], ends: Ends, *, stuck: bool
 ) -> str | None:
-    """Let go of everything. Sessions of requests that do not end then are ended.
+    """Let go of everything; end the service's sessions if its requests do not end then.
 
-    Also those that keep what they wrote uncommitted. Returns one line when that was refused.
+    Returns one line when that was refused.
     """
     gate.disarm()
     ended = _join(threads, STUCK_S if stuck else JOIN_S)
@@ -52,21 +52,28 @@ def end_race(
     try:
         while not ended and time.monotonic() < until_s:
             # Again and again: who retries may be between two transactions just now.
-            for pid in _busy(gate, lambda: gate.is_busy):
+            with gate.moved:
+                gate.moved.wait_for(lambda: gate.is_busy, OPEN_S)
+                pids = gate.busy_pids
+            for pid in pids:
                 ends.terminate(pid)
             ended = _join(threads, POLL_S)
-        for pid in _busy(gate, lambda: not gate.is_busy):
-            if ends.xid(pid) is not None:
-                ends.terminate(pid)
+        _end_leftovers(gate, ends)
     except ObserverError as error:
         return f"a request keeps its database transaction open and cannot be stopped: {error}"
     return None
 
 
-def _busy(gate: RaceGate, wanted: Callable[[], bool]) -> tuple[int, ...]:
+def _end_leftovers(gate: RaceGate, ends: Ends) -> None:
+    """Requests are over, but not what they began: a long statement, or writes not committed."""
+    racers = range(len(gate.racers))
     with gate.moved:
-        gate.moved.wait_for(wanted, OPEN_S)
-        return gate.busy_pids
+        gate.moved.wait_for(lambda: not any(map(gate.owns_open_session, racers)), OPEN_S)
+        pids = [pid for racer in racers for pid in gate.pids_of(racer)]
+        working = gate.working_pids
+    for pid in pids:
+        if pid in working or ends.xid(pid) is not None:
+            ends.terminate(pid)
 
 
 def _join(threads: Sequence[threading.Thread], within_s: float) -> bool:

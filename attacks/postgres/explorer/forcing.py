@@ -42,7 +42,7 @@ ASK_AFTER_S = 0.0004
 """Most statements have answered by then; after it PostgreSQL is asked whether they wait."""
 ASK_EVERY_S = 0.0002
 ASK_AT_LEAST_EVERY_S = 0.01
-RACE_BOUND_S = 4.0
+RACE_BOUND_S = 3.0
 STEPS_BOUND = 200
 
 

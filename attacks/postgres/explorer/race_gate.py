@@ -7,7 +7,7 @@ nobody owns is its own. Requests that wait out of sight make that uncertain; see
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,7 +80,8 @@ class RaceGate:
         self.at_once = False
         """A request sent steps in two sessions at the same time: their order is not controlled."""
         self._is_choice = is_choice
-        self._busy: set[int] = set()
+        self._busy: dict[int, bool] = {}
+        """Sessions with a step under way (True) or only a database transaction open (False)."""
         self._owners: dict[int, int] = {}
         self._infos: dict[int, SessionInfo] = {}
         self._passages: dict[int, Passage] = {}
@@ -131,8 +132,12 @@ class RaceGate:
 
     @property
     def busy_pids(self) -> tuple[int, ...]:
-        pids = [self._infos[number].pid for number in self._busy if number in self._infos]
-        return tuple(pid for pid in pids if pid is not None)
+        return self._pids(tuple(self._busy))
+
+    @property
+    def working_pids(self) -> tuple[int, ...]:
+        """Those with a step under way."""
+        return self._pids([number for number, working in self._busy.items() if working])
 
     def is_answering(self, racer: int) -> bool:
         """Whether the database is at work on a step of this racer's that was not parked."""
@@ -140,7 +145,9 @@ class RaceGate:
 
     def pids_of(self, racer: int) -> tuple[int, ...]:
         """Backends that work for this racer just now."""
-        numbers = [number for number, owner in self._owners.items() if owner == racer]
+        return self._pids([number for number, owner in self._owners.items() if owner == racer])
+
+    def _pids(self, numbers: Sequence[int]) -> tuple[int, ...]:
         pids = [self._infos[number].pid for number in numbers if number in self._infos]
         return tuple(pid for pid in pids if pid is not None)
 
@@ -179,7 +186,7 @@ class RaceGate:
     def arrived(self, session: SessionInfo, step: Step) -> ForwardOrder:
         with self.moved:
             self._infos[session.number] = session
-            self._busy.add(session.number)
+            self._busy[session.number] = True
             racer = self._racer_of(session.number, step) if self._armed else None
             if not self._armed or session.number not in self._infos:
                 return FORWARD  # Over, or the client hung up meanwhile.
@@ -212,8 +219,9 @@ class RaceGate:
 
     def replied(self, session: SessionInfo, step: Step, reply: Reply) -> RelayOrder:
         with self.moved:
+            self._busy[session.number] = False
             if reply.status == "I":
-                self._busy.discard(session.number)
+                del self._busy[session.number]
                 self._owners.pop(session.number, None)
             passage = self._passages.get(session.number)
             self.moved.notify_all()
@@ -229,7 +237,7 @@ class RaceGate:
         with self.moved:
             self._infos.pop(session.number, None)
             self._owners.pop(session.number, None)
-            self._busy.discard(session.number)
+            self._busy.pop(session.number, None)
             passage = self._passages.pop(session.number, None)
             if passage is not None:
                 self._hang_up(passage)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from attacks.postgres.explorer.run import Run, Taken
 
 UUID = re.compile(
-    r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE
+    r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE
 )
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?")
 SECRET = re.compile(r"\b[0-9a-f]{32,}\b", re.IGNORECASE)
@@ -30,7 +30,8 @@ def difference(one: Sequence[Line], other: Sequence[Line]) -> str | None:
 
 
 def masked(text: str) -> str:
-    for pattern, mask in ((UUID, "<uuid>"), (MOMENT, "<time>"), (SECRET, "<hex>")):
+    # The longest first: in a hash there is room for a uuid.
+    for pattern, mask in ((SECRET, "<hex>"), (UUID, "<uuid>"), (MOMENT, "<time>")):
         text = pattern.sub(mask, text)
     return text
 

@@ -1,0 +1,134 @@
+"""Choosers that need no search, and what two runs of one schedule must have in common."""
+
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attacks.postgres.explorer.choosing import by_priorities, following, serial
+from attacks.postgres.explorer.run import Choice, Choose, Pending, Run, Taken
+from attacks.postgres.explorer.signature import difference, masked, signature
+from attacks.postgres.footprint import nothing
+from attacks.postgres.trace import Reply, Step
+
+
+def pending(*racers: int) -> list[Pending]:
+    step = Step(session=1, number=1, kind="query", sql="SELECT 1")
+    return [Pending(racer=racer, step=step) for racer in racers]
+
+
+def chosen(choose: Choose, *enabled: Sequence[int]) -> list[int | None]:
+    return [choose(at, pending(*racers), None) for at, racers in enumerate(enabled)]
+
+
+def test_one_after_the_other_wherever_locks_allow_it() -> None:
+    assert chosen(serial((2, 0, 1)), (0, 1, 2), (0, 1), (1, 2)) == [2, 0, 2]
+
+
+def test_a_written_order_and_what_follows_it() -> None:
+    assert chosen(following((1, 1)), (0, 1), (0,), (0, 1)) == [1, 0, 0]
+    assert chosen(following((0,), then=1), (0, 1), (0, 1), (0, 2)) == [0, 1, 0]
+
+
+@given(st.integers(0, 1000), st.integers(1, 4), st.integers(0, 3), st.integers(0, 6))
+def test_priorities_are_repeatable_and_change_so_often(
+    seed: int, racers: int, changes: int, steps: int
+) -> None:
+    def once() -> list[int | None]:
+        choose = by_priorities(random.Random(seed), racers, changes=changes, steps=steps)
+        return chosen(choose, *[range(racers)] * 8)
+
+    order = once()
+    assert order == once()
+    switched = sum(a != b for a, b in itertools.pairwise(order))
+    assert switched <= changes
+
+
+def test_priorities_take_whoever_can_go() -> None:
+    choose = by_priorities(random.Random(1), 3, changes=8, steps=4)
+    assert chosen(choose, (2,), (0,), (1,)) == [2, 0, 1]
+
+
+def a_run(order: Sequence[int], enabled: Sequence[Sequence[int]]) -> Run:
+    choices = tuple(
+        Choice(racer=racer, enabled=tuple(able), footprint=nothing())
+        for racer, able in zip(order, enabled, strict=True)
+    )
+    return Run(choices=choices, taken=(), results=())
+
+
+@pytest.mark.parametrize(
+    ("order", "enabled", "preemptions", "overlapped", "free"),
+    [
+        ((), (), 0, False, False),
+        ((0, 0, 1), ((0, 1), (0, 1), (1,)), 0, False, True),
+        ((0, 1, 0), ((0, 1), (0, 1), (0,)), 1, True, True),
+        ((0, 1, 0), ((0,), (1,), (0,)), 0, True, False),
+        ((0, 1, 0, 1), ((0, 1),) * 4, 3, True, True),
+    ],
+)
+def test_what_a_run_was_like(
+    order: Sequence[int],
+    enabled: Sequence[Sequence[int]],
+    preemptions: int,
+    *,
+    overlapped: bool,
+    free: bool,
+) -> None:
+    run = a_run(order, enabled)
+    assert (run.preemptions, run.overlapped, run.was_free) == (preemptions, overlapped, free)
+    assert run.order == order
+
+
+def taken(sql: str, *, choice: int | None = 0, racer: int = 0, **reply: object) -> Taken:
+    return Taken(
+        racer=racer,
+        step=Step(session=1, number=1, kind="query", sql=sql, parameters=("1", None)),
+        reply=replace(Reply(tag="SELECT 1", rows=(("5", None),)), **reply),  # type: ignore[arg-type]
+        choice=choice,
+        began=1,
+        ended=2,
+        footprint=nothing(),
+    )
+
+
+def test_a_signature_is_what_was_parked_and_answered() -> None:
+    steps = (
+        taken("SELECT v FROM a"),
+        taken("BEGIN", choice=None),
+        taken("COMMIT", choice=1, racer=1, tag=None, rows=(), sqlstate="40001"),
+        taken("SYNC", choice=2, tag=None, rows=()),
+    )
+    assert signature(Run(choices=(), taken=steps, results=())) == (
+        ("A", "SELECT v FROM a", ("1", None), "SELECT 1", (("5", None),)),
+        ("B", "COMMIT", ("1", None), "40001", ()),
+        ("A", "SYNC", ("1", None), "", ()),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("key '0b7c2c52-9a4e-4f4b-8b5a-3a3f7a0d1c2e'", "key '<uuid>'"),
+        ("at 2026-11-21 12:07:51.123+00 and 2026-11-21T12:07Z", "at <time> and <time>"),
+        ("hash " + "0a" * 20, "hash <hex>"),
+        ("UPDATE a SET v = 100.00 WHERE id = 42", "UPDATE a SET v = 100.00 WHERE id = 42"),
+    ],
+)
+def test_what_differs_by_nature_is_masked(text: str, shown: str) -> None:
+    assert masked(text) == shown
+
+
+def test_where_two_traces_part_is_one_line() -> None:
+    one = signature(Run(choices=(), taken=(taken("SELECT  v\nFROM a"),), results=()))
+    other = signature(Run(choices=(), taken=(taken("UPDATE a", tag="UPDATE 1"),), results=()))
+    assert difference(one, one) is None
+    assert (
+        difference(one, other)
+        == "step 1 was A: SELECT v FROM a (SELECT 1) and is now A: UPDATE a (UPDATE 1)"
+    )
+    assert difference(one, (*one, *other)) == "1 steps before and 2 now"
