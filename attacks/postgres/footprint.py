@@ -12,7 +12,7 @@ from attacks.postgres.grammar import UNLOCKS, Parsed, is_choice, parse
 from attacks.postgres.isolation import SessionIsolation, isolation_of_start
 from attacks.postgres.purity import Purity
 from attacks.postgres.reach import ReachOf, unseen
-from attacks.postgres.relations import ADVISORY, OUTSIDE, Locks
+from attacks.postgres.relations import ADVISORY, OUTSIDE, Locks, has_advisory
 from attacks.postgres.statement_footprint import Known, Sources, measured, of_cursors
 from attacks.postgres.touched import NOTHING, Footprint, nothing, split, together
 from attacks.postgres.trace import Reply, Step, TransactionStatus
@@ -112,7 +112,8 @@ class SessionFootprints:
 
     def needs_measuring(self, step: Step) -> bool:
         """Whether `after` has use for the locks that the session holds after this step."""
-        return self._sources.of(self._as_run(step)).unmeasured.unknown
+        known = self._sources.of(self._as_run(step)).unmeasured
+        return known.unknown or ADVISORY in known.writes
 
     def attempt(self, step: Step) -> Footprint:
         """What a step may touch whose reply is not there: it waits for a lock."""
@@ -149,7 +150,7 @@ class SessionFootprints:
         still_held = succeeded and status in ("T", None)
         if parsed.kind == "declare":
             now.cursors = (*now.cursors, parsed)
-        touched = self._touched(parsed, locks if still_held else None)
+        touched = self._touched(step, parsed, reply, locks if still_held else None)
         snapshot = self._takes_snapshot(parsed)
         now.snapshot |= snapshot
         now.written |= touched.writes
@@ -199,12 +200,16 @@ class SessionFootprints:
             return Parsed(kind="prepare", kinds=("prepare" if parsed.takes_snapshot else "empty",))
         return of_cursors(parsed, self._transaction.cursors) if parsed.kind == "fetch" else parsed
 
-    def _touched(self, parsed: Parsed, locks: Locks | None) -> Footprint:
+    def _touched(self, step: Step, parsed: Parsed, reply: Reply, locks: Locks | None) -> Footprint:
         """Text, functions, catalogs and locks together."""
         known = self._sources.of(parsed)
         whole, aside = known.unmeasured, known.aside
         if locks is not None:
-            whole = measured(known.named, aside, self._growth(locks), locks)
+            growth = self._growth(locks)
+            named = known.named
+            if _took_one_advisory_lock(step, parsed, reply, growth):
+                named = replace(named, writes=named.writes - {ADVISORY})
+            whole = measured(named, aside, growth, locks)
         else:
             self._transaction.opaque |= whole.unknown
         if "discard" in parsed.kinds and self._keeps_advisory:
@@ -226,7 +231,9 @@ class SessionFootprints:
     def _follow_advisory(self, parsed: Parsed, known: Known, locks: Locks | None) -> None:
         """Session-level advisory locks outlast the transaction."""
         unlocked = bool(parsed.functions & UNLOCKS) or "discard" in parsed.kinds
-        if unlocked or (locks is not None and ADVISORY not in {name for name, _ in locks}):
+        if unlocked or (
+            locks is not None and not has_advisory(frozenset(name for name, _ in locks))
+        ):
             self._keeps_advisory = False
         else:
             self._keeps_advisory |= known.may_lock_for_session
@@ -283,6 +290,16 @@ class SessionFootprints:
         self._isolation.transaction_over(
             committed=end != "rolled back", chained=parsed.chain or several
         )
+
+
+def _took_one_advisory_lock(step: Step, parsed: Parsed, reply: Reply, growth: Locks) -> bool:
+    """Whether the one lock that it asked for is the one that it gained.
+
+    A lock that was refused, or held before, does not show: then nobody knows which one was meant.
+    """
+    gained = [name for name, _ in growth if has_advisory(frozenset({name}))]
+    asked_once = step.sql.lower().count("advisory") == 1 and not parsed.reads
+    return asked_once and len(gained) == 1 and (reply.row_count, len(reply.columns)) == (1, 1)
 
 
 def _goes_on(parsed: Parsed) -> bool:

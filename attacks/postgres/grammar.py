@@ -15,7 +15,14 @@ from pglast.parser import ParseError
 from attacks.postgres.grammar_statements import control, isolation_set, kind_of
 from attacks.postgres.grammar_tree import Found, read_tree
 from attacks.postgres.purity import is_harmless_builtin
-from attacks.postgres.relations import ADVISORY, Access, Isolation, strongest, widest
+from attacks.postgres.relations import (
+    ADVISORY,
+    Access,
+    Isolation,
+    has_advisory,
+    strongest,
+    widest,
+)
 from attacks.postgres.trace import Kind, TransactionStatus
 
 NOTHING: frozenset[str] = frozenset()
@@ -139,7 +146,7 @@ def _unlocks_nothing(parsed: Parsed, holds: frozenset[str] | None) -> bool:
     """A pool's reset (asyncpg's) unlocks everything; nothing happens when nothing was locked."""
     return (
         holds is not None
-        and ADVISORY not in holds
+        and not has_advisory(holds)
         and not parsed.reads
         and not parsed.unknown
         and parsed.writes == {ADVISORY}
@@ -149,7 +156,7 @@ def _unlocks_nothing(parsed: Parsed, holds: frozenset[str] | None) -> bool:
 
 
 def _discards_locks(parsed: Parsed, holds: frozenset[str] | None) -> bool:
-    return "discard" in parsed.kinds and holds is not None and ADVISORY in holds
+    return "discard" in parsed.kinds and holds is not None and has_advisory(holds)
 
 
 def _one(tree: object) -> Parsed:

@@ -15,7 +15,14 @@ from psycopg2 import errors
 from attacks.postgres.catalog import Catalog, read_catalog
 from attacks.postgres.purity import Purity
 from attacks.postgres.reach import Columns, Reach, is_known, reach
-from attacks.postgres.relations import ADVISORY, UNRESOLVED, Access, Isolation, Locks, as_isolation
+from attacks.postgres.relations import (
+    ONE_ADVISORY,
+    UNRESOLVED,
+    Access,
+    Isolation,
+    Locks,
+    as_isolation,
+)
 
 Fate = Literal["committed", "aborted", "in progress"]
 
@@ -28,7 +35,9 @@ BLOCKED = "SELECT pg_isolation_test_session_is_blocked($1, $2)"
 BLOCKED_BY_ANY = "SELECT pg_blocking_pids($1) && $2"
 BLOCKERS = "SELECT pg_blocking_pids($1)"
 LOCKS = """
-SELECT DISTINCT locktype = 'advisory', relation, mode FROM pg_lock_status()
+SELECT DISTINCT CASE WHEN locktype = 'advisory' THEN concat_ws('/', classid, objid, objsubid) END,
+  relation, mode
+FROM pg_lock_status()
 WHERE pid = $1 AND granted AND (locktype IN ('relation', 'advisory') OR mode = 'SIReadLock')
   AND (database = $2 OR database = 0)
 """
@@ -89,7 +98,7 @@ class Observer:
         return tuple(self._ask(f"EXECUTE assay_blockers ({pid})")[0][0])
 
     def locks(self, pid: int) -> Locks:
-        """What the session holds: relations (or ADVISORY) with their lock modes.
+        """What the session holds: relations and advisory locks with their lock modes.
 
         Indexes, system catalogs and virtual transaction ids are left out. A sequence is always said
         to be held in RowExclusiveLock: who reads one sees what others did a moment ago.
@@ -98,7 +107,7 @@ class Observer:
         found = set()
         for advisory, oid, mode in rows:
             if advisory:
-                found.add((ADVISORY, mode))
+                found.add((f"{ONE_ADVISORY}{advisory}>", mode))
             elif oid >= FIRST_USERS_OID and (named := self._named(oid)):
                 name, kind = named
                 found.add((name, "RowExclusiveLock" if kind == "S" else mode))

@@ -12,6 +12,8 @@ Locks = frozenset[tuple[str, str]]
 
 ADVISORY = "<advisory locks>"
 """Stands for every advisory lock: which key a statement means is often computed."""
+ONE_ADVISORY = "<advisory lock "
+"""Begins the name of one whose key was seen among the locks that are held."""
 OUTSIDE = "<outside the database>"
 """Stands for effects that PostgreSQL does not order: notifications, files, programs."""
 UNRESOLVED = "<relation "
@@ -35,11 +37,18 @@ def overlap(one: frozenset[str], other: frozenset[str]) -> bool:
         return False
     if not one.isdisjoint(other):
         return True
+    if (ADVISORY in one and has_advisory(other)) or (ADVISORY in other and has_advisory(one)):
+        return True
     return _bare_meets_qualified(one, other) or _bare_meets_qualified(other, one)
 
 
 def _bare_meets_qualified(bare: frozenset[str], qualified: frozenset[str]) -> bool:
     return any("." in name and name.rpartition(".")[2] in bare for name in qualified)
+
+
+def has_advisory(names: frozenset[str]) -> bool:
+    """Whether an advisory lock is among them, of a key that is known or not."""
+    return any(name == ADVISORY or name.startswith(ONE_ADVISORY) for name in names)
 
 
 def is_pseudo(name: str) -> bool:

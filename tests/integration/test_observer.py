@@ -9,7 +9,6 @@ import psycopg2
 import pytest
 
 from attacks.postgres.observer import Observer, ObserverError
-from attacks.postgres.relations import ADVISORY
 from engine.stores import PostgresServer, free_port
 
 DATABASE = "observer"
@@ -155,7 +154,7 @@ def test_without_the_isolation_testers_function_it_asks_for_blocking_pids(
         ("SELECT * FROM coins FOR UPDATE", {("coins", "RowShareLock")}),
         ("SELECT * FROM vault.keys", {("vault.keys", "AccessShareLock")}),
         ("UPDATE coins SET value = 0 WHERE id = 1", {("coins", "RowExclusiveLock")}),
-        ("SELECT pg_advisory_xact_lock(1)", {(ADVISORY, "ExclusiveLock")}),
+        ("SELECT pg_advisory_xact_lock(1)", {("<advisory lock 0/1/1>", "ExclusiveLock")}),
         ("SELECT nextval('notes_id_seq')", {("notes_id_seq", "RowExclusiveLock")}),
         ("SELECT last_value FROM notes_id_seq", {("notes_id_seq", "RowExclusiveLock")}),
         (

@@ -119,13 +119,13 @@ def test_another_build_does_not_lose_and_has_another_trace(losing: Path, tmp_pat
     assert any(line.startswith("reproduced 0 of 2 (") for line in lines)
     (other,) = [line for line in lines if "trace" in line]
     assert other.startswith("the trace was another one in 2 of 2: first step ")
-    assert "FOR UPDATE" in other
+    assert "FOR NO KEY UPDATE" in other
 
 
 @pytest.mark.usefixtures("here")
 def test_it_loses_with_another_trace_and_says_so(losing: Path, tmp_path: Path) -> None:
     schedule, replayed = _replayed(
-        _changed(losing, tmp_path, build="hardened,locking=none,ledger=off")
+        _changed(losing, tmp_path, build="hardened,locking=none,ledger=single_entry")
     )
     assert replayed.reproduced == 2
     assert replayed.same_trace == 0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from attacks.postgres.explorer.choosing import by_priorities, following, serial
 from attacks.postgres.explorer.run import Choice, Choose, Pending, Run, Taken
-from attacks.postgres.explorer.signature import difference, masked, signature
+from attacks.postgres.explorer.signature import Line, difference, masked, signature
 from attacks.postgres.footprint import nothing
 from attacks.postgres.trace import Reply, Step
 
@@ -123,12 +123,42 @@ def test_what_differs_by_nature_is_masked(text: str, shown: str) -> None:
     assert masked(text) == shown
 
 
-def test_where_two_traces_part_is_one_line() -> None:
-    one = signature(Run(choices=(), taken=(taken("SELECT  v\nFROM a"),), results=()))
-    other = signature(Run(choices=(), taken=(taken("UPDATE a", tag="UPDATE 1"),), results=()))
-    assert difference(one, one) is None
-    assert (
-        difference(one, other)
-        == "step 1 was A: SELECT v FROM a (SELECT 1) and is now A: UPDATE a (UPDATE 1)"
+LINE = ("A", "SELECT  v\nFROM a", ("1",), "SELECT 1", (("5",),))
+LONG = "SELECT " + ", ".join(f"wallets.column_{number}" for number in range(20))
+
+
+@pytest.mark.parametrize(
+    ("now", "says"),
+    [
+        (
+            ("B", "COMMIT", (), "COMMIT", ()),
+            "step 1 was A: SELECT v FROM a and is now B: COMMIT",
+        ),
+        (
+            ("A", "UPDATE a", (), "UPDATE 1", ()),
+            "step 1 (A): statement was SELECT v FROM a and is now UPDATE a",
+        ),
+        (
+            ("A", LINE[1], ("2",), "SELECT 1", ()),
+            "step 1 (A): parameters was ('1',) and is now ('2',)",
+        ),
+        ((*LINE[:3], "40001", ()), "step 1 (A): answer was SELECT 1 and is now 40001"),
+        ((*LINE[:4], ()), "step 1 (A): rows was (('5',),) and is now ()"),
+    ],
+)
+def test_where_two_traces_part_is_one_line(now: Line, says: str) -> None:
+    assert difference([LINE], [LINE]) is None
+    assert difference([LINE], [now]) == says
+    assert difference([LINE], [LINE, now]) == "1 steps before and 2 now"
+
+
+def test_what_is_other_in_a_long_statement_is_shown() -> None:
+    before, now = ("A", LONG, (), "SELECT 1", ()), ("A", f"{LONG} FOR UPDATE", (), "SELECT 1", ())
+    assert difference([before], [now]) == (
+        "step 1 (A): statement was …8, wallets.column_19"
+        " and is now …8, wallets.column_19 FOR UPDATE"
     )
-    assert difference(one, (*one, *other)) == "1 steps before and 2 now"
+    other = ("A", f"X{LONG}", (), "SELECT 1", ())
+    shown = difference([before], [other])
+    assert shown is not None
+    assert shown.endswith(" and is now XSELECT wallets.column_0, wallets.column_1, wallets.column_2…")

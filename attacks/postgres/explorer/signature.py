@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 
 from attacks.postgres.explorer.run import Run, Taken
 
@@ -10,6 +11,9 @@ UUID = re.compile(
 )
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?")
 SECRET = re.compile(r"\b[0-9a-f]{32,}\b", re.IGNORECASE)
+
+EXCERPT = 60
+"""Characters of a statement in a message."""
 
 Line = tuple[str, str, tuple[str | None, ...], str, tuple[tuple[str | None, ...], ...]]
 
@@ -23,7 +27,7 @@ def difference(one: Sequence[Line], other: Sequence[Line]) -> str | None:
     """Where two traces part, in one line; None when they are the same."""
     for number, (left, right) in enumerate(zip(one, other, strict=False), start=1):
         if left != right:
-            return f"step {number} was {_shown(left)} and is now {_shown(right)}"
+            return f"step {number} {_parted(left, right)}"
     if len(one) != len(other):
         return f"{len(one)} steps before and {len(other)} now"
     return None
@@ -47,6 +51,24 @@ def _masked_values(values: Sequence[str | None]) -> tuple[str | None, ...]:
     return tuple(None if value is None else masked(value) for value in values)
 
 
-def _shown(line: Line) -> str:
-    session, sql, _, answer, _ = line
-    return f"{session}: {' '.join(sql.split())[:60]} ({answer})"
+def _parted(left: Line, right: Line) -> str:
+    if left[0] != right[0]:
+        return f"was {left[0]}: {_excerpt(left[1])} and is now {right[0]}: {_excerpt(right[1])}"
+    parts = zip(("statement", "parameters", "answer", "rows"), left[1:], right[1:], strict=True)
+    what, was, now = next(part for part in parts if part[1] != part[2])
+    before, after = _words(was), _words(now)
+    pairs = zip(before, after, strict=False)
+    at = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return f"({left[0]}): {what} was {_excerpt(before, at)} and is now {_excerpt(after, at)}"
+
+
+def _words(part: object) -> str:
+    return " ".join(str(part).split())
+
+
+def _excerpt(text: str, at: int = 0) -> str:
+    """So much of it that the place can be seen."""
+    first = max(0, at - EXCERPT // 3)
+    last = first + EXCERPT
+    text = " ".join(text.split())
+    return ("…" if first else "") + text[first:last] + ("…" if text[last:] else "")
