@@ -203,7 +203,8 @@ def test_two_sessions_a_request(peculiar: Service) -> None:
 def test_a_background_job_is_never_exhausted(postgres: PostgresServer) -> None:
     command = python("peculiar.py")
     with serving(postgres, "service_job", command, JOB_EVERY_S="0.005") as service:
-        explored = service.explore(service.two_payments("/two-sessions"), budget=SMALL)
+        least = Budget(exhaustive=1, bounded=1, random=0)
+        explored = service.explore(service.two_payments("/two-sessions"), budget=least)
         assert not explored.exhausted
         assert {diagnosis.OF_ITS_OWN, diagnosis.AT_ONCE} & set(explored.reasons)
         assert service.open_transactions() == []

@@ -1,5 +1,8 @@
 """A fault at a chosen statement: that it struck, what PostgreSQL says of it, and who breaks."""
 
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -12,7 +15,7 @@ import pytest
 from attacks.postgres.explorer.choosing import serial
 from attacks.postgres.explorer.forcing import Aim
 from attacks.postgres.explorer.race import RaceTrack
-from attacks.postgres.explorer.run import Run
+from attacks.postgres.explorer.run import Racer, Run
 from attacks.postgres.faults import (
     CONNECTION_RESET,
     REFUSED,
@@ -39,13 +42,11 @@ from scenarios.cell import Observation, run_cell
 from scenarios.concurrency.stale_retry import SCENARIO as STALE_RETRY
 from scenarios.model import Scenario
 from scenarios.stand import Stand
-from scenarios.striking import Case
 
 DATABASE = "fault_points"
 UPDATE = "UPDATE coins SET value = value + 1 WHERE id = 1"
 STATEMENTS = (UPDATE, "COMMIT")
 AT_UPDATE, AT_COMMIT = range(len(STATEMENTS))
-CLIENT_WAITS_S = 0.3
 LOST, TOO_LATE = "connection lost", "no answer in time"
 
 
@@ -57,17 +58,17 @@ class Point:
     url: str
     through_proxy: str
 
-    def struck(self, fault: Fault, position: int) -> tuple[Run, list[str]]:
+    def struck(
+        self, fault: Fault, position: int, *, client_waits_s: float = 60.0
+    ) -> tuple[Run, list[str]]:
         """The run, and what the client heard of each statement."""
         heard: list[str] = []
         with closing(psycopg2.connect(self.through_proxy)) as connection:
-            # psycopg2 sends the BEGIN with the first statement.
-            run = self.track.force(
-                [lambda: _transact(connection, heard)],
-                serial((0,)),
-                aim=Aim(position=position, fault=fault),
-            )
+            run = self.forced(lambda: _transact(connection, heard, client_waits_s), fault, position)
         return run, heard
+
+    def forced(self, racer: Racer, fault: Fault, position: int) -> Run:
+        return self.track.force([racer], serial((0,)), aim=Aim(position=position, fault=fault))
 
     @property
     def value(self) -> int:
@@ -82,8 +83,11 @@ class Point:
         return "none" if run.struck.xid is None else self.track.observer.fate(run.struck.xid, 5.0)
 
 
-def _transact(connection: psycopg2.extensions.connection, heard: list[str]) -> None:
-    """Two statements; the client stops waiting after a while, and at the first error."""
+def _transact(
+    connection: psycopg2.extensions.connection, heard: list[str], client_waits_s: float
+) -> None:
+    """Two statements; ends at the first error. The client waits so long for the second."""
+    first_answered = threading.Event()
 
     def work() -> None:
         try:
@@ -91,12 +95,15 @@ def _transact(connection: psycopg2.extensions.connection, heard: list[str]) -> N
                 cursor = connection.cursor()
                 cursor.execute(statement)
                 heard.append(str(cursor.statusmessage))
+                first_answered.set()
         except psycopg2.Error as error:
             heard.append(error.pgcode or LOST)
+            first_answered.set()
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    thread.join(CLIENT_WAITS_S)
+    first_answered.wait()
+    thread.join(client_waits_s)
     if thread.is_alive():
         heard.append(TOO_LATE)
 
@@ -128,4 +135,161 @@ def point(database: str, postgres: PostgresServer) -> Iterator[Point]:
 
 
 FAILURES = (*RETRIABLE, *REFUSED)
-UNCHANGED, PAID = 100, 101
+BEFORE, AFTER = 100, 101
+"""The coin's value without the payment and with it."""
+
+
+@pytest.mark.parametrize(
+    ("fault", "position", "heard", "fate", "value"),
+    [
+        (CONNECTION_RESET, AT_UPDATE, [LOST], "none", BEFORE),
+        (CONNECTION_RESET, AT_COMMIT, ["UPDATE 1", LOST], "aborted", BEFORE),
+        (REPLY_LOST, AT_UPDATE, [LOST], "none", BEFORE),
+        (REPLY_LOST, AT_COMMIT, ["UPDATE 1", LOST], "committed", AFTER),
+        *[(fails_with(code), AT_UPDATE, [code], "none", BEFORE) for code in FAILURES],
+        *[
+            (fails_with(code), AT_COMMIT, ["UPDATE 1", code], "aborted", BEFORE)
+            for code in FAILURES
+        ],
+    ],
+    ids=lambda value: value.name if isinstance(value, Fault) else None,
+)
+def test_what_the_client_hears_and_what_the_database_says(  # noqa: PLR0917 - a table
+    point: Point, fault: Fault, position: int, heard: list[str], fate: str, value: int
+) -> None:
+    run, seen = point.struck(fault, position)
+    assert run.struck is not None
+    assert (run.struck.position, run.struck.fault) == (position, fault.name)
+    assert run.struck.step.sql == STATEMENTS[position]
+    assert seen == heard
+    assert point.fate(run) == fate
+    assert point.value == value
+    assert not run.unfinished
+
+
+def test_an_administrator_ends_the_backend(point: Point) -> None:
+    run, heard = point.struck(terminated(point.track.observer.terminate), AT_COMMIT)
+    assert heard[0] == "UPDATE 1"
+    assert heard[1] in ("57P01", LOST)
+    assert point.fate(run) == "aborted"
+    assert point.value == BEFORE
+
+
+def test_an_answer_later_than_the_client_waits(point: Point) -> None:
+    run, heard = point.struck(REPLY_LATE, AT_COMMIT, client_waits_s=1.0)
+    assert heard[:2] == ["UPDATE 1", TOO_LATE]
+    assert point.fate(run) == "committed"
+    assert point.value == AFTER
+
+
+def test_a_point_that_is_not_there_is_not_struck(point: Point) -> None:
+    run, heard = point.struck(REPLY_LOST, len(STATEMENTS))
+    assert run.struck is None
+    assert heard == ["UPDATE 1", "COMMIT"]
+    assert point.value == AFTER
+
+
+SERVICE = f"""
+import sys, psycopg2
+connection = psycopg2.connect(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+for statement in {STATEMENTS!r}:
+    connection.cursor().execute(statement)
+print("paid", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "position", "fate", "value"),
+    [
+        (killed_before, AT_UPDATE, "none", BEFORE),
+        (killed_before, AT_COMMIT, "aborted", BEFORE),
+        (killed_after, AT_UPDATE, "none", BEFORE),
+        (killed_after, AT_COMMIT, "committed", AFTER),
+    ],
+)
+def test_a_service_that_is_killed(
+    point: Point, fault: Callable[[Callable[[], None]], Fault], position: int, fate: str, value: int
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVICE, point.through_proxy],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as service:
+        assert service.stdout is not None
+        assert service.stdout.readline() == "ready\n"
+        run = point.forced(lambda: service.communicate("go\n"), fault(service.kill), position)
+    assert service.returncode == -signal.SIGKILL
+    assert run.results == (("", None),)
+    assert point.fate(run) == fate
+    assert point.value == value
+
+
+@pytest.fixture(scope="module")
+def stand(
+    workspace: Workspace, postgres: PostgresServer, redis_server: RedisServer, databases: Databases
+) -> Stand:
+    return Stand(
+        workspace=workspace,
+        postgres=postgres,
+        redis=redis_server,
+        databases=databases,
+        isolation_level="read committed",
+    )
+
+
+def _run(stand: Stand, scenario: Scenario, build: str, folder: Path) -> Observation:
+    return run_cell(
+        stand,
+        scenario,
+        parse_build(build),
+        seed=1,
+        effort=0.3,
+        history_file=folder / "history.jsonl",
+    )
+
+
+@pytest.mark.parametrize(
+    ("scenario", "build", "verdict"),
+    [
+        (STALE_RETRY, "hardened", Verdict.HELD),
+        (STALE_RETRY, "hardened,retry=stale_values", Verdict.VIOLATED),
+        (BLIND_RETRY, "hardened", Verdict.HELD),
+        (BLIND_RETRY, "hardened,retry=blind,idempotency=off", Verdict.VIOLATED),
+        (ACKED_NOT_COMMITTED, "hardened", Verdict.HELD),
+        (ACKED_NOT_COMMITTED, "hardened,unit_of_work=swallow_then_commit", Verdict.VIOLATED),
+        (PARTIAL_COMMIT, "hardened,unit_of_work=per_step", Verdict.VIOLATED),
+    ],
+    ids=lambda value: value.name if isinstance(value, Scenario) else str(value),
+)
+def test_claims_both_ways(
+    stand: Stand, tmp_path: Path, scenario: Scenario, build: str, verdict: Verdict
+) -> None:
+    seen = _run(stand, scenario, build, tmp_path)
+    assert seen.judgement.verdict is verdict, seen.judgement.cause
+    (series,) = seen.series
+    assert series.vacuous is None
+    assert series.points > 2
+    violated = [bool(case.outcome.findings) for case in series.cases]
+    assert violated == [False] * (len(violated) - 1) + [verdict is Verdict.VIOLATED]
+    if verdict is Verdict.HELD:
+        assert {case.point for case in series.cases} == set(range(1, series.points + 1))
+
+
+def test_a_service_that_dies_at_any_statement_comes_back(stand: Stand, tmp_path: Path) -> None:
+    seen = _run(stand, PARTIAL_COMMIT, "hardened", tmp_path)
+    assert seen.judgement.verdict is Verdict.HELD, seen.judgement.cause
+    (series,) = seen.series
+    assert series.vacuous is None
+    assert all(case.struck for case in series.cases)
+    assert {case.fault for case in series.cases} == set(series.faults)
+    for case in series.cases:
+        assert case.restarted == case.fault.startswith("service killed"), case.fault
+    fates = {(case.fault, case.point): case.fate for case in series.cases}
+    last = series.points
+    assert fates["reply lost", last] == fates["service killed after", last] == "committed"
+    for fault in ("connection reset before", "service killed before", "backend terminated before"):
+        assert fates[fault, last] == "aborted"
+    assert "committed" not in [fate for (_, at), fate in fates.items() if at < last]

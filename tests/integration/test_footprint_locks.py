@@ -165,7 +165,13 @@ class Driven:
                 self._cursor.execute(sql)
         except psycopg2.Error as error:
             sqlstate = error.pgcode
-        reply = Reply(tag=self._cursor.statusmessage, sqlstate=sqlstate, status=self._status())
+        reply = Reply(
+            tag=self._cursor.statusmessage,
+            columns=tuple(column.name for column in self._cursor.description or ()),
+            row_count=self._cursor.rowcount if self._cursor.description else 0,
+            sqlstate=sqlstate,
+            status=self._status(),
+        )
         locks = None
         if self._footprints.needs_measuring(step):
             self.measured += 1

@@ -161,4 +161,6 @@ def test_what_is_other_in_a_long_statement_is_shown() -> None:
     other = ("A", f"X{LONG}", (), "SELECT 1", ())
     shown = difference([before], [other])
     assert shown is not None
-    assert shown.endswith(" and is now XSELECT wallets.column_0, wallets.column_1, wallets.column_2…")
+    assert shown.endswith(
+        " and is now XSELECT wallets.column_0, wallets.column_1, wallets.column_2…"
+    )
