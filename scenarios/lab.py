@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from attacks.history import History, Operation, Recorder
+from attacks.http.gate import release_together
 from attacks.http.request import Request
-from attacks.http.sender import Sender
+from attacks.http.sender import Batch, Sender
 from attacks.postgres.faults import Fault, killed_after, killed_before, terminated
 from attacks.postgres.side_session import SideSession
 from attacks.redis.link import Link
@@ -142,6 +143,12 @@ class Lab:
         if operation.outcome != "ok":
             raise AttackFailed(f"{request.text} was answered {operation.answer}")
         return operation
+
+    def release(self, requests: Sequence[Request], *, round: int) -> Batch:  # noqa: A002
+        """Send all at once, past the explorer: each is held back to its last byte."""
+        return release_together(
+            self.base_url, requests, self.recorder, round=round, protocol="http/1.1"
+        )
 
     def explore(self, race: str, *requests: Request, round: int) -> None:  # noqa: A002
         """Race these requests in every order of their statements, from how things are now.
