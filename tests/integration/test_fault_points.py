@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +98,8 @@ def _transact(
                 first_answered.set()
         except psycopg2.Error as error:
             heard.append(error.pgcode or LOST)
+            with suppress(psycopg2.Error):
+                connection.rollback()
             first_answered.set()
 
     thread = threading.Thread(target=work, daemon=True)
@@ -134,7 +136,9 @@ def point(database: str, postgres: PostgresServer) -> Iterator[Point]:
         )
 
 
-FAILURES = (*RETRIABLE, *REFUSED)
+FATAL = "53300"
+"""Ends the session: psycopg2 does not say why."""
+ERRORS = tuple(code for code in (*RETRIABLE, *REFUSED) if code != FATAL)
 BEFORE, AFTER = 100, 101
 """The coin's value without the payment and with it."""
 
@@ -146,11 +150,10 @@ BEFORE, AFTER = 100, 101
         (CONNECTION_RESET, AT_COMMIT, ["UPDATE 1", LOST], "aborted", BEFORE),
         (REPLY_LOST, AT_UPDATE, [LOST], "none", BEFORE),
         (REPLY_LOST, AT_COMMIT, ["UPDATE 1", LOST], "committed", AFTER),
-        *[(fails_with(code), AT_UPDATE, [code], "none", BEFORE) for code in FAILURES],
-        *[
-            (fails_with(code), AT_COMMIT, ["UPDATE 1", code], "aborted", BEFORE)
-            for code in FAILURES
-        ],
+        *[(fails_with(code), AT_UPDATE, [code], "none", BEFORE) for code in ERRORS],
+        *[(fails_with(code), AT_COMMIT, ["UPDATE 1", code], "aborted", BEFORE) for code in ERRORS],
+        (fails_with(FATAL), AT_UPDATE, [LOST], "none", BEFORE),
+        (fails_with(FATAL), AT_COMMIT, ["UPDATE 1", LOST], "aborted", BEFORE),
     ],
     ids=lambda value: value.name if isinstance(value, Fault) else None,
 )

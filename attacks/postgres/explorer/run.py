@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from attacks.postgres.footprint import ADVISORY, Footprint, nothing, together
+from attacks.postgres.footprint import Footprint, nothing, together
+from attacks.postgres.relations import has_advisory
 from attacks.postgres.trace import Reply, Step
 
 WAITING = "<waits for a lock>"
@@ -79,7 +80,7 @@ def brought_about(
             whole = together(whole, Footprint(writes=frozenset({WAITING})))
     if position in waiting:
         return replace(whole, unknown=True)
-    if not whole.ends and ADVISORY not in whole.writes:  # An advisory unlock ends nothing.
+    if not whole.ends and not has_advisory(whole.writes):  # An unlock ends nothing.
         return whole
     unsaid = any(choice < position for choice in waiting)
     return together(together(whole, between), Footprint(unknown=unsaid))
