@@ -26,7 +26,14 @@ from engine.defences import Build
 from engine.ownership import Workspace, sweep
 from engine.process import EngineConfig, EngineError, EngineProcess, start_engine
 from engine.provision import Databases
-from engine.stores import PostgresServer, RedisServer, StoreError, open_postgres, open_redis
+from engine.stores import (
+    PostgresServer,
+    RedisServer,
+    StoreError,
+    free_port,
+    open_postgres,
+    open_redis,
+)
 from scenarios.ground import Ground
 from scenarios.invariants import Invariant
 from scenarios.lab import AttackFailed, Lab
@@ -105,12 +112,17 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
         database_url = _for_races(stand.postgres, database)
         proxy = _proxy_before(database_url)
         opened.callback(proxy.close)
+        port = free_port()
+        base_url = f"http://127.0.0.1:{port}"
+        # Before the service: what its sessions begin with has to be seen.
+        track = opened.enter_context(_track(proxy, link, database_url, base_url))
         config = EngineConfig(
             build=build,
             database_url=stand.postgres.url(database, port=proxy.port),
             redis_url=_through(link, stand.redis),
             redis_namespace=database,
             pool_size=POOL_SIZE,
+            port=port,
         )
         service = start_engine(stand.workspace, config)
         opened.callback(service.stop)
@@ -119,11 +131,10 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
         target = EngineWallet(_meta(service), service.operator_password)
         ground = opened.enter_context(
             _ground(
-                proxy,
+                track,
                 target,
-                link,
                 database_url,
-                service.base_url,
+                base_url,
                 memory=_RedisMemory(stand.redis, link, database),
                 invariants=invariants,
             )
@@ -152,10 +163,20 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
 
 
 @contextmanager
-def _ground(  # noqa: PLR0913 - what it is made of
-    proxy: Proxy,
+def _track(proxy: Proxy, link: Link, database_url: str, base_url: str) -> Iterator[RaceTrack]:
+    with (
+        closing(Observer(database_url)) as observer,
+        httpx.Client(base_url=base_url) as client,
+    ):
+        yield RaceTrack(
+            proxy, observer, outside=lambda: link.requests, probe=partial(_answers, client)
+        )
+
+
+@contextmanager
+def _ground(
+    track: RaceTrack,
     target: Target,
-    link: Link,
     database_url: str,
     base_url: str,
     *,
@@ -163,19 +184,13 @@ def _ground(  # noqa: PLR0913 - what it is made of
     invariants: tuple[Invariant, ...],
 ) -> Iterator[Ground]:
     with ExitStack() as opened:
-        observer = opened.enter_context(closing(Observer(database_url)))
         reader = opened.enter_context(closing(psycopg2.connect(database_url)))
         opened.callback(memory.close)
         recorder = Recorder(ids_from=FIRST_ID_OF_TRIES)
         sender = Sender(base_url, recorder)
         opened.callback(sender.close)
         yield Ground(
-            track=RaceTrack(
-                proxy,
-                observer,
-                outside=lambda: link.requests,
-                probe=partial(_answers, opened.enter_context(httpx.Client(base_url=base_url))),
-            ),
+            track=track,
             database_url=database_url,
             sender=sender,
             recorder=recorder,

@@ -98,18 +98,18 @@ def test_a_prediction_comes_true_and_is_the_first_violation() -> None:
 
 @pytest.mark.parametrize("reduce", [True, False])
 def test_a_violation_ends_the_search_and_is_minimised(*, reduce: bool) -> None:
-    """Three preemptions are there to begin with, and none is needed but two."""
+    """What comes first in the search has two preemptions; one is enough."""
+    wrong = ([0, 0, 1, 0, 1, 1], [0, 1, 1, 1, 0, 0])
 
     def is_wrong(world: World) -> bool:
-        order = [racer for racer, _ in world.choices]
-        return order[:2] == [0, 1] and 0 in order[2:]
+        return [racer for racer, _ in world.choices] in wrong
 
-    attempts = Attempts(scripts=[READS, replace(READS, isolation="serializable")])
-    attempts.is_wrong = is_wrong
+    attempts = Attempts(scripts=[replace(READS, isolation="serializable")] * 2, is_wrong=is_wrong)
     result = explored(attempts, reduce=reduce, reproductions=0)
-    fewest = min(switches(w) for _, w in every_end(attempts.scripts) if is_wrong(w))
     assert result.losing is not None
-    assert result.losing.run.preemptions == fewest
+    assert list(result.losing.run.order) == wrong[1]
+    assert attempts.runs[result.explored - 1].preemptions == 2
+    assert result.first_violation == result.explored
     assert result.violated == 1, "what is tried to minimise is not counted"
     assert result.reproduced is None
     assert not result.exhausted
@@ -288,6 +288,15 @@ def test_an_order_that_cannot_be_forced_again_is_noticed() -> None:
     result = explored(attempts)
     assert not result.exhausted
     assert "1 orders could not be forced again: not repeatable" in result.reasons
+
+
+def test_a_step_without_a_reply_tells_nothing() -> None:
+    """Of a request whose connection died with it."""
+
+    def mars(_: int, run: Run) -> Run:
+        return replace(run, taken=run.taken[:-1])
+
+    assert explored(Attempts(scripts=[READS] * 2, mars=mars)).exhausted
 
 
 def test_one_request_alone_has_one_order() -> None:

@@ -11,7 +11,7 @@ from attacks.postgres.trace import Reply, SessionInfo, Step
 
 
 class Accounts:
-    """Implements `forcing.Footprints`; `is_choice` is the race gate's question."""
+    """Implements `race_gate.Footprints`."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
@@ -20,8 +20,16 @@ class Accounts:
     def is_choice(self, session: SessionInfo, step: Step) -> bool:
         return self._of(session).is_choice(step)
 
-    def before_end(self, session: SessionInfo, step: Step) -> None:
-        """Nothing: the catalogs say what a statement may touch."""
+    def needs_locks(self, session: SessionInfo, step: Step) -> bool:
+        return session.pid is not None and self._of(session).needs_measuring(step)
+
+    @property
+    def missed_steps(self) -> bool:
+        """A session had begun before anybody looked: what it set then is not known."""
+        return any(footprints.missed_steps for footprints in self._sessions.values())
+
+    def closed(self, session: SessionInfo) -> None:
+        self._sessions.pop(session.number, None)
 
     def after(self, session: SessionInfo, step: Step, reply: Reply) -> Footprint:
         """Of a step whose reply is there; the locks of its transaction are still held."""

@@ -273,8 +273,7 @@ class Exploration:
     def _once_more(self) -> None:
         """Schedule 0 again: another trace means that the service keeps what was not put back."""
         first = self.result.serial
-        if first is None:
-            return
+        assert first is not None, "the serial orders come first"
         again = self.attempt(following(first.run.order))
         if signature(again.run) != signature(first.run):
             self.result.exhausted = False

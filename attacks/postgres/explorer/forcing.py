@@ -22,7 +22,7 @@ from attacks.postgres.explorer.diagnosis import (
     too_many_steps,
 )
 from attacks.postgres.explorer.ending import QUIET_S, Ends, end_race, wait_until_quiet
-from attacks.postgres.explorer.race_gate import Passage, RaceGate
+from attacks.postgres.explorer.race_gate import Footprints, Passage, RaceGate
 from attacks.postgres.explorer.run import (
     Choice,
     Choose,
@@ -36,7 +36,7 @@ from attacks.postgres.explorer.run import (
 from attacks.postgres.faults import Fault
 from attacks.postgres.footprint import OUTSIDE, Footprint, together
 from attacks.postgres.gate import ForwardOrder, RelayOrder
-from attacks.postgres.trace import Reply, SessionInfo, Step
+from attacks.postgres.grammar import parse
 
 ASK_AFTER_S = 0.0004
 """Most statements have answered by then; after it PostgreSQL is asked whether they wait."""
@@ -52,16 +52,6 @@ class Waits(Ends, Protocol):
     def blocked(self, pid: int, pids: Sequence[int]) -> bool: ...
 
     def blockers(self, pid: int) -> tuple[int, ...]: ...
-
-
-class Footprints(Protocol):
-    """Says what each step touched; keeps its own account of every session."""
-
-    def before_end(self, session: SessionInfo, step: Step) -> None:
-        """The step is about to be released (the last moment to look at held locks)."""
-
-    def after(self, session: SessionInfo, step: Step, reply: Reply) -> Footprint:
-        """Its reply is there and not yet relayed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,18 +209,19 @@ class Forcing:
     # Releasing a step and following it until everything is at rest again.
 
     def _release(self, racer: int) -> None:
-        self._let_deadlock_checks_pass()
         with self.gate.moved:
             parked = self.gate.racers[racer].parked
         assert parked is not None, "the chooser takes one that is parked"
-        self.footprints.before_end(parked.session, parked.step)
+        self._let_deadlock_checks_pass(parked)
         choice = len(self._choices) - 1
         fault = self.aim.fault if self.aim and self.aim.position == choice else None
         order = self._strike(fault, choice, racer, parked) if fault else parked.order
         with self.gate.moved:
             if self.gate.racers[racer].parked is None:
                 return  # Its connection died under the fault.
-            passage = self.gate.release(racer, order)
+            held = fault is not None or bool(self._begun)
+            held = held or self.footprints.needs_locks(parked.session, parked.step)
+            passage = self.gate.release(racer, order, held=held)
         self._tick += 1
         self._begun[racer] = _Begun(passage=passage, choice=choice, began=self._tick)
         if self._answered_or_blocked(racer):
@@ -260,7 +251,10 @@ class Forcing:
             self._until_s += time.monotonic() - kept_s
         return fault.after(begun.passage.session)
 
-    def _let_deadlock_checks_pass(self) -> None:
+    def _let_deadlock_checks_pass(self, parked: Passage) -> None:
+        """Before a step that might close a circle, so that it is the one that PostgreSQL ends."""
+        if not set(parse(parked.step.sql).kinds) - {"commit", "rollback"}:
+            return
         since = [b.blocked_since_s for b in self._begun.values() if b.blocked_since_s is not None]
         if since and self.bounds.deadlock_check_s:
             left_s = max(since) + self.bounds.deadlock_check_s - time.monotonic()
@@ -328,13 +322,15 @@ class Forcing:
         begun = self._begun[racer]
         passage = begun.passage
         assert passage.reply is not None, "only an answered step is completed"
-        footprint = self.footprints.after(passage.session, passage.step, passage.reply)
         del self._begun[racer]
         self._tick += 1
-        self._keep(passage, footprint, begun)
-        order = self._relay_order(begun)
         with self.gate.moved:
-            self.gate.relay(passage, order)
+            footprint = self.gate.footprint_of(passage)
+        self._keep(passage, footprint, begun)
+        if passage.held:
+            order = self._relay_order(begun)
+            with self.gate.moved:
+                self.gate.relay(passage, order)
         self._settle(racer)
 
     def _settle(self, racer: int) -> None:
@@ -394,9 +390,8 @@ class Forcing:
     def _collect_forwarded(self) -> None:
         with self.gate.moved:
             passages = self.gate.forwarded_since()
-        for passage in passages:
-            assert passage.reply is not None, "only answered ones are handed out"
-            footprint = self.footprints.after(passage.session, passage.step, passage.reply)
+            footprints = [self.gate.footprint_of(passage) for passage in passages]
+        for passage, footprint in zip(passages, footprints, strict=True):
             self._keep(passage, footprint, None)
 
     def _keep(self, passage: Passage, footprint: Footprint, begun: _Begun | None) -> None:

@@ -1,4 +1,4 @@
-"""Small SQL programs as racers: sessions and steps as data, as PostgreSQL's isolation tests have."""
+"""Small SQL programs as racers: sessions and steps as data, as in PostgreSQL's isolation tests."""
 
 from collections.abc import Sequence
 from contextlib import suppress

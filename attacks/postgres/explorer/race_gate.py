@@ -7,10 +7,11 @@ nobody owns is its own. Requests that wait out of sight make that uncertain; see
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+from attacks.postgres.footprint import Footprint
 from attacks.postgres.gate import Forward, ForwardOrder, Relay, RelayOrder
 from attacks.postgres.trace import Reply, SessionInfo, Step
 
@@ -38,6 +39,10 @@ class Passage:
     order: ForwardOrder = FORWARD
     """What becomes of the step once it is released."""
     relay_order: RelayOrder = RELAY
+    held: bool = True
+    """Its reply waits for `relay`: others may have been let go by it, or a fault is to strike."""
+    footprint: Footprint | None = None
+    """Known as soon as somebody needs it, once the reply is there."""
     go: threading.Event = field(default_factory=threading.Event)
     relay: threading.Event = field(default_factory=threading.Event)
 
@@ -63,14 +68,24 @@ class RacerState:
         return self.waiting[0] if self.waiting and self.flight is None else None
 
 
-IsChoice = Callable[[SessionInfo, Step], bool]
-OnForwarded = Callable[[Passage], None]
+class Footprints(Protocol):
+    """Says what each step touched; keeps its own account of every session."""
+
+    def is_choice(self, session: SessionInfo, step: Step) -> bool: ...
+
+    def needs_locks(self, session: SessionInfo, step: Step) -> bool:
+        """Whether `after` has to be called before the step's reply is relayed."""
+
+    def after(self, session: SessionInfo, step: Step, reply: Reply) -> Footprint:
+        """Once a step, in the order of each session."""
+
+    def closed(self, session: SessionInfo) -> None: ...
 
 
 class RaceGate:
     """Implements `Gate`. Everything public is to be used with `moved` held, `arm` excepted."""
 
-    def __init__(self, is_choice: IsChoice) -> None:
+    def __init__(self, footprints: Footprints) -> None:
         self.moved = threading.Condition()
         self.running: int | None = None
         """The racer that new work on an unowned session belongs to."""
@@ -79,7 +94,7 @@ class RaceGate:
         """Choice points of no racer: work of the service's own, or after an answer."""
         self.at_once = False
         """A request sent steps in two sessions at the same time: their order is not controlled."""
-        self._is_choice = is_choice
+        self._footprints = footprints
         self._busy: dict[int, bool] = {}
         """Sessions with a step under way (True) or only a database transaction open (False)."""
         self._owners: dict[int, int] = {}
@@ -91,6 +106,9 @@ class RaceGate:
     def arm(self, racers: int) -> None:
         """Begin a race of this many requests: nothing is owned, nothing is parked."""
         with self.moved:
+            for passage in self._passages.values():
+                if passage.reply is not None:
+                    self.footprint_of(passage)
             self.racers = [RacerState() for _ in range(racers)]
             self.running = None
             self.strays = 0
@@ -157,7 +175,7 @@ class RaceGate:
         self._forwarded = [passage for passage in self._forwarded if passage.reply is None]
         return done
 
-    def release(self, racer: int, order: ForwardOrder = FORWARD) -> Passage:
+    def release(self, racer: int, order: ForwardOrder = FORWARD, *, held: bool = True) -> Passage:
         """Let the racer's parked step go, or let this become of it."""
         state = self.racers[racer]
         passage = state.parked
@@ -165,7 +183,7 @@ class RaceGate:
         state.waiting.remove(passage)
         state.flight = passage
         state.released += 1
-        passage.order, passage.released_s = order, time.monotonic()
+        passage.order, passage.held, passage.released_s = order, held, time.monotonic()
         self.running = racer
         passage.go.set()
         return passage
@@ -177,6 +195,13 @@ class RaceGate:
         self.running = passage.racer
         passage.relay.set()
 
+    def footprint_of(self, passage: Passage) -> Footprint:
+        """Of a step whose reply is there. Before the session's next step, or never."""
+        assert passage.reply is not None, "only an answered step has a footprint"
+        if passage.footprint is None:
+            passage.footprint = self._footprints.after(passage.session, passage.step, passage.reply)
+        return passage.footprint
+
     # What the proxy calls, in the session's own threads.
 
     def opened(self, session: SessionInfo) -> None:
@@ -187,10 +212,13 @@ class RaceGate:
         with self.moved:
             self._infos[session.number] = session
             self._busy[session.number] = True
+            last = self._passages.get(session.number)
+            if last is not None and last.reply is not None:
+                self.footprint_of(last)
             racer = self._racer_of(session.number, step) if self._armed else None
+            is_choice = self._footprints.is_choice(session, step)
             if not self._armed or session.number not in self._infos:
                 return FORWARD  # Over, or the client hung up meanwhile.
-            is_choice = self._is_choice(session, step)
             if racer is None:
                 self.strays += is_choice
                 self.moved.notify_all()
@@ -226,9 +254,14 @@ class RaceGate:
             passage = self._passages.get(session.number)
             self.moved.notify_all()
             if passage is None or passage.step is not step:
+                # Nobody's, and yet it may have set what the session's later steps go by.
+                self._footprints.after(session, step, reply)
                 return RELAY
             passage.reply, passage.replied_s = reply, time.monotonic()
             if not (passage.parked and self._armed):
+                return RELAY
+            if not passage.held:
+                self.relay(passage)
                 return RELAY
         passage.relay.wait(LEFT_S)
         return passage.relay_order
@@ -241,6 +274,8 @@ class RaceGate:
             passage = self._passages.pop(session.number, None)
             if passage is not None:
                 self._hang_up(passage)
+                self.footprint_of(passage)
+            self._footprints.closed(session)
             self.moved.notify_all()
 
     def _racer_of(self, session: int, step: Step) -> int | None:
