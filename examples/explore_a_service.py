@@ -82,15 +82,16 @@ def explore(database_url: str, path: str) -> Explored:
         # 1. The proxy stands before the database, and the service's URL points at the proxy.
         proxy = opened.enter_context(closing(Proxy(reader.info.host, reader.info.port)))
         through = make_dsn(database_url, host=proxy.host, port=proxy.port, sslmode="disable")
-        base_url = opened.enter_context(service(through))
-        # 2. The observer looks past the proxy; the checkpoint brings the rows back.
+        # 2. The observer looks past the proxy, from before the service connects.
         track = RaceTrack(proxy, opened.enter_context(closing(Observer(database_url))))
+        base_url = opened.enter_context(service(through))
+        # 3. The checkpoint brings the rows back.
         checkpoint = opened.enter_context(closing(Checkpoint(database_url)))
-        # 3. What races: a function a request.
+        # 4. What races: a function a request.
         client = opened.enter_context(httpx.Client(base_url=base_url))
         racers = [partial(client.post, path, json={"payee": payee}) for payee in ("bob", "cid")]
 
-        # 4. One try: put back, force an order, judge what is in the database in the end.
+        # 5. One try: put back, force an order, judge what is in the database in the end.
         def attempt(choose: Choose) -> Tried:
             checkpoint.restore()
             run = track.force(racers, choose)

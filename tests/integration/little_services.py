@@ -144,22 +144,23 @@ def serving(
             "DATABASE_URL": (database_url or through)(proxy.port),
             "PORT": str(port),
         }
+        # Before the service: what its sessions begin with has to be seen.
+        observer = opened.enter_context(closing(Observer(url)))
+        probe = partial(answers_anybody, base_url)
+        track = RaceTrack(proxy, observer, bounds=bounds, probe=probe)
         process = subprocess.Popen(
             command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         opened.callback(process.wait, 10)
         opened.callback(process.kill)
         _wait_until_ready(process, base_url)
-        observer = opened.enter_context(closing(Observer(url)))
         reader = opened.enter_context(closing(psycopg2.connect(url)))
         reader.autocommit = True
         service = Service(
             base_url=base_url,
             url=url,
             proxy=proxy,
-            track=RaceTrack(
-                proxy, observer, bounds=bounds, probe=partial(answers_anybody, base_url)
-            ),
+            track=track,
             checkpoint=opened.enter_context(closing(Checkpoint(url))),
             reader=reader,
         )

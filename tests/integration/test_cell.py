@@ -131,8 +131,8 @@ def test_a_race_that_breaks_off_says_nothing_about_the_service(
 
     def attack(lab: Lab) -> None:
         payer, payee = lab.wallets(1_00, 0, round=1)
-        lab.explorer.ground.track.force = _interrupted  # type: ignore[method-assign]
-        lab.explorer.ground.forget = _interrupted
+        ground: Any = lab.explorer.ground
+        ground.track.force = ground.forget = _interrupted
         lab.explore("a race", payer.pays(payee, 1_00), payer.pays(payee, 1_00), round=1)
 
     seen = _run(stand, _attacking(DOUBLE_SPEND, attack), "fragile", tmp_path / "history.jsonl")
@@ -175,23 +175,22 @@ def test_a_worker_that_cannot_work_is_said(stand: Stand, tmp_path: Path) -> None
         seed=1,
         effort=EFFORT,
         history_file=tmp_path / "history.jsonl",
-        hire=_hire(replace(stand, postgres=_Elsewhere()), DOUBLE_SPEND, "hardened"),
+        hire=_hire(stand, DOUBLE_SPEND, "hardened", postgres_url=NOWHERE),
     )
     assert seen.judgement.verdict is Verdict.UNKNOWN
     assert "a worker broke off: StoreError" in seen.judgement.cause
 
 
-class _Elsewhere:
-    admin_url = "postgresql://nobody@127.0.0.1:1/none"
+NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
 
 
-def _hire(stand: Stand, scenario: Scenario, build: str) -> Any:
+def _hire(stand: Stand, scenario: Scenario, build: str, *, postgres_url: str | None = None) -> Any:
     post = Post(
         build=build,
         claim=scenario.name,
         seed=seed_of(scenario, 1),
         effort=EFFORT,
-        postgres_url=stand.postgres.admin_url,
+        postgres_url=postgres_url or stand.postgres.admin_url,
         redis_url=stand.redis.url,
     )
     return hiring(post, 1, work)

@@ -9,7 +9,7 @@ import pytest
 
 from attacks.postgres.checkpoint import Checkpoint, CheckpointError
 from attacks.postgres.explorer.choosing import serial
-from attacks.postgres.explorer.race import RaceTrack
+from attacks.postgres.explorer.race import MISSED, RaceTrack
 from attacks.postgres.observer import Observer, ObserverError
 from engine.stores import PostgresServer
 from tests.integration.little_services import (
@@ -169,8 +169,10 @@ def test_a_request_that_cannot_be_stopped_is_said(postgres: PostgresServer, url:
         assert any("cannot be stopped: the observer's role lacks a privilege" in r for r in reasons)
         # With an observer that may, the next one is not disturbed.
         for pid, _, _ in service.open_transactions():
+            assert isinstance(pid, int)
             service.track.observer.terminate(pid)
         run = service.attempt(
             service.two_payments("/two-sessions"), money_is_conserved, serial((0, 1))
         ).run
-        assert run.uncontrolled == ()
+        # It did not see how the sessions began that the other track let through.
+        assert set(run.uncontrolled) <= {MISSED}

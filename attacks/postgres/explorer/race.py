@@ -44,6 +44,7 @@ class RaceTrack:
         self._observer = observer
         self._accounts = Accounts(observer)
         self._gate = RaceGate(self._accounts)
+        self._proxy = proxy
         proxy.set_gate(self._gate)
         self._outside = outside
         self._diagnosis = Diagnosis(proxy=proxy, probe=probe)
@@ -67,6 +68,7 @@ class RaceTrack:
             outside=self._outside,
             aim=aim,
         )
+        self._proxy.set_gate(self._gate)  # Another track may have been made meanwhile.
         run = forcing.run(choose)
         if not self._accounts.missed_steps:
             return run
