@@ -16,8 +16,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 compare: install
 	$(RUN)/assay compare --stores $(STORES)
 
+# Two at a time, each with a PostgreSQL and a Redis of its own.
 test: lint
-	$(RUN)/pytest
+	$(RUN)/pytest -n 2 --dist worksteal
 
 dev: install
 	$(RUN)/assay serve --build hardened --stores $(STORES)

@@ -107,11 +107,9 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
     with ExitStack() as opened:
         database = stand.databases.create(build.defences)
         opened.callback(stand.databases.drop, database)
-        link = Link(stand.redis.host, stand.redis.port)
-        opened.callback(link.close)
+        link = opened.enter_context(closing(Link(stand.redis.host, stand.redis.port)))
         database_url = _for_races(stand.postgres, database)
-        proxy = _proxy_before(database_url)
-        opened.callback(proxy.close)
+        proxy = opened.enter_context(closing(_proxy_before(database_url)))
         port = free_port()
         base_url = f"http://127.0.0.1:{port}"
         # Before the service: what its sessions begin with has to be seen.
@@ -126,8 +124,7 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
         )
         service = start_engine(stand.workspace, config)
         opened.callback(service.stop)
-        sender = Sender(service.base_url, recorder)
-        opened.callback(sender.close)
+        sender = opened.enter_context(closing(Sender(service.base_url, recorder)))
         target = EngineWallet(_meta(service), service.operator_password)
         ground = opened.enter_context(
             _ground(

@@ -81,13 +81,12 @@ def _works(place: Place) -> None:
 
 def test_arbitrary_bytes_instead_of_a_start_up_packet(place: Place) -> None:
     chance = random.Random(SEED)
-    before = threading.active_count()
     for _ in range(ROUNDS):
         send_and_leave(place.proxy.port, chance.randbytes(chance.randint(1, 60)), chance)
     for _ in range(ROUNDS):
         send_and_leave(place.proxy.port, wire.startup({"user": "x"}) + noise(chance), chance)
     _works(place)
-    _until_idle(before)
+    _until_idle()
 
 
 @pytest.mark.parametrize("gated", [False, True])
@@ -96,10 +95,9 @@ def test_arbitrary_bytes_of_a_client_that_was_let_in(gated: bool) -> None:
     with FakeServer(GREETING + wire.ready_for_query("I"), echo=True) as server:
         gate = Orders()
         proxy = Proxy("127.0.0.1", server.port, gate=gate if gated else None, record=_look_at)
-        before = threading.active_count()
         for _ in range(ROUNDS):
             send_and_leave(proxy.port, wire.startup({"user": "x"}) + noise(chance), chance)
-        _until_idle(before)
+        _until_idle()
         proxy.close()
         _told_once(gate)
 
@@ -128,12 +126,13 @@ def _told_once(gate: Orders) -> None:
     assert opened == sum(kind == "closed" for kind, _ in gate.calls)
 
 
-def _until_idle(threads: int) -> None:
+def _until_idle() -> None:
     """All threads of the connections end by themselves."""
-    for thread in threading.enumerate():
-        if thread.name.startswith(("assay-client", "assay-server")):
-            thread.join(WAIT_S)
-    assert threading.active_count() <= threads
+    names = ("assay-client", "assay-server")
+    threads = [t for t in threading.enumerate() if t.name.startswith(names)]
+    for thread in threads:
+        thread.join(WAIT_S)
+    assert not [thread.name for thread in threads if thread.is_alive()]
 
 
 class FakeServer:

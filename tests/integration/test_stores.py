@@ -292,7 +292,9 @@ def test_a_full_disk_is_one_clear_line(
             "echo 'initdb: error: could not write: No space left on device'\nexit 1\n"
         )
         program.chmod(0o755)
-    for parent in (tmp_path, *tmp_path.parents[:2]):
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent == Path(tempfile.gettempdir()):
+            break
         parent.chmod(0o755)
     monkeypatch.setenv("ASSAY_EMBEDDED_POSTGRES", str(tmp_path))
     with (
