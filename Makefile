@@ -18,7 +18,7 @@ compare: install
 
 # Two at a time, each with a PostgreSQL and a Redis of its own.
 test: lint
-	$(RUN)/pytest -n 2 --dist worksteal
+	$(RUN)/pytest -n 2 --dist loadfile
 
 dev: install
 	$(RUN)/assay serve --build hardened --stores $(STORES)

@@ -171,7 +171,7 @@ def _track(proxy: Proxy, link: Link, database_url: str, base_url: str) -> Iterat
 
 
 @contextmanager
-def _ground(
+def _ground(  # noqa: PLR0913 - what it is made of
     track: RaceTrack,
     target: Target,
     database_url: str,
