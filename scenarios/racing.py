@@ -91,12 +91,14 @@ class Explorer:
                 self.serving[1](attempt)
                 return
             if self.replay:
-                self.replayed = _replayed(attempt, self.replay)
+                only = frozenset(self.replay.schedule.order)
+                self.replayed = _replayed(partial(attempt, only=only), self.replay)
                 return
             with self.hire(name) as elsewhere:
                 explored = Exploration(
                     attempt=attempt,
                     elsewhere=elsewhere,
+                    among=lambda group: partial(attempt, only=group),
                     racers=len(racers),
                     budget=self.budget,
                     reduce=self.reduce,
@@ -115,9 +117,11 @@ class Explorer:
         racers: Sequence[Racer],
         beginning: Beginning,
         choose: Choose,
+        *,
+        only: frozenset[int] | None = None,
     ) -> Tried:
         again()
-        run = self.ground.track.force(racers, choose)
+        run = self.ground.track.force(racers, choose, only=only)
         if run.gave_up:
             return Tried(run=run, violations=0)
         outcome = self.ground.judged(beginning)

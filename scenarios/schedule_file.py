@@ -31,7 +31,7 @@ class ScheduleFile(BaseModel):
     seed: int
     requests: tuple[str, ...]
     order: tuple[int, ...] = Field(min_length=1)
-    """Which request goes next, counted from 0, at each choice."""
+    """Which request goes next, counted from 0, at each choice. Others are not sent."""
     violated: tuple[str, ...]
     """The invariants that did not hold."""
     trace: tuple[Line, ...]
@@ -82,6 +82,7 @@ def read_schedule(path: Path) -> ScheduleFile:
         raise ScheduleError(
             f"{path} belongs to another service ({schedule.target}); this is {TARGET}"
         )
-    if not all(0 <= racer < len(schedule.requests) for racer in schedule.order):
+    known = {request.split(":")[0] for request in schedule.requests}
+    if not all(racer >= 0 and actor_name(racer) in known for racer in schedule.order):
         raise ScheduleError(f"{path} names a request that it does not have")
     return schedule

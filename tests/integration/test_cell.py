@@ -141,6 +141,27 @@ def test_a_race_that_breaks_off_says_nothing_about_the_service(
     assert "a mistake of ours" in seen.judgement.cause
 
 
+def test_a_third_request_that_changes_nothing_is_left_out(stand: Stand, tmp_path: Path) -> None:
+    def attack(lab: Lab) -> None:
+        payer, payee, other = lab.wallets(1_00, 0, 5_00, round=1)
+        lab.explore(
+            "two payments of the whole balance and a read",
+            payer.pays(payee, 1_00),
+            other.read(),
+            payer.pays(other, 1_00),
+            round=1,
+        )
+
+    seen = _run(stand, _attacking(DOUBLE_SPEND, attack), "fragile", tmp_path / "history.jsonl")
+    assert seen.judgement.verdict is Verdict.VIOLATED
+    (race,) = seen.races
+    assert race.explored.losing is not None
+    assert set(race.explored.losing.run.order) == {0, 2}
+    assert race.explored.reproduced == (10, 10)
+    assert race.lost is not None
+    assert [operation.actor for operation in race.lost.operations] == ["A", "C"]
+
+
 def _interrupted(*_: object, **__: object) -> None:
     raise ZeroDivisionError("a mistake of ours")
 

@@ -127,6 +127,48 @@ def test_nothing_smaller_leaves_what_was_found() -> None:
     assert result.losing.run.order == (0, 1, 0, 1, 0, 1)
 
 
+def test_a_request_that_is_not_needed_is_left_out() -> None:
+    """Of three racers the first and the last lose by themselves, with the numbers they have."""
+    scripts = [PAYS, READS, PAYS]
+    groups: list[set[int]] = []
+
+    def lost(world: World) -> bool:
+        return all("(0,)" in world.sessions[racer].results for racer in (0, 2))
+
+    def among(group: frozenset[int]) -> Attempts:
+        groups.append(set(group))
+        quiet = Script(operations=())
+        taking_part = [s if racer in group else quiet for racer, s in enumerate(scripts)]
+        return Attempts(scripts=taking_part, is_wrong=lost)
+
+    result = explored(Attempts(scripts=scripts, is_wrong=lost), among=among)
+    assert result.losing is not None
+    assert set(result.losing.run.order) == {0, 2}
+    assert result.losing.run.preemptions == 1
+    assert groups == [{0, 1}, {0, 2}, {0, 2}], "the last one is forced again"
+    assert result.reproduced == (10, 10)
+
+
+def test_all_requests_stay_where_fewer_do_not_lose() -> None:
+    def lost(world: World) -> bool:
+        return len({racer for racer, _ in world.choices}) == 3
+
+    def among(group: frozenset[int]) -> Attempts:
+        quiet = Script(operations=())
+        taking_part = [READS if racer in group else quiet for racer in range(3)]
+        return Attempts(scripts=taking_part, is_wrong=lost)
+
+    def only_raced(world: World) -> bool:
+        order = [racer for racer, _ in world.choices]
+        return lost(world) and order[:4] == [0, 1, 2, 0]
+
+    attempts = Attempts(scripts=[replace(READS, isolation="serializable")] * 3)
+    attempts.is_wrong = only_raced
+    result = explored(attempts, among=among)
+    assert result.losing is not None
+    assert set(result.losing.run.order) == {0, 1, 2}
+
+
 def test_minimising_has_a_bound_of_its_own() -> None:
     attempts = Attempts(scripts=[PAYS] * 2, is_wrong=an_update_is_lost)
     result = explored(attempts, budget=Budget(bounded_s=-1.0))

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice, permutations
+from itertools import chain, combinations, islice, permutations
 from typing import Any
 
 from attacks.postgres.explorer.choosing import by_priorities, following, serial
@@ -112,6 +112,8 @@ class Exploration:
     racers: int
     elsewhere: Sequence[Try] = ()
     """More places to try schedules at, each with a database of its own: workers."""
+    among: Callable[[frozenset[int]], Try] | None = None
+    """A place where only these racers take part; without it all do, also in the smallest order."""
     budget: Budget = field(default_factory=Budget)
     reduce: bool = True
     keep_going: bool = False
@@ -247,18 +249,31 @@ class Exploration:
             self.result.random_schedules += 1
 
     def _minimise(self, losing: Tried) -> None:
-        """Fewest preemptions first; the first order that is violated as well is the smallest."""
-        for tried in self._smaller(losing.run.preemptions):
-            if tried.violations:
-                self.result.losing = tried
-                return
+        """Fewest preemptions first, then fewest requests: the first that is violated as well."""
+        smaller = self._first_violated(losing.run.preemptions, self.attempt)
+        self.result.losing = losing = smaller or losing
+        if self.among is None:
+            return
+        for size in range(2, self.racers):
+            for group in combinations(range(self.racers), size):
+                place = self.among(frozenset(group))
+                if fewer := self._first_violated(losing.run.preemptions + 1, place):
+                    self.result.losing = fewer
+                    return
+
+    def _first_violated(self, preemptions: int, attempt: Try) -> Tried | None:
+        """Among the orders with fewer preemptions than these."""
+        tries = self._smaller(preemptions, attempt)
+        return next((tried for tried in tries if tried.violations), None)
 
     def _reproduce(self, losing: Tried) -> None:
-        again = [self.attempt(following(losing.run.order)) for _ in range(self.reproductions)]
+        order = losing.run.order
+        attempt = self.among(frozenset(order)) if self.among else self.attempt
+        again = [attempt(following(order)) for _ in range(self.reproductions)]
         lost = sum(tried.violations > 0 for tried in again)
         self.result.reproduced = (lost, self.reproductions) if again else None
 
-    def _smaller(self, preemptions: int) -> Iterator[Tried]:
+    def _smaller(self, preemptions: int, attempt: Try) -> Iterator[Tried]:
         until_s = time.monotonic() + self.budget.bounded_s
         for bound in range(preemptions):
             search = Search(reduce=False, most_preemptions=bound)
@@ -266,7 +281,7 @@ class Exploration:
                 if time.monotonic() > until_s:
                     return
                 branch = search.next()
-                tried = self.attempt(Following(branch=branch, reduce=False))
+                tried = attempt(Following(branch=branch, reduce=False))
                 search.record(branch, tried.run)
                 yield tried
 

@@ -103,6 +103,8 @@ class Forcing:
     outside: Callable[[], int] = lambda: 0
     """Counts what requests do outside the database, as far as somebody sees it."""
     aim: Aim | None = None
+    only: frozenset[int] | None = None
+    """The racers that take part; None for all."""
     _struck: Struck | None = None
     _choices: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
     _taken: list[tuple[Taken, int]] = field(default_factory=list)
@@ -120,13 +122,22 @@ class Forcing:
         threads: list[threading.Thread] = []
         gave_up = False
         try:
-            threads.extend(self._admit(racer) for racer in range(len(self.racers)))
+            threads.extend(self._admit(racer) for racer in self._taking_part())
             while (enabled := self._wait_for_enabled()) and not gave_up:
                 gave_up = not self._choose(choose, enabled)
             self._look_back(gave_up)
         finally:
             self._end(threads, gave_up)
         return self._result(gave_up, time.monotonic() - began_s)
+
+    def _taking_part(self) -> Sequence[int]:
+        everyone = range(len(self.racers))
+        if self.only is None:
+            return everyone
+        with self.gate.moved:
+            for racer in everyone:
+                self.gate.racers[racer].done = racer not in self.only
+        return [racer for racer in everyone if racer in self.only]
 
     def _admit(self, racer: int) -> threading.Thread:
         with self.gate.moved:

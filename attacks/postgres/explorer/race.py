@@ -56,8 +56,18 @@ class RaceTrack:
     def observer(self) -> Observer:
         return self._observer
 
-    def force(self, racers: Sequence[Racer], choose: Choose, *, aim: Aim | None = None) -> Run:
-        """Run these requests in the order that `choose` decides; `aim` lets a fault strike."""
+    def force(
+        self,
+        racers: Sequence[Racer],
+        choose: Choose,
+        *,
+        aim: Aim | None = None,
+        only: frozenset[int] | None = None,
+    ) -> Run:
+        """Run these requests in the order that `choose` decides; `aim` lets a fault strike.
+
+        With `only`, the other racers keep their numbers and send nothing.
+        """
         forcing = Forcing(
             gate=self._gate,
             waits=self._observer,
@@ -67,6 +77,7 @@ class RaceTrack:
             diagnosis=self._diagnosis,
             outside=self._outside,
             aim=aim,
+            only=only,
         )
         self._proxy.set_gate(self._gate)  # Another track may have been made meanwhile.
         run = forcing.run(choose)
