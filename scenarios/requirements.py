@@ -66,25 +66,11 @@ def struck_in_every_round(kind: str) -> Requirement:
     return missing
 
 
-def read_during(history: History) -> str | None:
-    """In every round an answered bulk read was under way while money moved."""
-    rounds = rounds_of(history)
-    missed = [number for number in rounds if not _read_while_writing(history, number)]
-    return _missed(missed, rounds, "no read was under way while money moved")
-
-
 def _missed(missed: Sequence[int], rounds: Sequence[int], what: str) -> str | None:
     """The doubt that some rounds leave; no round at all leaves it, too."""
     if rounds and not missed:
         return None
     return f"{what} in {len(missed)} of {len(rounds)} rounds"
-
-
-def _read_while_writing(history: History, number: int) -> bool:
-    done = [o for o in history.operations if o.round == number and o.outcome == "ok"]
-    reads = [o for o in done if o.name == "read-balances"]
-    writes = [o for o in done if o.name == "transfer"]
-    return any(r.started_s < w.ended_s and w.started_s < r.ended_s for r in reads for w in writes)
 
 
 def rounds_of(history: History) -> Sequence[int]:

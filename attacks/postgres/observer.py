@@ -69,19 +69,29 @@ class ObserverError(Exception):
 
 
 class Observer:
-    """One connection; may be used by several threads, one question at a time."""
+    """One connection; may be used by several threads, one question at a time.
+
+    It comes back by itself when the server was restarted.
+    """
 
     def __init__(self, database_url: str) -> None:
         """Raises ObserverError when it is refused or not allowed to look."""
-        try:
-            self._connection = psycopg2.connect(database_url, application_name="assay observer")
-        except psycopg2.OperationalError as error:
-            raise ObserverError(f"cannot observe the database: {_first_line(error)}") from error
+        self._database_url = database_url
         self._lock = threading.RLock()
-        self._connection.autocommit = True
-        self._cursor = self._connection.cursor()
         self._catalog: Catalog | None = None
         self._missing: set[str | int] = set()
+        self._closed = False
+        self._connect()
+
+    def _connect(self) -> None:
+        try:
+            self._connection = psycopg2.connect(
+                self._database_url, application_name="assay observer"
+            )
+        except psycopg2.OperationalError as error:
+            raise ObserverError(f"cannot observe the database: {_first_line(error)}") from error
+        self._connection.autocommit = True
+        self._cursor = self._connection.cursor()
         try:
             self._prepare()
         except ObserverError:
@@ -176,6 +186,7 @@ class Observer:
             self._missing.clear()
 
     def close(self) -> None:
+        self._closed = True
         with suppress(psycopg2.Error):
             self._connection.close()
 
@@ -213,6 +224,7 @@ class Observer:
     def _catalogs(self) -> Catalog:
         with self._lock:
             if self._catalog is None:
+                self._ask("SELECT 1")  # Comes back when the connection was lost.
                 with _one_line_errors():
                     self._catalog = read_catalog(self._cursor)
             return self._catalog
@@ -227,7 +239,17 @@ class Observer:
             return True
 
     def _ask(self, query: str, values: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
-        with self._lock, _one_line_errors():
+        with self._lock:
+            try:
+                return self._asked(query, values)
+            except ObserverError:
+                if self._closed or not self._connection.closed:
+                    raise
+            self._connect()
+            return self._asked(query, values)
+
+    def _asked(self, query: str, values: Sequence[Any] | None) -> list[tuple[Any, ...]]:
+        with _one_line_errors():
             self._cursor.execute(query, values)
             return self._cursor.fetchall() if self._cursor.description else []
 

@@ -288,6 +288,11 @@ def test_a_real_engine_says_why_it_did_not_start(
     assert "did not get ready" in seen.judgement.cause
 
 
+def test_everything_is_restarted_beneath_the_proxy(stand: Stand, tmp_path: Path) -> None:
+    seen = _run(stand, PERSISTENCE, "hardened", tmp_path / "history.jsonl")
+    assert seen.judgement.verdict is Verdict.HELD, seen.judgement.cause
+
+
 def test_a_store_that_is_not_ours_is_not_restarted(stand: Stand, tmp_path: Path) -> None:
     theirs: Any = SimpleNamespace(restartable=False)
     seen = _run(

@@ -284,12 +284,21 @@ def test_a_refused_connection_is_one_line() -> None:
     assert "\n" not in str(e.value)
 
 
-def test_a_lost_connection_is_one_line(url: str, observer: Observer) -> None:
+def test_a_lost_connection_comes_back(url: str, observer: Observer, client: Client) -> None:
     with closing(Observer(url)) as second:
         mine = second._ask("SELECT pg_backend_pid()")[0][0]
         observer.terminate(mine)
-        with pytest.raises(ObserverError, match="the observer lost its connection: ") as e:
-            second.blockers(mine)
+        assert second.blockers(client.pid) == ()
+        observer.terminate(second._ask("SELECT pg_backend_pid()")[0][0])
+        assert second.purity("now") == "pure"
+
+
+def test_a_database_that_is_gone_is_one_line(url: str, observer: Observer) -> None:
+    with closing(Observer(url)) as second:
+        observer.terminate(second._ask("SELECT pg_backend_pid()")[0][0])
+        second._database_url = "postgresql://nobody@127.0.0.1:1/none"
+        with pytest.raises(ObserverError, match="cannot observe the database: ") as e:
+            second.blockers(1)
         assert "\n" not in str(e.value)
 
 

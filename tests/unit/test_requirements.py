@@ -9,7 +9,6 @@ from scenarios.requirements import (
     overlapped,
     overlapped_rounds,
     overlaps,
-    read_during,
     struck,
     struck_in_every_round,
 )
@@ -71,22 +70,6 @@ def test_faults_that_never_struck_are_named() -> None:
     seen = History(operations=(), events=(_event("kill"), _event("note")))
     assert needed(seen) == "these faults never struck: cut"
     assert needed(History(operations=(), events=(_event("cut"), *seen.events))) is None
-
-
-def test_a_read_must_be_under_way_while_money_moves() -> None:
-    transfer = operation(1, at=(1, 2))
-    for span, expected in (((1.5, 3), True), ((0, 1.1), True), ((2, 3), False), ((0, 1), False)):
-        read = operation(2, name="read-balances", at=span)
-        assert (read_during(_history(transfer, read)) is None) is expected
-    elsewhere = operation(2, name="read-balances", at=(1, 2), round=2)
-    assert read_during(_history(transfer, elsewhere)) is not None
-    assert read_during(_history()) is not None
-
-
-def test_a_read_that_failed_has_seen_nothing() -> None:
-    transfer = operation(1, at=(1, 2))
-    failed = operation(2, name="read-balances", at=(1, 2), outcome="unknown", status=500)
-    assert read_during(_history(transfer, failed)) is not None
 
 
 def test_every_round_needs_an_acknowledged_movement() -> None:
