@@ -115,15 +115,6 @@ class SessionFootprints:
         known = self._sources.of(self._as_run(step)).unmeasured
         return known.unknown or ADVISORY in known.writes
 
-    def attempt(self, step: Step) -> Footprint:
-        """What a step may touch whose reply is not there: it waits for a lock."""
-        parsed = self._as_run(step)
-        return replace(
-            self._sources.of(parsed).unmeasured,
-            isolation=self._isolation.level,
-            takes_snapshot=self._takes_snapshot(parsed),
-        )
-
     def after(
         self,
         step: Step,

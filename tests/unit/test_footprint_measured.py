@@ -247,12 +247,3 @@ def test_a_transaction_whose_begin_was_missed_is_opaque() -> None:
 
 AUDITED = locks("a:RowExclusive", "audit:RowExclusive")
 UPDATE = "UPDATE a SET x = 1 WHERE id = 1"
-
-
-def test_an_attempt_is_what_a_waiting_step_may_touch() -> None:
-    one = session()
-    one.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
-    assert one.footprints.attempt(one.step("UPDATE a SET x = (SELECT 1 FROM b)")) == Footprint(
-        reads=B, writes=A, isolation="repeatable read", takes_snapshot=True
-    )
-    assert session(unseen).footprints.attempt(one.step("UPDATE a SET x = 1")).unknown
