@@ -28,7 +28,6 @@ PARTS: tuple[tuple[type, str, str], ...] = (
     (Forcing, "_settle", "wait for the client's next statement or answer"),
     (Forcing, "_answered_or_blocked", "wait for PostgreSQL's replies"),
     (Forcing, "_let_deadlock_checks_pass", "wait for the deadlock check"),
-    (Accounts, "before_end", "footprints"),
     (Accounts, "after", "footprints"),
     (Observer, "blocked", "ask whether a session is blocked"),
     (Observer, "blockers", "ask whether a session is blocked"),
