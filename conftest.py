@@ -16,6 +16,7 @@ from engine.defences import DefenceError, parse_build
 from engine.ownership import Workspace, sweep
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer, open_postgres, open_redis
+from scenarios.stand import Stand
 
 INSTALL_S = 180
 NODE_REMEDY = "install Node.js and npm, such as `apt-get install nodejs npm`"
@@ -61,6 +62,22 @@ def redis_server(workspace: Workspace) -> Iterator[RedisServer]:
 @pytest.fixture(scope="session")
 def databases(postgres: PostgresServer) -> Databases:
     return Databases(postgres)
+
+
+@pytest.fixture(scope="session")
+def stand(
+    workspace: Workspace,
+    postgres: PostgresServer,
+    redis_server: RedisServer,
+    databases: Databases,
+) -> Stand:
+    return Stand(
+        workspace=workspace,
+        postgres=postgres,
+        redis=redis_server,
+        databases=databases,
+        isolation_level="read committed",
+    )
 
 
 @pytest.fixture(scope="session")

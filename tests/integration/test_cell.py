@@ -13,10 +13,7 @@ import pytest
 from attacks.history import read_history
 from engine import process
 from engine.defences import parse_build
-from engine.ownership import Workspace
 from engine.process import EngineError
-from engine.provision import Databases
-from engine.stores import PostgresServer, RedisServer
 from reports.evidence import Verdict
 from scenarios import stand as stands
 from scenarios.atomicity.chained_movements import SCENARIO as CHAINED
@@ -32,22 +29,6 @@ from scenarios.worker_process import work
 from scenarios.workers import Post, hiring
 
 EFFORT = 0.3
-
-
-@pytest.fixture(scope="module")
-def stand(
-    workspace: Workspace,
-    postgres: PostgresServer,
-    redis_server: RedisServer,
-    databases: Databases,
-) -> Stand:
-    return Stand(
-        workspace=workspace,
-        postgres=postgres,
-        redis=redis_server,
-        databases=databases,
-        isolation_level="read committed",
-    )
 
 
 @pytest.fixture

@@ -31,9 +31,7 @@ from attacks.postgres.faults import (
 from attacks.postgres.observer import Observer
 from attacks.postgres.proxy import Proxy
 from engine.defences import parse_build
-from engine.ownership import Workspace
-from engine.provision import Databases
-from engine.stores import PostgresServer, RedisServer
+from engine.stores import PostgresServer
 from reports.evidence import Verdict
 from scenarios.atomicity.acked_not_committed import SCENARIO as ACKED_NOT_COMMITTED
 from scenarios.atomicity.blind_retry import SCENARIO as BLIND_RETRY
@@ -228,19 +226,6 @@ def test_a_service_that_is_killed(
     assert run.results == (("", None),)
     assert point.fate(run) == fate
     assert point.value == value
-
-
-@pytest.fixture(scope="module")
-def stand(
-    workspace: Workspace, postgres: PostgresServer, redis_server: RedisServer, databases: Databases
-) -> Stand:
-    return Stand(
-        workspace=workspace,
-        postgres=postgres,
-        redis=redis_server,
-        databases=databases,
-        isolation_level="read committed",
-    )
 
 
 def _run(stand: Stand, scenario: Scenario, build: str, folder: Path) -> Observation:

@@ -11,9 +11,6 @@ import redis
 from attacks.history import Event, History
 from attacks.redis.faults import FAULTS
 from engine.defences import parse_build
-from engine.ownership import Workspace
-from engine.provision import Databases
-from engine.stores import PostgresServer, RedisServer
 from reports.evidence import Verdict
 from scenarios.cell import Observation, run_cell
 from scenarios.outage.redis_commands import SCENARIO, commands, fault_cases, struck_everywhere
@@ -21,22 +18,6 @@ from scenarios.stand import Stand
 from tests.unit.histories.small import operation
 
 EFFORT = 0.3
-
-
-@pytest.fixture(scope="module")
-def stand(
-    workspace: Workspace,
-    postgres: PostgresServer,
-    redis_server: RedisServer,
-    databases: Databases,
-) -> Stand:
-    return Stand(
-        workspace=workspace,
-        postgres=postgres,
-        redis=redis_server,
-        databases=databases,
-        isolation_level="read committed",
-    )
 
 
 def _run(stand: Stand, build: str, folder: Path) -> Observation:
