@@ -13,6 +13,7 @@ from typing import NoReturn
 import pytest
 
 from engine.defences import DefenceError, parse_build
+from engine.fork_server import ForkServer
 from engine.ownership import Workspace, sweep
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer, open_postgres, open_redis
@@ -76,6 +77,7 @@ def stand(
         postgres=postgres,
         redis=redis_server,
         databases=databases,
+        launch=ForkServer(workspace).start,
         isolation_level="read committed",
     )
 

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import psutil
 
@@ -35,12 +35,23 @@ class WorkspaceError(Exception):
     """One clear line: what is wrong, where, what to do."""
 
 
-class OwnedProcess:
-    """A child of this process; its output is in `log`."""
+class Child(Protocol):
+    """What is needed of `subprocess.Popen`."""
 
-    def __init__(
-        self, name: str, child: subprocess.Popen[bytes], log: Path, stop_signal: signal.Signals
-    ) -> None:
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, number: int, /) -> None: ...
+
+
+class OwnedProcess:
+    """A process that ends with this one; its output is in `log`."""
+
+    def __init__(self, name: str, child: Child, log: Path, stop_signal: signal.Signals) -> None:
         self.name = name
         self.log = log
         self._child = child
@@ -126,18 +137,20 @@ class Workspace:
         env: Mapping[str, str] | None = None,
         user: str | None = None,
         cwd: Path | None = None,
+        stdin: int = subprocess.DEVNULL,
         stop_signal: signal.Signals = signal.SIGTERM,
     ) -> OwnedProcess:
         """Start a program in a session of its own, so that Ctrl-C does not reach it directly.
 
-        `env` is added to the environment of this process. `user` needs root. `stop_signal` is what
-        `stop()` and `close()` send first. Raises OSError when the program cannot be started.
+        `env` is added to the environment of this process. `user` needs root. `stdin` is a file
+        descriptor. `stop_signal` is what `stop()` and `close()` send first. Raises OSError when the
+        program cannot be started.
         """
-        log = self.path / "logs" / f"{name}.log"
+        log = self.log_file(name)
         with log.open("ab") as output:
             child = subprocess.Popen(
                 list(args),
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(env or {}), MARK: str(self.path)},
@@ -147,9 +160,18 @@ class Workspace:
                 group=_group_of(user),
                 extra_groups=None if user is None else [],
             )
+        return self.adopt(name, child, log, stop_signal)
+
+    def adopt(
+        self, name: str, child: Child, log: Path, stop_signal: signal.Signals = signal.SIGTERM
+    ) -> OwnedProcess:
+        """Own a process that something of ours started, with the workspace's marks on it."""
         process = OwnedProcess(name, child, log, stop_signal)
         self._children.append(process)
         return process
+
+    def log_file(self, name: str) -> Path:
+        return self.path / "logs" / f"{name}.log"
 
     def folder(self, name: str) -> Path:
         """A folder of that name in the workspace, made when it is not there."""

@@ -3,16 +3,22 @@
 import secrets
 import sys
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import httpx
 
 from engine.defences import Build
+from engine.fork_server import ForkServerError
 from engine.ownership import OwnedProcess, Workspace
 from engine.stores import free_port
 
 READY_WITHIN_S = 30.0
 POLL_S = 0.01
+
+
+Launch = Callable[[str, Mapping[str, str]], OwnedProcess]
+"""Starts a process of this name with this added to its environment."""
 
 
 class EngineError(Exception):
@@ -36,8 +42,8 @@ class EngineConfig:
 class EngineProcess:
     """A running engine. It comes back on the same port, with the same secrets."""
 
-    def __init__(self, workspace: Workspace, config: EngineConfig) -> None:
-        self._workspace = workspace
+    def __init__(self, launch: Launch, config: EngineConfig) -> None:
+        self._launch = launch
         self._config = config
         self._jwt_secret = secrets.token_urlsafe(48)
         self.operator_password = secrets.token_urlsafe(18)
@@ -109,8 +115,10 @@ class EngineProcess:
             "JWT_SECRET": self._jwt_secret,
             "OPERATOR_PASSWORD": self.operator_password,
         }
-        name = f"engine-{self.port}"
-        return self._workspace.start(name, [sys.executable, "-m", "engine"], env=environment)
+        try:
+            return self._launch(f"engine-{self.port}", environment)
+        except (ForkServerError, OSError) as error:
+            raise EngineError(f"the engine cannot be started: {error}") from error
 
 
 def _ready(client: httpx.Client) -> bool:
@@ -120,8 +128,14 @@ def _ready(client: httpx.Client) -> bool:
         return False
 
 
-def start_engine(workspace: Workspace, config: EngineConfig) -> EngineProcess:
+def launched_in(workspace: Workspace) -> Launch:
+    """Starts an engine as anybody would: `python -m engine`."""
+    command = [sys.executable, "-m", "engine"]
+    return lambda name, env: workspace.start(name, command, env=env)
+
+
+def start_engine(launch: Launch, config: EngineConfig) -> EngineProcess:
     """Start one and wait until it is ready. Raises EngineError."""
-    engine = EngineProcess(workspace, config)
+    engine = EngineProcess(launch, config)
     engine.wait_until_ready()
     return engine

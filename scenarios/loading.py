@@ -123,7 +123,7 @@ def _open_site(stand: Stand, plan: LoadPlan) -> Iterator[Site]:
             redis_namespace=database,
             pool_size=POOL_SIZE,
         )
-        engine = start_engine(stand.workspace, config)
+        engine = start_engine(stand.launch, config)
         opened.callback(engine.stop)
         folder = plan.out / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}Z-load-{secrets.token_hex(2)}"
         folder.mkdir(parents=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.defences import Build
 from engine.migrations import Shape, up
 from engine.ownership import Workspace, sweep
-from engine.process import EngineConfig, EngineProcess, start_engine
+from engine.process import EngineConfig, EngineProcess, launched_in, start_engine
 from engine.stores import PostgresServer, StoreError, open_postgres, open_redis
 
 DATABASE = "assay_serve"
@@ -51,7 +51,7 @@ def serve(  # noqa: PLR0913 - what the command offers
             port=port,
             host=host,
         )
-        engine = start_engine(workspace, config)
+        engine = start_engine(launched_in(workspace), config)
         ready(
             Serving(
                 engine=engine,

@@ -23,8 +23,9 @@ from attacks.postgres.observer import Observer
 from attacks.postgres.proxy import Proxy
 from attacks.redis.link import Link
 from engine.defences import Build
+from engine.fork_server import ForkServer
 from engine.ownership import Workspace, sweep
-from engine.process import EngineConfig, EngineError, EngineProcess, start_engine
+from engine.process import EngineConfig, EngineError, EngineProcess, Launch, start_engine
 from engine.provision import Databases
 from engine.stores import (
     PostgresServer,
@@ -62,6 +63,8 @@ class Stand:
     postgres: PostgresServer
     redis: RedisServer
     databases: Databases
+    launch: Launch
+    """Starts the services."""
     isolation_level: str
     """What every session of a service begins with unless it asks for another."""
 
@@ -74,6 +77,7 @@ def open_stand(stores: str) -> Iterator[Stand]:
     """
     sweep()
     with Workspace() as workspace, ExitStack() as opened:
+        fork_server = ForkServer(workspace)  # It imports while the stores start.
         postgres = open_postgres(stores, workspace)
         opened.callback(postgres.close)
         redis = open_redis(stores, workspace)
@@ -83,6 +87,7 @@ def open_stand(stores: str) -> Iterator[Stand]:
             postgres=postgres,
             redis=redis,
             databases=Databases(postgres),
+            launch=fork_server.start,
             isolation_level=_isolation_level(postgres.admin_url),
         )
 
@@ -122,7 +127,7 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
             pool_size=POOL_SIZE,
             port=port,
         )
-        service = start_engine(stand.workspace, config)
+        service = start_engine(stand.launch, config)
         opened.callback(service.stop)
         sender = opened.enter_context(closing(Sender(service.base_url, recorder)))
         target = EngineWallet(_meta(service), service.operator_password)

@@ -7,8 +7,16 @@ import httpx
 import pytest
 
 from engine.defences import parse_build
+from engine.fork_server import ForkServer
 from engine.ownership import Workspace
-from engine.process import EngineConfig, EngineError, EngineProcess, start_engine
+from engine.process import (
+    EngineConfig,
+    EngineError,
+    EngineProcess,
+    Launch,
+    launched_in,
+    start_engine,
+)
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer
 
@@ -28,9 +36,14 @@ def config(
     )
 
 
+@pytest.fixture(scope="module", params=["program", "forked"])
+def launch(workspace: Workspace, request: pytest.FixtureRequest) -> Launch:
+    return launched_in(workspace) if request.param == "program" else ForkServer(workspace).start
+
+
 @pytest.fixture(scope="module")
-def engine(workspace: Workspace, config: EngineConfig) -> Iterator[EngineProcess]:
-    started = start_engine(workspace, config)
+def engine(launch: Launch, config: EngineConfig) -> Iterator[EngineProcess]:
+    started = start_engine(launch, config)
     yield started
     started.stop()
 
@@ -44,10 +57,10 @@ def log_in(client: httpx.Client, password: str) -> dict[str, str]:
 def test_money_and_tokens_survive_a_kill(engine: EngineProcess) -> None:
     with httpx.Client(base_url=engine.base_url) as client:
         operator = log_in(client, engine.operator_password)
-        user = client.post("/v1/users", json={"username": "survivor"}).json()
+        user = client.post("/v1/users", json={"username": f"survivor-{engine.pid}"}).json()
         wallet = client.post("/v1/wallets", json={"user_id": user["id"]}, headers=operator).json()
         path = f"/v1/wallets/{wallet['id']}"
-        keyed = operator | {"Idempotency-Key": "before-the-kill"}
+        keyed = operator | {"Idempotency-Key": f"before-{engine.pid}"}
         body = {"amount": {"amount": 12_34} | USD}
         paid = client.post(f"{path}/deposits", json=body, headers=keyed)
         assert paid.status_code == 201, paid.text
@@ -71,15 +84,15 @@ def test_nobody_is_served_while_it_is_paused(engine: EngineProcess) -> None:
 
 
 def test_why_it_does_not_start_is_said(
-    workspace: Workspace, config: EngineConfig, databases: Databases, postgres: PostgresServer
+    launch: Launch, config: EngineConfig, databases: Databases, postgres: PostgresServer
 ) -> None:
     other = postgres.url(databases.create(parse_build("fragile").defences))
     with pytest.raises(EngineError, match="was migrated as float-unconstrained-single"):
-        start_engine(workspace, dataclasses.replace(config, database_url=other))
+        start_engine(launch, dataclasses.replace(config, database_url=other))
 
 
-def test_a_senseless_build_ends_with_one_line(workspace: Workspace, config: EngineConfig) -> None:
+def test_a_senseless_build_ends_with_one_line(launch: Launch, config: EngineConfig) -> None:
     build = parse_build("hardened,idempotency=redis_only")
     senseless = dataclasses.replace(config, build=build, redis_url="")
     with pytest.raises(EngineError, match="engine: idempotency=redis_only keeps its keys in Redis"):
-        start_engine(workspace, senseless)
+        start_engine(launch, senseless)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from engine.ownership import Workspace
+from engine.process import launched_in
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer
 from scenarios import replaying
@@ -69,6 +70,7 @@ def here(
             postgres=postgres,
             redis=redis_server,
             databases=databases,
+            launch=launched_in(workspace),
             isolation_level="read committed",
         )
 

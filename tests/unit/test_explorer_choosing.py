@@ -110,6 +110,16 @@ def test_a_signature_is_what_was_parked_and_answered() -> None:
     )
 
 
+def test_the_order_of_rows_is_not_part_of_a_signature() -> None:
+    """A restore moves rows about in their table, and without ORDER BY they come as they lie."""
+
+    def seen(*rows: tuple[str | None, ...]) -> tuple[Line, ...]:
+        return signature(Run(choices=(), taken=(taken("SELECT v FROM a", rows=rows),), results=()))
+
+    assert seen(("5", "b"), (None, "a")) == seen((None, "a"), ("5", "b"))
+    assert seen(("5", "b"), (None, "a")) != seen((None, "b"), ("5", "a"))
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

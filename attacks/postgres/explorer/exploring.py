@@ -17,7 +17,7 @@ from attacks.postgres.explorer.predicting import Prediction, predict
 from attacks.postgres.explorer.repeating import Repetition
 from attacks.postgres.explorer.run import Choose, Run, Taken
 from attacks.postgres.explorer.search import Following, Search
-from attacks.postgres.explorer.signature import signature
+from attacks.postgres.explorer.signature import difference, signature
 from attacks.postgres.explorer.working_off import WorkingOff
 
 MOST_SERIAL = 24
@@ -290,11 +290,11 @@ class Exploration:
         first = self.result.serial
         assert first is not None, "the serial orders come first"
         again = self.attempt(following(first.run.order))
-        if signature(again.run) != signature(first.run):
+        if parted := difference(signature(first.run), signature(again.run)):
             self.result.exhausted = False
             self.result.doubt(
                 "the first schedule, run again at the end, was another one: the service keeps state"
-                " that was not put back"
+                f" that was not put back ({parted})"
             )
 
 

@@ -19,7 +19,11 @@ Line = tuple[str, str, tuple[str | None, ...], str, tuple[tuple[str | None, ...]
 
 
 def signature(run: Run) -> tuple[Line, ...]:
-    """The steps that were parked, in the order of their release; ids and times masked."""
+    """The steps that were parked, in the order of their release; ids and times masked.
+
+    The rows of an answer are sorted: without ORDER BY their order follows the plan and the place of
+    the rows in the table, which are not the service's to repeat.
+    """
     return tuple(_line(taken) for taken in run.taken if taken.choice is not None)
 
 
@@ -42,7 +46,7 @@ def masked(text: str) -> str:
 
 def _line(taken: Taken) -> Line:
     answer = taken.reply.sqlstate or taken.reply.tag or ""
-    rows = tuple(_masked_values(row) for row in taken.reply.rows)
+    rows = tuple(sorted((_masked_values(row) for row in taken.reply.rows), key=repr))
     values = _masked_values(taken.step.parameters)
     return (chr(ord("A") + taken.racer), masked(taken.step.sql), values, answer, rows)
 
