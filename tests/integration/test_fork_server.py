@@ -28,6 +28,11 @@ with Workspace() as workspace:
 """
 
 
+@pytest.fixture(scope="module")
+def server(workspace: Workspace) -> ForkServer:
+    return ForkServer(workspace)
+
+
 @pytest.fixture
 def asleep_env() -> Iterator[dict[str, str]]:
     """For an engine that never gets further than to the question whether it may connect."""
@@ -49,8 +54,7 @@ def _ended(process: OwnedProcess) -> bool:
     return process.wait(20) == STATUS_UNKNOWN and not process.alive
 
 
-def test_its_last_words_are_in_a_log_of_its_own(workspace: Workspace) -> None:
-    server = ForkServer(workspace)
+def test_its_last_words_are_in_a_log_of_its_own(server: ForkServer) -> None:
     one = server.start("first", SENSELESS)
     other = server.start("second", SENSELESS | {"ENGINE_BUILD": "no-such-build"})
     assert _ended(one)
@@ -70,12 +74,12 @@ def test_it_is_paused_resumed_and_stopped(workspace: Workspace, asleep_env: dict
     assert poll(lambda: _has_status(process.pid, psutil.STATUS_STOPPED), deadline_s=5)
     process.resume()
     assert poll(lambda: not _has_status(process.pid, psutil.STATUS_STOPPED), deadline_s=5)
-    process.stop()
+    process.stop(deadline_s=0.2)
     assert _ended(process)
 
 
-def test_it_is_killed(workspace: Workspace, asleep_env: dict[str, str]) -> None:
-    process = ForkServer(workspace).start("asleep", asleep_env)
+def test_it_is_killed(server: ForkServer, asleep_env: dict[str, str]) -> None:
+    process = server.start("asleep", asleep_env)
     process.kill()
     assert _ended(process)
     assert not psutil.pid_exists(process.pid)
