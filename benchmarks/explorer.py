@@ -14,8 +14,11 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
-from explorer_http import over_http, profile_http, replays, workers
+sys.path.append(str(Path(__file__).parents[1]))  # For the little services of the tests.
+
+from explorer_http import over_http, profile_http, replays, small_service, workers
 from explorer_sql import beside_isolationtester, overhead, plain_sql, profile_sql
 from figures import FULL, QUICK, Wanted
 
@@ -55,6 +58,7 @@ def print_machine(stand: Stand, wanted: Wanted) -> None:
 Section = Callable[[Stand, Wanted], None]
 SECTIONS: Mapping[str, Section] = {
     "http": over_http,
+    "service": small_service,
     "sql": plain_sql,
     "isolationtester": beside_isolationtester,
     "replay": replays,

@@ -1,10 +1,13 @@
 """The explorer over HTTP, for explorer.py: the engine's double-spend race."""
 
 import dataclasses
+import itertools
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from explorer_profile import print_profile, profiled
@@ -23,6 +26,7 @@ from scenarios.schedule_file import schedule_of
 from scenarios.stand import Stand, open_lab
 from scenarios.worker_process import work
 from scenarios.workers import Post, hiring
+from tests.integration import little_services
 
 UNLIMITED = Budget(exhaustive=100_000, exhaustive_s=300)
 SEED = 7
@@ -111,6 +115,39 @@ def over_http(stand: Stand, wanted: Wanted) -> None:
             spread(violated, 2, " s") if violated else "none",
             "" if build == "fragile" else done,
         )
+
+
+def small_service(stand: Stand, wanted: Wanted) -> None:
+    print("## Two payments over HTTP to a small service (FastAPI, sync endpoints, psycopg2)")
+    print()
+    print("SELECT, two UPDATEs and COMMIT each; the service is a process of its own.")
+    print()
+    table("endpoint", "search", "schedules", "schedules/s", "to the end")
+    name = f"small_service_benchmark_{os.getpid()}"
+    command = little_services.python("threads.py")
+    with little_services.serving(stand.postgres, name, command, POOL_MIN="2") as service:
+        for path, reduce in itertools.product(("/pay/right", "/pay/racy"), (True, False)):
+            racers = service.two_payments(path)
+            attempt = partial(service.attempt, racers, little_services.money_is_conserved)
+            searching = partial(
+                Exploration,
+                attempt=attempt,
+                racers=2,
+                budget=UNLIMITED,
+                reduce=reduce,
+                keep_going=True,
+                reproductions=0,
+            )
+            searching().run()  # Opens the service's connections.
+            runs = [searching().run() for _ in range(wanted.repetitions)]
+            row(
+                path,
+                "reduced" if reduce else "every order",
+                spread([run.explored for run in runs]),
+                spread([run.explored / run.duration_s for run in runs]),
+                spread([run.duration_s for run in runs], 2, " s")
+                + (", exhausted" if all(run.exhausted for run in runs) else ""),
+            )
 
 
 def replays(stand: Stand, wanted: Wanted) -> None:

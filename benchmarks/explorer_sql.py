@@ -127,7 +127,7 @@ def plain_sql(stand: Stand, wanted: Wanted) -> None:
                     took_s, one, _ = explore_sql(place, steps, reduce=reduce)
                     took.append(took_s)
                     explored.append(one)
-                rates = [e.explored / s for e, s in zip(explored, took, strict=True)]
+                rates = [one.explored / one.duration_s for one in explored]
                 end = "exhausted" if all(e.exhausted for e in explored) else "not exhausted"
                 counts = spread([e.explored for e in explored])
                 row(program, words, counts, spread(rates), f"{spread(took, 2, ' s')}, {end}")

@@ -2,20 +2,23 @@
 
     python benchmarks/explorer.py --only proxy
 
-The client is a process of its own, as a service is, and alternates batches over a direct connection
-and one through the proxy. This process is the proxy's, with recording on.
+The client is a process of its own, as a service is, and alternates batches over a direct
+connection, one through a forwarder that only moves bytes between two sockets, two threads a
+connection, and one through the proxy. What the forwarder costs is the price of a hop in Python; the
+rest is ours. This process is the forwarder's and the proxy's, with recording on.
 """
 
 import argparse
 import json
+import socket
 import statistics
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +41,7 @@ Connection = psycopg2.extensions.connection
 def main() -> None:
     """The client: told by the other side what to run."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("urls", nargs=2)
+    parser.add_argument("urls", nargs=3)
     parser.add_argument("--calls", type=int, required=True)
     parser.add_argument("--repetitions", type=int, required=True)
     wanted = parser.parse_args()
@@ -46,7 +49,7 @@ def main() -> None:
 
 
 def alternated(urls: Sequence[str], calls: int, repetitions: int) -> dict[str, list[list[float]]]:
-    """By what was measured, a pair (direct, proxied) for each repetition."""
+    """By what was measured, (direct, forwarded, proxied) for each repetition."""
     opened = [[psycopg2.connect(url) for _ in range(CONNECTIONS)] for url in urls]
     for connections in opened:
         for connection in connections:
@@ -60,10 +63,11 @@ def alternated(urls: Sequence[str], calls: int, repetitions: int) -> dict[str, l
     found: dict[str, list[list[float]]] = {name: [] for name in measures}
     for number in range(-1, repetitions):
         for name, measure in measures.items():
-            order = (0, 1) if number % 2 else (1, 0)
-            pair = {which: measure(opened[which]) for which in order}
+            turn = number % len(urls)
+            order = [*range(turn, len(urls)), *range(turn)]
+            took = {which: measure(opened[which]) for which in order}
             if number >= 0:  # The first round warms up.
-                found[name].append([pair[0], pair[1]])
+                found[name].append([took[which] for which in range(len(urls))])
     return found
 
 
@@ -108,23 +112,53 @@ def print_overhead(url: str, *, calls: int, repetitions: int) -> None:
     address = psycopg2.extensions.parse_dsn(url)
     recorded: deque[Recorded] = deque(maxlen=KEPT)
     proxy = Proxy(address["host"], int(address["port"]), record=recorded.append)
-    with closing(proxy):
+    with closing(proxy), forwarder(address["host"], int(address["port"])) as port:
+        forwarded = psycopg2.extensions.make_dsn(url, host="127.0.0.1", port=port)
         proxied = psycopg2.extensions.make_dsn(url, host=proxy.host, port=proxy.port)
-        found = _client(url, proxied, calls, repetitions)
+        found = _client([url, forwarded, proxied], calls, repetitions)
     if not recorded:
         raise RuntimeError("the proxy recorded nothing: the client did not go through it")
-    table("measured", "direct", "through the proxy", "added, or kept")
-    for name, pairs in found.items():
-        direct, through = [p[0] for p in pairs], [p[1] for p in pairs]
-        if name.endswith("µs"):
-            change = spread([b - a for a, b in pairs], 0, " µs")
-        else:
-            change = spread([b / a for a, b in pairs], 2, " x")
-        row(name, spread(direct), spread(through), change)
+    table("measured", "direct", "bytes forwarded", "through the proxy", "bytes alone", "the proxy")
+    for name, runs in found.items():
+        columns = [spread(column) for column in zip(*runs, strict=True)]
+        row(name, *columns, *(_change(name, runs, which) for which in (1, 2)))
 
 
-def _client(url: str, proxied: str, calls: int, repetitions: int) -> dict[str, Any]:
-    command = [sys.executable, str(Path(__file__).resolve()), url, proxied]
+def _change(name: str, runs: Sequence[Sequence[float]], which: int) -> str:
+    """What is added to the direct connection's time, or kept of its throughput."""
+    if name.endswith("µs"):
+        return "+" + spread([run[which] - run[0] for run in runs], 0, " µs")
+    return spread([run[which] / run[0] for run in runs], 2, " x")
+
+
+@contextmanager
+def forwarder(host: str, port: int) -> Iterator[int]:
+    """The port of one that only forwards bytes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    client, _ = listener.accept()
+                    server = socket.create_connection((host, port))
+                    for end in (client, server):
+                        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    for ends in ((client, server), (server, client)):
+                        threading.Thread(target=_pump, args=ends, daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield listener.getsockname()[1]
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while chunk := source.recv(65_536):
+            target.sendall(chunk)
+        target.shutdown(socket.SHUT_WR)
+
+
+def _client(urls: Sequence[str], calls: int, repetitions: int) -> dict[str, Any]:
+    command = [sys.executable, str(Path(__file__).resolve()), *urls]
     command += ["--calls", str(calls), "--repetitions", str(repetitions)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
