@@ -21,7 +21,16 @@ from scenarios.concurrency import (
 from scenarios.model import Scenario
 from scenarios.money import bad_amounts, ledger, wrong_types
 from scenarios.outage import redis_commands, redis_outage, stale_cache
-from scenarios.replay import concurrent_replay, lost_ack, sequential_replay
+from scenarios.replay import (
+    body_swap,
+    concurrent_replay,
+    failed_key,
+    key_missing,
+    key_scope,
+    lost_ack,
+    poisoned_key,
+    sequential_replay,
+)
 
 SCENARIOS: tuple[Scenario, ...] = (
     double_spend.SCENARIO,
@@ -31,6 +40,11 @@ SCENARIOS: tuple[Scenario, ...] = (
     sequential_replay.SCENARIO,
     concurrent_replay.SCENARIO,
     lost_ack.SCENARIO,
+    body_swap.SCENARIO,
+    key_scope.SCENARIO,
+    key_missing.SCENARIO,
+    failed_key.SCENARIO,
+    poisoned_key.SCENARIO,
     deadlock.SCENARIO,
     redis_outage.SCENARIO,
     redis_commands.SCENARIO,

@@ -72,16 +72,16 @@ class Wallet:
             self.ref, payee.ref, amount_minor, key=key or self.lab.new_key()
         )
 
-    def pays_raw(self, payee: "Wallet", amount: str) -> Request:
+    def pays_raw(self, payee: "Wallet", amount: str, *, key: str | None = None) -> Request:
         return self.lab.target.transfer_of_raw_amount(
-            self.ref, payee.ref, amount, key=self.lab.new_key()
+            self.ref, payee.ref, amount, key=key or self.lab.new_key()
         )
 
     def receives(self, amount_minor: int) -> Request:
         return self.lab.target.deposit(self.ref, amount_minor, key=self.lab.new_key())
 
-    def pays_out(self, amount_minor: int) -> Request:
-        return self.lab.target.withdraw(self.ref, amount_minor, key=self.lab.new_key())
+    def pays_out(self, amount_minor: int, *, key: str | None = None) -> Request:
+        return self.lab.target.withdraw(self.ref, amount_minor, key=key or self.lab.new_key())
 
     def chains(self, payee: "Wallet", amount_minor: int) -> Request:
         return self.lab.target.chain(self.ref, payee.ref, amount_minor, key=self.lab.new_key())

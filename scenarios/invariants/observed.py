@@ -45,7 +45,10 @@ Invariant = Callable[[Observed], tuple[Finding, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """One piece of work as the client meant it: all operations with one key, or one without."""
+    """One piece of work as the client meant it: all operations with one key, or one without.
+
+    Whoever sends other movements under the same key means other work.
+    """
 
     outcome: str
     """ok when any of its operations was acknowledged; else unknown when any is; else failed."""
@@ -55,11 +58,12 @@ class Work:
 
 
 def works(operations: Iterable[Operation]) -> tuple[Work, ...]:
-    """Operations that move money, grouped by key."""
+    """Operations that move money, grouped by key and movements."""
     groups: dict[object, list[Operation]] = {}
     for operation in operations:
         if operation.moves:
-            groups.setdefault(operation.key or operation.id, []).append(operation)
+            same = (operation.key, operation.moves) if operation.key else operation.id
+            groups.setdefault(same, []).append(operation)
     return tuple(_work(group) for group in groups.values())
 
 

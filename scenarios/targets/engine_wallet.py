@@ -11,6 +11,7 @@ import psycopg2.extensions
 
 from attacks.history import Move
 from attacks.http.request import Reply, Request, definite
+from scenarios.targets.engine_keys import fate_of, keyed
 from scenarios.targets.protocol import Ask, TargetError, WalletRef
 from scenarios.truth import Balance, Effect, GroundTruth, Leg
 
@@ -146,6 +147,12 @@ class EngineWallet:
             json={"status": status},
             read=self._read,
         )
+
+    def keyed(self, request: Request, key: str | None) -> Request:
+        return keyed(request, key)
+
+    def fate_of(self, request: Request) -> Request:
+        return fate_of(request)
 
     def lock_wallet(self, wallet: WalletRef) -> tuple[str, Sequence[Any]]:
         return "SELECT 1 FROM wallets WHERE id = %s FOR UPDATE", (int(wallet.id),)

@@ -56,6 +56,16 @@ class Target(Protocol):
     def set_status(self, wallet: WalletRef, status: str) -> Request:
         """active, frozen or closed."""
 
+    def keyed(self, request: Request, key: str | None) -> Request:
+        """The same movement under a key that need not be a valid one; None: under no key."""
+
+    def fate_of(self, request: Request) -> Request:
+        """Asks what became of this movement, in the name of whoever sent it.
+
+        Its reply's values carry {"fate": "settled", "body": …} with the answer that is kept, or
+        "unsettled" while it is under way, or "unknown" when nothing became of it.
+        """
+
     def lock_wallet(self, wallet: WalletRef) -> tuple[str, Sequence[Any]]:
         """SQL that locks the wallet's row, for a side session."""
 
