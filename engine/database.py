@@ -15,12 +15,6 @@ from engine.settings import Settings
 OpenSession = Callable[[], AbstractContextManager[Session]]
 """Gives a session for the length of a `with` block; whatever was not committed is rolled back."""
 
-CONNECT_S = 3
-POOL_S = 2
-DEADLINE_S = 20.0
-BOUNDED_WAITS = (
-    "-c lock_timeout=5000 -c statement_timeout=10000 -c idle_in_transaction_session_timeout=15000"
-)
 DEAD_PEER = {
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -39,12 +33,19 @@ class Waits:
     """After this long the client is told that the outcome is not known."""
 
 
-def waits_of(defences: Defences) -> Waits:
+def waits_of(defences: Defences, settings: Settings) -> Waits:
     if defences.timeouts == "off":
         return Waits()
-    connect = {"connect_timeout": CONNECT_S, "options": BOUNDED_WAITS, **DEAD_PEER}
+    # With the connection: no round trip of their own.
+    options = (
+        f"-c lock_timeout={settings.lock_timeout_ms} "
+        f"-c statement_timeout={settings.statement_timeout_ms} "
+        f"-c idle_in_transaction_session_timeout={settings.idle_in_transaction_timeout_ms}"
+    )
+    connect = {"connect_timeout": settings.connect_timeout_s, "options": options, **DEAD_PEER}
     return Waits(
-        engine_options={"pool_timeout": POOL_S, "connect_args": connect}, deadline_s=DEADLINE_S
+        engine_options={"pool_timeout": settings.pool_timeout_s, "connect_args": connect},
+        deadline_s=settings.request_deadline_s,
     )
 
 

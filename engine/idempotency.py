@@ -27,6 +27,13 @@ REDIS_ONLY_LIFETIME_S = 86_400
 KEYS: Any = IdempotencyKey.__table__
 THIS_KEY = (KEYS.c.scope == sa.bindparam("scope")) & (KEYS.c.key == sa.bindparam("key"))
 TRY_LOCK = sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+# Looks and takes nothing: a lock tried here would be in the way of the request itself.
+IS_LOCKED = sa.text(
+    "WITH key AS (SELECT hashtextextended(:name, 0) AS hash) SELECT EXISTS (SELECT FROM pg_locks, "
+    "key WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND database = (SELECT oid FROM "
+    "pg_database WHERE datname = current_database()) AND objid::bigint = hash & 4294967295 AND "
+    "classid::bigint = (hash >> 32) & 4294967295)"
+)
 INSERT = insert(KEYS)
 CLAIM = insert(KEYS).on_conflict_do_nothing().returning(KEYS.c.key)
 EXISTS = sa.select(KEYS.c.key).where(THIS_KEY)
@@ -55,6 +62,12 @@ class Keys(Protocol):
         """What a settlement has to store with the money."""
 
     def after_commit(self, request: KeyedRequest, answer: Answer) -> None: ...
+
+    def fate(self, session: Session, scope: str, key: str) -> Answer | None:
+        """The answer that is kept under the key; None when nothing became of it.
+
+        Raises Refused while its request is being processed, as far as that can be seen.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +114,9 @@ class KeysIgnored:
     def after_commit(self, request: KeyedRequest, answer: Answer) -> None:
         pass
 
+    def fate(self, session: Session, scope: str, key: str) -> Answer | None:  # noqa: ARG002
+        return None
+
 
 class KeysInRedis:
     """Looked up before, written after: two at once both find nothing, and an eviction forgets."""
@@ -113,10 +129,9 @@ class KeysInRedis:
         self._rules = rules
 
     def find(self, session: Session, request: KeyedRequest) -> Answer | None:  # noqa: ARG002
-        text = self._redis.call(lambda client: client.get(self._name(request)))
-        if not text:
+        kept = self._kept(request.scope, request.key)
+        if kept is None:
             return None
-        kept = json.loads(text)
         self._rules.refuse_other_payload(kept["fingerprint"], request.fingerprint)
         return Answer(status=kept["status"], body=kept["body"], replayed=True)
 
@@ -131,12 +146,19 @@ class KeysInRedis:
                 "body": answer.body,
             }
         )
-        self._redis.call(
-            lambda client: client.set(self._name(request), text, ex=REDIS_ONLY_LIFETIME_S)
-        )
+        name = self._name(request.scope, request.key)
+        self._redis.call(lambda client: client.set(name, text, ex=REDIS_ONLY_LIFETIME_S))
 
-    def _name(self, request: KeyedRequest) -> str:
-        return f"{self._namespace}:key:{request.scope}:{request.key}"
+    def fate(self, session: Session, scope: str, key: str) -> Answer | None:  # noqa: ARG002
+        kept = self._kept(scope, key)
+        return kept and Answer(status=kept["status"], body=kept["body"], replayed=True)
+
+    def _kept(self, scope: str, key: str | None) -> Any:
+        text = self._redis.call(lambda client: client.get(self._name(scope, key)))
+        return json.loads(text) if text else None
+
+    def _name(self, scope: str, key: str | None) -> str:
+        return f"{self._namespace}:key:{scope}:{key}"
 
 
 class KeysClaimed:
@@ -168,9 +190,20 @@ class KeysClaimed:
     def after_commit(self, request: KeyedRequest, answer: Answer) -> None:
         pass
 
+    def fate(self, session: Session, scope: str, key: str) -> Answer | None:
+        """A twin that only waits (`key_in_flight=wait`) holds no lock of the key: not seen."""
+        # First the lock, then the row: a lock is let go when its work can be seen already.
+        locked = session.execute(IS_LOCKED, {"name": _lock_name(scope, key)}).scalar_one()
+        row = session.execute(FIND, {"scope": scope, "key": key}).first()
+        if row is not None and row.response_status is not None:
+            return Answer(status=row.response_status, body=row.response_body, replayed=True)
+        if locked or row is not None:
+            raise Refused(KEY_IN_FLIGHT, "the request with this key has not been answered yet")
+        return None
+
     def _refuse_twin(self, session: Session, request: KeyedRequest) -> None:
         """Without this ON CONFLICT would wait for the twin to end (`key_in_flight=wait`)."""
-        name = f"{LOCK_CLASS} {request.scope} {request.key}"
+        name = _lock_name(request.scope, request.key)
         if not session.execute(TRY_LOCK, {"name": name}).scalar_one():
             raise Refused(KEY_IN_FLIGHT, "the same request is being processed: ask again shortly")
 
@@ -183,6 +216,10 @@ class KeysClaimed:
             session.execute(INSERT, row)
             return True
         return session.execute(CLAIM, row).first() is not None
+
+
+def _lock_name(scope: str, key: str | None) -> str:
+    return f"{LOCK_CLASS} {scope} {key}"
 
 
 def keep(kept: KeptAnswer) -> Any:

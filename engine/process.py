@@ -4,7 +4,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 
@@ -37,6 +37,8 @@ class EngineConfig:
     port: int | None = None
     """None: any free port."""
     host: str = "127.0.0.1"
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Further settings of the engine by the names of their environment variables."""
 
 
 class EngineProcess:
@@ -105,6 +107,7 @@ class EngineProcess:
     def _spawn(self) -> OwnedProcess:
         config = self._config
         environment = {
+            **config.settings,
             "DATABASE_URL": config.database_url,
             "REDIS_URL": config.redis_url,
             "REDIS_NAMESPACE": config.redis_namespace,

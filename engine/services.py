@@ -51,7 +51,7 @@ class Services:
 def assemble(settings: Settings, build: Build) -> Services:
     """Raises DefenceError when the switches or settings make no sense together."""
     defences = build.defences
-    waits = waits_of(defences)
+    waits = waits_of(defences, settings)
     database = create_engine(settings, waits)
     # The cache needs Redis, and is what Redis has to tell when it comes back.
     redis = redis_access(settings, defences, on_return=lambda client: cache.restart(client))  # noqa: PLW0108

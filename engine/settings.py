@@ -19,6 +19,13 @@ class Settings(BaseSettings):
     engine_host: str = "127.0.0.1"
     engine_port: int = Field(default=8000, ge=1, le=65535)
     engine_pool_size: int = Field(default=10, ge=1, le=200)
+    connect_timeout_s: int = Field(default=3, ge=1)
+    """This and the next five bound waits where `timeouts=on`; otherwise nothing does."""
+    pool_timeout_s: float = Field(default=2, gt=0)
+    lock_timeout_ms: int = Field(default=5_000, ge=1)
+    statement_timeout_ms: int = Field(default=10_000, ge=1)
+    idle_in_transaction_timeout_ms: int = Field(default=15_000, ge=1)
+    request_deadline_s: float = Field(default=20, gt=0)
     jwt_secret: str = ""
     """Signs tokens; at least 32 bytes for `authentication=jwt`."""
     jwt_lifetime_s: int = Field(default=3600, ge=1)

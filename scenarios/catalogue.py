@@ -29,8 +29,10 @@ from scenarios.replay import (
     key_scope,
     lost_ack,
     poisoned_key,
+    problem_document,
     sequential_replay,
 )
+from scenarios.resources import pool_exhaustion, timeout
 
 SCENARIOS: tuple[Scenario, ...] = (
     double_spend.SCENARIO,
@@ -45,6 +47,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     key_missing.SCENARIO,
     failed_key.SCENARIO,
     poisoned_key.SCENARIO,
+    problem_document.SCENARIO,
+    timeout.SCENARIO,
+    pool_exhaustion.SCENARIO,
     deadlock.SCENARIO,
     redis_outage.SCENARIO,
     redis_commands.SCENARIO,

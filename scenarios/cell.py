@@ -76,6 +76,7 @@ def run_cell(  # noqa: PLR0913 - what a cell is made of
                 seed=seed_of(scenario, seed),
                 effort=effort,
                 schedules=history_file.with_suffix(".schedules.jsonl"),
+                settings=scenario.settings,
             ) as lab:
                 lab.explorer.hire = hire or lab.explorer.hire
                 truth, failure = _attack(lab, scenario)

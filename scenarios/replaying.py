@@ -41,6 +41,7 @@ def replay(
             invariants=scenario.invariants,
             seed=f"{schedule.seed}/{scenario.name}",
             effort=1,
+            settings=scenario.settings,
         ) as lab,
     ):
         lab.explorer.replay = Replay(schedule=schedule, times=times, seen=seen)

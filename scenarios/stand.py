@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -102,10 +102,12 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
     seed: str,
     effort: float,
     schedules: Path | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[Lab]:
     """A database of its own and a running service of this build, gone afterwards.
 
-    `invariants` judge every schedule that the explorer tries; `schedules` gets a line for each.
+    `invariants` judge every schedule that the explorer tries; `schedules` gets a line for each;
+    `settings` are the scenario's for the service.
     Raises StoreError, MigrationError, EngineError or ObserverError when it cannot be brought up.
     """
     _must_answer(stand.redis)
@@ -126,6 +128,7 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
             redis_namespace=database,
             pool_size=POOL_SIZE,
             port=port,
+            settings=settings or {},
         )
         service = start_engine(stand.launch, config)
         opened.callback(service.stop)

@@ -29,6 +29,7 @@ def work(connection: Connection, post: Post) -> None:
                 invariants=scenario.invariants,
                 seed=post.seed,
                 effort=post.effort,
+                settings=scenario.settings,
             ) as lab,
         ):
             begin(lab)

@@ -72,6 +72,18 @@ class SideSession:
             time.sleep(POLL_S)
         return None
 
+    def wait_for_waiters(self, count: int, deadline_s: float = 5.0) -> bool:
+        """Whether that many sessions wait for our locks at one moment."""
+        until_s = time.monotonic() + deadline_s
+        mine = self._holder.info.backend_pid
+        while time.monotonic() < until_s:
+            with self._observer.cursor() as cursor:
+                cursor.execute(BLOCKED_BY_ME, (mine,))
+                if cursor.rowcount >= count:
+                    return True
+            time.sleep(POLL_S)
+        return False
+
     def end_session(self, pid: int) -> None:
         """Cut one of the service's sessions, as an administrator or a failover would."""
         with self._observer.cursor() as cursor:

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from engine.api.context import KEY, Caller, CallerRoute, Sessions
 from engine.readings import reconcile, trial_balance
 from engine.refusals import NOT_FOUND, Refused
-from engine.schema import AssetType, IdempotencyKey
+from engine.schema import AssetType
 from engine.services import Services
 
 ROUTE = r"^POST /[\x21-\x7e]{1,200}$"
@@ -45,17 +45,13 @@ def _key_routes(services: Services) -> APIRouter:
         open_session: Sessions,
         route: Annotated[str, Query(pattern=ROUTE)] = "POST /v1/transfers",
     ) -> dict[str, Any]:
-        """What became of my request? 404: nothing, it may be sent again."""
+        """What became of my request? 404: nothing, it may be sent again. 409: ask again shortly."""
         scope = services.key_rules.scope(caller.name, route)
         with open_session() as session:
-            row = session.execute(
-                sa.select(IdempotencyKey.response_status, IdempotencyKey.response_body).where(
-                    IdempotencyKey.scope == scope, IdempotencyKey.key == key
-                )
-            ).first()
-        if row is None:
+            answer = services.keys.fate(session, scope, key)
+        if answer is None:
             raise Refused(NOT_FOUND, "no request with this key was settled")
-        return {"key": key, "status": row.response_status, "body": row.response_body}
+        return {"key": key, "status": answer.status, "body": answer.body}
 
     return router
 

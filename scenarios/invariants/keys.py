@@ -82,16 +82,16 @@ def ends_definitely(observed: Observed) -> tuple[Finding, ...]:
 
 
 def nobody_gets_anothers_answer(observed: Observed) -> tuple[Finding, ...]:
-    """Callers with one key between them never get one answer between them.
+    """No two callers get one answer between them.
 
     For attacks in which every actor is somebody else.
     """
-    first: dict[tuple[str | None, str], Operation] = {}
+    first: dict[str, Operation] = {}
     findings = []
     for operation in observed.operations:
-        if operation.key is None or operation.outcome != "ok" or "body" not in operation.values:
+        if not operation.moves or operation.outcome != "ok":
             continue
-        owner = first.setdefault((operation.key, operation.values["body"]), operation)
+        owner = first.setdefault(str(operation.values.get("body", operation.id)), operation)
         if owner.actor != operation.actor:
             findings.append(
                 Finding(

@@ -1,6 +1,6 @@
 """A payment comes without a key.
 
-Claim    Where a key is required, a movement without a valid one is refused with 4xx, without effect.
+Claim    A movement without a valid key is refused with 4xx where one is required.
 Attack   Payments without a key, with an empty one, one of 300 characters, and one that holds a
          space.
 Why      A movement that cannot be recognised cannot be repeated safely. A service that makes up a

@@ -34,8 +34,9 @@ def attack(lab: Lab) -> None:
     ours, theirs, payee = lab.wallets(100_00, 100_00, 0, round=2)
     first = ours.pays(payee, 10_00, key=lab.new_key())
     lab.sender.send(first, actor="A", round=2)
+    # With B's own name: work of its own, if it is done at all.
     stolen = _as(ours, theirs).pays(payee, 10_00, key=first.key)
-    lab.sender.send(replace(stolen, name=STOLEN, moves=()), actor="B", round=2)
+    lab.sender.send(replace(stolen, name=STOLEN, key=None), actor="B", round=2)
     ours, theirs, payee, other = lab.wallets(100_00, 100_00, 0, 0, round=3)
     key = lab.new_key()
     lab.explore(

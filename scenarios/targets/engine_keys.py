@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -32,6 +33,17 @@ def fate_of(request: Request) -> Request:
         key=request.key,
         read=_read,
     )
+
+
+def advice_of(body: Any) -> dict[str, str]:
+    """{"advice": …}: what a problem document says of a retry; empty where none is said."""
+    if not isinstance(body, dict) or not str(body.get("type", "")).startswith("urn:problem-type:"):
+        return {}
+    again, same_key = body.get("retriable"), body.get("retry_with_same_key")
+    if not (isinstance(again, bool) and isinstance(same_key, bool)):
+        return {}
+    when = "again" if again else "ask" if same_key else "never"
+    return {"advice": f"{when}, {'same' if same_key else 'new'} key"}
 
 
 def _read(response: httpx.Response) -> Reply:

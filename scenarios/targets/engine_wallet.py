@@ -11,7 +11,7 @@ import psycopg2.extensions
 
 from attacks.history import Move
 from attacks.http.request import Reply, Request, definite
-from scenarios.targets.engine_keys import fate_of, keyed
+from scenarios.targets.engine_keys import advice_of, fate_of, keyed
 from scenarios.targets.protocol import Ask, TargetError, WalletRef
 from scenarios.truth import Balance, Effect, GroundTruth, Leg
 
@@ -157,6 +157,18 @@ class EngineWallet:
     def lock_wallet(self, wallet: WalletRef) -> tuple[str, Sequence[Any]]:
         return "SELECT 1 FROM wallets WHERE id = %s FOR UPDATE", (int(wallet.id),)
 
+    def lock_all_wallets(self) -> tuple[str, Sequence[Any]]:
+        return "LOCK TABLE wallets IN ACCESS EXCLUSIVE MODE", ()
+
+    def describe(self) -> Request:
+        return Request(
+            name="describe",
+            text="ask which build it is",
+            method="GET",
+            path="/v1/meta",
+            read=definite,
+        )
+
     def read_truth(self, connection: psycopg2.extensions.connection) -> GroundTruth:
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         try:
@@ -284,7 +296,7 @@ class EngineWallet:
     def _read(self, response: httpx.Response) -> Reply:
         reply = definite(response)
         body = response.json() if response.content else {}
-        values = {k: body[k] for k in ("id", "access_token") if k in body}
+        values = {k: body[k] for k in ("id", "access_token") if k in body} | advice_of(body)
         if response.status_code == 503 and body.get("type", "").endswith(":unavailable"):
             # The engine promises that nothing was committed.
             return Reply(outcome="failed", answer="503 nothing committed", values=values)

@@ -69,5 +69,11 @@ class Target(Protocol):
     def lock_wallet(self, wallet: WalletRef) -> tuple[str, Sequence[Any]]:
         """SQL that locks the wallet's row, for a side session."""
 
+    def lock_all_wallets(self) -> tuple[str, Sequence[Any]]:
+        """SQL that keeps every reader of wallets waiting, for a side session."""
+
+    def describe(self) -> Request:
+        """Something that a worker of the service answers from memory, without any store."""
+
     def read_truth(self, connection: psycopg2.extensions.connection) -> GroundTruth:
         """Everything, in one REPEATABLE READ snapshot. The connection is idle before and after."""

@@ -95,6 +95,7 @@ def _run(
             invariants=scenario.invariants,
             seed=seed,
             effort=EFFORT,
+            settings=scenario.settings,
         ) as lab:
             truth, failure = _attack(lab, scenario)
         if truth is None or failure:
