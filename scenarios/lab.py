@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from attacks.history import History, Operation, Recorder
 from attacks.http.gate import release_together
 from attacks.http.request import Request
-from attacks.http.sender import Batch, Sender
+from attacks.http.sender import REQUEST_TIMEOUT_S, Batch, Sender
 from attacks.postgres.faults import Fault, killed_after, killed_before, terminated
 from attacks.postgres.side_session import SideSession
 from attacks.redis.link import Link
@@ -144,10 +144,21 @@ class Lab:
             raise AttackFailed(f"{request.text} was answered {operation.answer}")
         return operation
 
-    def release(self, requests: Sequence[Request], *, round: int) -> Batch:  # noqa: A002
+    def release(
+        self,
+        requests: Sequence[Request],
+        *,
+        round: int,  # noqa: A002
+        deadline_s: float = REQUEST_TIMEOUT_S,
+    ) -> Batch:
         """Send all at once, past the explorer: each is held back to its last byte."""
         return release_together(
-            self.base_url, requests, self.recorder, round=round, protocol="http/1.1"
+            self.base_url,
+            requests,
+            self.recorder,
+            round=round,
+            protocol="http/1.1",
+            deadline_s=deadline_s,
         )
 
     def explore(self, race: str, *requests: Request, round: int) -> None:  # noqa: A002

@@ -153,12 +153,7 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
             redis=stand.redis,
             link=link,
             explorer=Explorer(ground=ground, budget=Budget(), log=schedules),
-            striker=Striker(
-                ground=ground,
-                service=service,
-                recorder=recorder,
-                wait_until_quiet=partial(became_quiet, database_url),
-            ),
+            striker=_striker(ground, service, recorder),
             base_url=service.base_url,
             database_url=database_url,
             pool_size=POOL_SIZE,
@@ -203,6 +198,15 @@ def _ground(  # noqa: PLR0913 - what it is made of
             read_truth=partial(target.read_truth, reader),
             forget=memory.forget,
         )
+
+
+def _striker(ground: Ground, service: EngineProcess, recorder: Recorder) -> Striker:
+    return Striker(
+        ground=ground,
+        service=service,
+        recorder=recorder,
+        wait_until_quiet=partial(became_quiet, ground.database_url),
+    )
 
 
 def _answers(client: httpx.Client) -> bool:

@@ -73,7 +73,10 @@ class SideSession:
         return None
 
     def wait_for_waiters(self, count: int, deadline_s: float = 5.0) -> bool:
-        """Whether that many sessions wait for our locks at one moment."""
+        """Whether that many sessions wait for our locks at one moment.
+
+        Who waits for a row behind another waiter waits for that one, and is not counted.
+        """
         until_s = time.monotonic() + deadline_s
         mine = self._holder.info.backend_pid
         while time.monotonic() < until_s:

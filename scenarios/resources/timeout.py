@@ -2,15 +2,15 @@
 
 Claim    A request over its bound is answered, is whole or nothing, and its key tells which.
 Attack   A payment whose wallet somebody else has locked and does not let go; then its key is asked
-         for, and it is sent again. And a payment for which each answer of the database comes later
-         than anybody waits; then it is sent again. The service runs with bounds of 0.4 s for a lock
-         and 1 s for a request, so that nobody waits for long here.
+         for, and it is sent again. And a payment for which an answer of the database comes later
+         than anybody waits, or the last one not at all; then it is sent again. The service runs
+         with bounds of 0.4 s for a lock and 1 s for a request, so that nobody waits for long here.
 Why      Nothing ends by itself that nothing bounds: the client gives up, and the work goes on and
          succeeds when nobody is left to hear of it. "Time-out" is then taken for "failed".
 Known as Unbounded wait, lock time-out, deadline; time-out is not failure.
 """
 
-from attacks.postgres.faults import REPLY_LATE
+from attacks.postgres.faults import REPLY_LATE, REPLY_LOST
 from scenarios.invariants import (
     acknowledged_is_recorded,
     answered_within,
@@ -35,7 +35,13 @@ BOUNDS = {
 def attack(lab: Lab) -> None:
     _locked(lab, number=1)
     payer, payee = lab.wallets(100_00, 20_00, round=2)
-    lab.strike("a payment and its retry", payer.pays(payee, 10_00), (REPLY_LATE,), round=2)
+    lab.strike(
+        "a payment and its retry",
+        payer.pays(payee, 10_00),
+        (REPLY_LATE,),
+        at_the_end=(REPLY_LOST,),
+        round=2,
+    )
 
 
 def _locked(lab: Lab, *, number: int) -> None:
