@@ -57,27 +57,26 @@ def one_answer_a_key(observed: Observed) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def ends_definitely(observed: Observed) -> tuple[Finding, ...]:
-    """The last answer to each key that was sent more than once is success or a final refusal.
+def retries_succeed(observed: Observed) -> tuple[Finding, ...]:
+    """The last answer to each key that was sent more than once is an acknowledgement.
 
-    409 is not: it says that the same request is being processed, and nobody is.
+    For attacks that send again what is valid, when nothing is under way any more.
     """
     findings = []
     for work in works(observed.operations):
         last = work.operations[-1]
-        if len(work.operations) < 2 or (last.outcome != "unknown" and not _told_to_wait(last)):
-            continue
-        findings.append(
-            Finding(
-                invariant="a key ends definitely",
-                summary=f"Long after the first try nothing was under way any more, and a request "
-                f"to {last.text} with its key was answered {last.answer}.",
-                expected="success, or a definite failure",
-                observed=last.answer,
-                round=observed.round,
-                operations=tuple(o.id for o in work.operations),
+        if len(work.operations) > 1 and last.outcome != "ok":
+            findings.append(
+                Finding(
+                    invariant="a retry succeeds in the end",
+                    summary=f"Nothing was under way any more, and a request to {last.text}, sent "
+                    f"again with its key, was answered {last.answer}.",
+                    expected="an acknowledgement",
+                    observed=last.answer,
+                    round=observed.round,
+                    operations=tuple(o.id for o in work.operations),
+                )
             )
-        )
     return tuple(findings)
 
 
@@ -136,7 +135,3 @@ def _acknowledgement(work: Work) -> Operation:
 
 def _told(operation: Operation) -> tuple[int | None, str]:
     return operation.status, str(operation.values.get("body", operation.answer))
-
-
-def _told_to_wait(operation: Operation) -> bool:
-    return operation.status == 409

@@ -35,9 +35,11 @@ ATTEMPTS = 5
 """A race that luck decides may be lost; a recording needs one that was won."""
 REQUIRED = {
     "lost-ack": ("lost-answer",),
+    "pool-exhaustion": ("crowded",),
     "redis-commands": ("counted", "payment-struck", "retry-struck", "read-struck"),
     "redis-outage": ("unreachable", "silent"),
     "stale-cache": ("late", "unreachable"),
+    "timeout": ("locked",),
 }
 """Faults that the claim requires: the first round of each is kept."""
 

@@ -19,7 +19,10 @@ Kind = Literal["good", "bad"]
 BAD_BUILDS = {
     "acked-not-committed": "fragile,unit_of_work=swallow_then_commit",
     "blind-retry": "fragile,retry=blind",
+    "failed-key": "fragile,idempotency=claim",
+    "key-scope": "fragile,idempotency=claim",
     "partial-commit": "fragile,unit_of_work=per_step",
+    "poisoned-key": "fragile,idempotency=claim",
     "stale-retry": "fragile,retry=stale_values",
 }
 """Builds that break the claim where plain `fragile` does not."""
