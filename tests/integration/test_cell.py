@@ -269,6 +269,13 @@ def test_a_real_engine_says_why_it_did_not_start(
     assert "did not get ready" in seen.judgement.cause
 
 
+def test_a_scenarios_settings_reach_the_service(stand: Stand, tmp_path: Path) -> None:
+    bound = replace(DOUBLE_SPEND, settings={"LOCK_TIMEOUT_MS": "0"})
+    seen = _run(stand, bound, "hardened", tmp_path / "history.jsonl")
+    assert seen.judgement.verdict is Verdict.UNKNOWN
+    assert "LOCK_TIMEOUT_MS: Input should be greater than or equal to 1" in seen.judgement.cause
+
+
 def test_everything_is_restarted_beneath_the_proxy(stand: Stand, tmp_path: Path) -> None:
     seen = _run(stand, PERSISTENCE, "hardened", tmp_path / "history.jsonl")
     assert seen.judgement.verdict is Verdict.HELD, seen.judgement.cause
