@@ -21,6 +21,7 @@ DEADLINE_S = 20.0
 BOUNDED_WAITS = (
     "-c lock_timeout=5000 -c statement_timeout=10000 -c idle_in_transaction_session_timeout=15000"
 )
+SYNCHRONOUS_COMMIT = {"sync": "-c synchronous_commit=on", "async": "-c synchronous_commit=off"}
 DEAD_PEER = {
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -40,9 +41,11 @@ class Waits:
 
 
 def waits_of(defences: Defences) -> Waits:
+    commits = SYNCHRONOUS_COMMIT[defences.durability]
     if defences.timeouts == "off":
-        return Waits()
-    connect = {"connect_timeout": CONNECT_S, "options": BOUNDED_WAITS, **DEAD_PEER}
+        return Waits(engine_options={"connect_args": {"options": commits}})
+    options = f"{BOUNDED_WAITS} {commits}"
+    connect = {"connect_timeout": CONNECT_S, "options": options, **DEAD_PEER}
     return Waits(
         engine_options={"pool_timeout": POOL_S, "connect_args": connect}, deadline_s=DEADLINE_S
     )
