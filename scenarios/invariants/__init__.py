@@ -19,6 +19,12 @@ from scenarios.invariants.records import (
     legs_prove_the_balances,
     replays_answer_alike,
 )
+from scenarios.invariants.versions import (
+    last_acknowledged_is_there,
+    losers_get_409,
+    nothing_left_behind,
+    one_write_a_version,
+)
 
 __all__ = [
     "Finding",
@@ -30,12 +36,16 @@ __all__ = [
     "balances_are_explained",
     "bulk_reads_see",
     "by_round",
+    "last_acknowledged_is_there",
     "legs_prove_the_balances",
+    "losers_get_409",
     "money_is_conserved",
     "never_overdrawn",
     "never_paid_out_more_than_held",
     "no_server_error",
     "no_stale_read",
+    "nothing_left_behind",
+    "one_write_a_version",
     "refused",
     "replays_answer_alike",
     "works",

@@ -15,6 +15,10 @@ from scenarios.targets.protocol import Ask, TargetError, WalletRef
 from scenarios.truth import Balance, Effect, GroundTruth, Leg
 
 ASSET = "USD"
+LOCKS_LEFT = """
+SELECT l.objid FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND a.datname = current_database() AND a.state = 'idle'
+"""
 
 
 class EngineWallet:
@@ -160,7 +164,7 @@ class EngineWallet:
     def _truth(self, connection: psycopg2.extensions.connection) -> GroundTruth:
         rows = _rows(
             connection,
-            "SELECT w.id, a.code, w.balance, w.allow_negative, u.role = 'system' "
+            "SELECT w.id, a.code, w.balance, w.allow_negative, u.role = 'system', w.version "
             "FROM wallets w JOIN asset_types a ON a.id = w.asset_type_id "
             "JOIN users u ON u.id = w.user_id ORDER BY w.id",
         )
@@ -171,8 +175,9 @@ class EngineWallet:
                 asset=asset,
                 amount_minor=self._minor(balance),
                 may_be_negative=allow_negative,
+                version=version,
             )
-            for wallet, asset, balance, allow_negative, _ in rows
+            for wallet, asset, balance, allow_negative, _, version in rows
         }
         effects = tuple(
             Effect(
@@ -192,6 +197,7 @@ class EngineWallet:
             effects=effects,
             legs=self._legs(connection),
             system_wallets=system,
+            locks_left=len(_rows(connection, LOCKS_LEFT)),
         )
 
     def _legs(self, connection: psycopg2.extensions.connection) -> tuple[Leg, ...] | None:
