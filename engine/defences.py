@@ -144,10 +144,11 @@ class Defences:
         ),
     ]
     money: Annotated[
-        Literal["float", "minor_units"],
+        Literal["float", "numeric", "minor_units"],
         Switch(
-            fragile_count=1,
-            fragile_does="keeps money in binary fractions",
+            fragile_count=2,
+            fragile_does="keeps money in binary fractions, or in decimal ones that the database "
+            "rounds to two digits, each balance by itself",
             hardened_does="keeps money in whole minor units (cents)",
             changes_schema=True,
         ),

@@ -43,14 +43,22 @@ class SessionLocks:
 
     @contextmanager
     def released(self, session: Session) -> Iterator[None]:
-        """Unlock at the end, whatever happened.
+        """Unlock at the end, whatever happened, on the connection that took the locks.
 
         After an error of the database the transaction has failed and takes no more statements, the
         unlock neither. The connection goes back to the pool with its locks.
         """
-        try:
-            yield
-        finally:
-            if names := session.info.pop(TAKEN, None):
-                with suppress(SQLAlchemyError):
-                    session.execute(UNLOCK, {"names": names})
+        engine = session.get_bind()
+        assert isinstance(engine, sa.Engine), "a session of the engine's own"
+        with engine.connect() as connection:
+            # Else each COMMIT gives the connection back, and the unlock may get another one.
+            session.bind = connection
+            try:
+                yield
+            finally:
+                if names := session.info.pop(TAKEN, None):
+                    with suppress(SQLAlchemyError):
+                        session.execute(UNLOCK, {"names": names})
+                with suppress(SQLAlchemyError):  # What was committed stays so.
+                    session.rollback()
+                session.bind = engine

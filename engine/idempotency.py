@@ -6,6 +6,7 @@ answer there, so that key, money and answer are committed together or not at all
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -265,5 +266,9 @@ def keys_of(defences: Defences, redis: RedisAccess, namespace: str, rules: KeyRu
         )
     if value == "redis_only":
         return KeysInRedis(redis, namespace, rules)
-    ways = {"memory": KeysInMemory, "check_then_insert": KeysInsertedLast, "claim": KeysClaimed}
+    ways: dict[str, Callable[[KeyRules], Keys]] = {
+        "memory": KeysInMemory,
+        "check_then_insert": KeysInsertedLast,
+        "claim": KeysClaimed,
+    }
     return ways[value](rules)

@@ -23,7 +23,7 @@ from scenarios.concurrency import (
     version_ignored,
 )
 from scenarios.model import Scenario
-from scenarios.money import bad_amounts, ledger, wrong_types
+from scenarios.money import bad_amounts, ledger, overflow, rounding, wrong_types
 from scenarios.outage import redis_commands, redis_outage, stale_cache
 from scenarios.replay import concurrent_replay, lost_ack, sequential_replay
 
@@ -54,6 +54,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     version_ignored.SCENARIO,
     locks_left_behind.SCENARIO,
     durability.SCENARIO,
+    rounding.SCENARIO,
+    overflow.SCENARIO,
     canary.SCENARIO,
 )
 

@@ -10,6 +10,7 @@ from scenarios.invariants.answers import (
 from scenarios.invariants.balances import (
     balances_are_explained,
     money_is_conserved,
+    never_more_than,
     never_overdrawn,
     never_paid_out_more_than_held,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "legs_prove_the_balances",
     "losers_get_409",
     "money_is_conserved",
+    "never_more_than",
     "never_overdrawn",
     "never_paid_out_more_than_held",
     "no_server_error",
