@@ -1,4 +1,4 @@
-"""Locks, keys, commits and money that are fragile in one value only: who breaks, and who does not."""
+"""Locks, keys, commits and money, fragile in one value only: which claims break, and which hold."""
 
 from pathlib import Path
 

@@ -85,13 +85,16 @@ STRICT_NUMERICS = money_of("numeric", strict=True)
 @given(st.integers(1, 10**14))
 def test_numerics_are_the_decimals_that_came(cents: int) -> None:
     wire = cents / 100
+    amount: Any
     amount, asset = STRICT_NUMERICS.read(parsed(STRICT_NUMERICS, wire))
     assert (amount, asset) == (Decimal(cents) / 100, None)
     assert NUMERICS.write(amount, "USD") == wire
 
 
 def test_numerics_keep_digits_that_the_column_will_not() -> None:
-    assert STRICT_NUMERICS.read(parsed(STRICT_NUMERICS, 0.005)) == (Decimal("0.005"), None)
+    amount: Any
+    amount, _ = STRICT_NUMERICS.read(parsed(STRICT_NUMERICS, 0.005))
+    assert amount == Decimal("0.005")
 
 
 @pytest.mark.parametrize("amount", [0, -0.01, math.nan, math.inf, True, "1", None, 1e300])

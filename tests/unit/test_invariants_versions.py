@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from attacks.history import Move, Operation
+from attacks.history import Move, Operation, Outcome
 from scenarios.invariants import (
     Observed,
     last_acknowledged_is_there,
@@ -20,7 +20,7 @@ WALLET = "7"
 
 
 def deposit(number: int, amount_minor: int, status: int = 201, *, actor: str = "A") -> Operation:
-    outcome = "ok" if status < 400 else "failed" if status < 500 else "unknown"
+    outcome: Outcome = "ok" if status < 400 else "failed" if status < 500 else "unknown"
     return Operation(
         id=number,
         actor=actor,
