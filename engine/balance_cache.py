@@ -206,7 +206,7 @@ def balance_cache(defences: Defences, redis: RedisAccess, namespace: str) -> Bal
 
 
 def _written(wallet: WalletState) -> str:
-    return json.dumps(asdict(wallet))
+    return json.dumps(asdict(wallet), default=float)  # A Decimal, where there is one.
 
 
 def _read(text: str) -> WalletState | None:

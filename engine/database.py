@@ -15,6 +15,7 @@ from engine.settings import Settings
 OpenSession = Callable[[], AbstractContextManager[Session]]
 """Gives a session for the length of a `with` block; whatever was not committed is rolled back."""
 
+SYNCHRONOUS_COMMIT = {"sync": "-c synchronous_commit=on", "async": "-c synchronous_commit=off"}
 DEAD_PEER = {
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -34,13 +35,15 @@ class Waits:
 
 
 def waits_of(defences: Defences, settings: Settings) -> Waits:
+    commits = SYNCHRONOUS_COMMIT[defences.durability]
     if defences.timeouts == "off":
-        return Waits()
+        return Waits(engine_options={"connect_args": {"options": commits}})
     # With the connection: no round trip of their own.
     options = (
         f"-c lock_timeout={settings.lock_timeout_ms} "
         f"-c statement_timeout={settings.statement_timeout_ms} "
-        f"-c idle_in_transaction_session_timeout={settings.idle_in_transaction_timeout_ms}"
+        f"-c idle_in_transaction_session_timeout={settings.idle_in_transaction_timeout_ms} "
+        f"{commits}"
     )
     connect = {"connect_timeout": settings.connect_timeout_s, "options": options, **DEAD_PEER}
     return Waits(

@@ -35,10 +35,23 @@ class Defences:
     """The effective value of every switch."""
 
     locking: Annotated[
-        Literal["none", "row", "version", "conditional", "advisory", "serializable"],
+        Literal[
+            "none",
+            "stale",
+            "advisory_session",
+            "version_unchecked",
+            "row",
+            "version",
+            "conditional",
+            "advisory",
+            "serializable",
+        ],
         Switch(
-            fragile_count=1,
-            fragile_does="reads a balance, compares, and writes an absolute balance back",
+            fragile_count=4,
+            fragile_does="reads a balance, compares, and writes an absolute balance back, or locks "
+            "a row whose object was loaded before and keeps its old attributes, or leaves a "
+            "session's lock behind when a statement fails, or never looks whether its versioned "
+            "UPDATE changed a row",
             hardened_does="locks the wallets' rows, or a number that stands for each, before it "
             "reads them, or writes only over the version that was read, or adds the change only "
             "where enough is left, or lets PostgreSQL refuse what no serial order explains",
@@ -81,10 +94,11 @@ class Defences:
         ),
     ]
     idempotency: Annotated[
-        Literal["off", "redis_only", "claim"],
+        Literal["off", "memory", "redis_only", "check_then_insert", "claim"],
         Switch(
-            fragile_count=2,
-            fragile_does="ignores the key, or keeps it only in Redis",
+            fragile_count=4,
+            fragile_does="ignores the key, or keeps it only in the process or in Redis, or looks "
+            "it up before the locks and inserts it at the end",
             hardened_does="stores key, money and answer in one database transaction",
         ),
     ]
@@ -130,10 +144,11 @@ class Defences:
         ),
     ]
     money: Annotated[
-        Literal["float", "minor_units"],
+        Literal["float", "numeric", "minor_units"],
         Switch(
-            fragile_count=1,
-            fragile_does="keeps money in binary fractions",
+            fragile_count=2,
+            fragile_does="keeps money in binary fractions, or in decimal ones that the database "
+            "rounds to two digits, each balance by itself",
             hardened_does="keeps money in whole minor units (cents)",
             changes_schema=True,
         ),
@@ -211,6 +226,14 @@ class Defences:
             "pool 2 s, whole request 20 s",
         ),
     ]
+    durability: Annotated[
+        Literal["async", "sync"],
+        Switch(
+            fragile_count=1,
+            fragile_does="acknowledges commits that PostgreSQL has not yet written to disk",
+            hardened_does="PostgreSQL writes a commit to disk before it is acknowledged",
+        ),
+    ]
     session_scope: Annotated[
         Literal["dependency", "inline"],
         Switch(
@@ -275,6 +298,8 @@ def named_builds() -> dict[str, Build]:
     fragile: dict[str, Any] = {name: values_of(name)[0] for name in switches()}
     # A transfer of the engine that it stands for is whole; a chain of movements is not.
     fragile["unit_of_work"] = "per_movement"
+    # Its PostgreSQL is set up as it is shipped.
+    fragile["durability"] = "sync"
     hardened: dict[str, Any] = {
         name: values_of(name)[switch.fragile_count] for name, switch in switches().items()
     }

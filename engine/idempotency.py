@@ -6,7 +6,8 @@ answer there, so that key, money and answer are committed together or not at all
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -161,6 +162,62 @@ class KeysInRedis:
         return f"{self._namespace}:key:{scope}:{key}"
 
 
+class KeysInMemory:
+    """Looked up before, kept after: gone with the process, and unknown to any other."""
+
+    required = True
+
+    def __init__(self, rules: KeyRules) -> None:
+        self._rules = rules
+        self._answers: dict[tuple[str, str | None], tuple[str, Answer]] = {}
+
+    def find(self, session: Session, request: KeyedRequest) -> Answer | None:  # noqa: ARG002
+        kept = self._answers.get((request.scope, request.key))
+        if kept is None:
+            return None
+        fingerprint, answer = kept
+        self._rules.refuse_other_payload(fingerprint, request.fingerprint)
+        return replace(answer, replayed=True)
+
+    def kept(self, request: KeyedRequest, answer: Answer) -> KeptAnswer | None:  # noqa: ARG002
+        return None
+
+    def after_commit(self, request: KeyedRequest, answer: Answer) -> None:
+        self._answers[request.scope, request.key] = (request.fingerprint, answer)
+
+
+class KeysInsertedLast:
+    """Looked up before the locks and inserted with the money, unless it is there by then.
+
+    Two at once both find nothing, and the second one's key is not inserted: its money is moved.
+    """
+
+    required = True
+
+    def __init__(self, rules: KeyRules) -> None:
+        self._rules = rules
+
+    def find(self, session: Session, request: KeyedRequest) -> Answer | None:
+        kept = session.execute(FIND, {"scope": request.scope, "key": request.key}).first()
+        if kept is None:
+            return None
+        self._rules.refuse_other_payload(kept.fingerprint, request.fingerprint)
+        return Answer(status=kept.response_status, body=kept.response_body, replayed=True)
+
+    def kept(self, request: KeyedRequest, answer: Answer) -> KeptAnswer | None:
+        if answer.status >= 400 and not self._rules.store_refusals:
+            return None
+        return KeptAnswer(
+            scope=request.scope,
+            key=request.key or "",
+            answer=answer,
+            fingerprint=request.fingerprint,
+        )
+
+    def after_commit(self, request: KeyedRequest, answer: Answer) -> None:
+        pass
+
+
 class KeysClaimed:
     """The key is a row, claimed first and answered last in the money's database transaction."""
 
@@ -223,11 +280,15 @@ def _lock_name(scope: str, key: str | None) -> str:
 
 
 def keep(kept: KeptAnswer) -> Any:
-    """The statement that stores an answer under its claimed key."""
+    """The statement that stores an answer under its key, which is claimed or inserted now."""
+    answer = {"response_status": kept.answer.status, "response_body": kept.answer.body}
+    if kept.fingerprint is not None:
+        row = {"scope": kept.scope, "key": kept.key, "fingerprint": kept.fingerprint, **answer}
+        return insert(KEYS).values(**row).on_conflict_do_nothing()
     return (
         sa.update(IdempotencyKey)
         .where(IdempotencyKey.scope == kept.scope, IdempotencyKey.key == kept.key)
-        .values(response_status=kept.answer.status, response_body=kept.answer.body)
+        .values(**answer)
         .execution_options(synchronize_session=False)
     )
 
@@ -240,4 +301,11 @@ def keys_of(defences: Defences, redis: RedisAccess, namespace: str, rules: KeyRu
         raise DefenceError(
             "idempotency=redis_only keeps its keys in Redis: set REDIS_URL, or choose another value"
         )
-    return KeysClaimed(rules) if value == "claim" else KeysInRedis(redis, namespace, rules)
+    if value == "redis_only":
+        return KeysInRedis(redis, namespace, rules)
+    ways: dict[str, Callable[[KeyRules], Keys]] = {
+        "memory": KeysInMemory,
+        "check_then_insert": KeysInsertedLast,
+        "claim": KeysClaimed,
+    }
+    return ways[value](rules)

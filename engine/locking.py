@@ -1,11 +1,14 @@
 """How wallets are read before a decision and written after it (`locking`, `lock_order`)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from engine.books import Books
 from engine.defences import Defences
+from engine.fragile_locks import SessionLocks, read_stale
 from engine.wallets import Change, Posting, WalletState
 
 LOCK_CLASS = "assay-wallet"
@@ -37,10 +40,14 @@ class Locking:
 
     def __init__(self, defences: Defences) -> None:
         locking = defences.locking
-        self.locks_rows = locking == "row"
+        self._locks_rows = locking == "row"
+        self._locks_loaded = locking == "stale"
         self._locks_numbers = locking == "advisory"
+        self._session_locks = SessionLocks() if locking == "advisory_session" else None
         self._adds_changes = locking == "conditional"
-        self._checks_version = locking == "version"
+        self._names_version = locking in {"version", "version_unchecked"}
+        self.insists = locking != "version_unchecked"
+        """Somebody looks whether a write has found its row."""
         self._serializable = locking == "serializable"
 
     def begin(self, session: Session) -> None:
@@ -51,14 +58,30 @@ class Locking:
         if self._serializable and not session.in_transaction():
             session.connection(execution_options={"isolation_level": "SERIALIZABLE"})
 
-    def before_reading(self, session: Session, wallet_ids: Sequence[int]) -> None:
-        """Lock, in this order, the numbers that stand for the wallets, until COMMIT."""
+    @contextmanager
+    def around(self, session: Session) -> Iterator[None]:
+        """Around a whole unit of work, its commits included."""
+        if self._session_locks is None:
+            yield
+            return
+        with self._session_locks.released(session):
+            yield
+
+    def read(
+        self, session: Session, books: Books, wallet_ids: Sequence[int]
+    ) -> Sequence[WalletState]:
+        """Read wallets to decide on them, locked as `locking` wants it, in this order."""
+        names = [f"{LOCK_CLASS} {wallet_id}" for wallet_id in wallet_ids]
         if self._locks_numbers:
-            names = [f"{LOCK_CLASS} {wallet_id}" for wallet_id in wallet_ids]
-            session.execute(LOCK_NUMBERS, {"names": names})
+            session.execute(LOCK_NUMBERS, {"names": names})  # Until COMMIT.
+        if self._session_locks is not None:
+            self._session_locks.take(session, names)
+        if self._locks_loaded:
+            return read_stale(session, wallet_ids)
+        return books.read(wallet_ids, lock=self._locks_rows)
 
     def expected_version(self, wallet: WalletState) -> int | None:
-        return wallet.version if self._checks_version else None
+        return wallet.version if self._names_version else None
 
     def change(
         self, before: WalletState, after: WalletState, postings: Iterable[Posting]

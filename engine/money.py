@@ -1,11 +1,12 @@
 """How money is written on the wire and in the database (`money`), and which amounts pass.
 
-`minor_units` builds speak {"amount": 1250, "asset": "USD"} in whole cents; `float` builds speak
-12.5. The limit is 2^53 - 1, the largest whole number that every JSON reader keeps.
+`minor_units` builds speak {"amount": 1250, "asset": "USD"} in whole cents; `float` and `numeric`
+builds speak 12.5. The limit is 2^53 - 1, the largest whole number that every JSON reader keeps.
 """
 
 import math
-from typing import Annotated, Any, Literal, Protocol
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Protocol, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -51,6 +52,11 @@ StrictFloat = Annotated[
     float, Field(strict=True, gt=0, le=LARGEST_AMOUNT / 100, allow_inf_nan=False, multiple_of=0.01)
 ]
 
+# No word on digits: the column has two, and rounds the rest.
+StrictNumber = Annotated[
+    float, Field(strict=True, gt=0, le=LARGEST_AMOUNT / 100, allow_inf_nan=False)
+]
+
 
 class MinorUnits:
     view_type: Any = MinorUnitsView
@@ -78,13 +84,33 @@ class Floats:
         return json_number(amount)
 
 
+class Numerics:
+    """Decimals with as many digits as came; each balance is rounded where it is stored."""
+
+    view_type: Any = float | Literal["nan", "inf", "-inf"]
+
+    def __init__(self, *, strict: bool) -> None:
+        self.wire_type: Any = StrictNumber if strict else float
+
+    def read(self, wire: Any) -> tuple[Amount, str | None]:
+        return cast("Amount", Decimal(repr(float(wire)))), None
+
+    def write(self, amount: Amount, asset: str) -> Any:  # noqa: ARG002 - one signature for all
+        return json_number(float(amount))
+
+
 def json_number(amount: Amount) -> Amount | str:
     """NaN and the infinities have no JSON: as text they keep an answer readable."""
     return amount if math.isfinite(amount) else str(amount)
 
 
 def money_of(kind: str, *, strict: bool) -> Money:
-    return Floats(strict=strict) if kind == "float" else MinorUnits(strict=strict)
+    kinds: dict[str, type[Floats | Numerics | MinorUnits]] = {
+        "float": Floats,
+        "numeric": Numerics,
+        "minor_units": MinorUnits,
+    }
+    return kinds[kind](strict=strict)
 
 
 def is_strict(defences: Defences) -> bool:

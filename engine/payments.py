@@ -135,7 +135,7 @@ class Payments:
             raise
 
     def _once(self, open_session: OpenSession, order: Order, progress: Progress) -> Done:
-        with open_session() as session:
+        with open_session() as session, self._parts.locking.around(session):
             self._parts.locking.begin(session)
             if known := self._parts.keys.find(session, order.request):
                 return Done(answer=known)
@@ -198,8 +198,7 @@ class Payments:
         wallet_ids = [i for movement in movements for i in movement.wallet_ids]
         wallets: dict[int, WalletState] = {}
         for ids in self._parts.lock_order(wallet_ids):
-            self._parts.locking.before_reading(session, ids)
-            for wallet in books.read(ids, lock=self._parts.locking.locks_rows):
+            for wallet in self._parts.locking.read(session, books, ids):
                 wallets[wallet.id] = wallet
         return wallets
 
@@ -233,5 +232,6 @@ class Payments:
             balance=wallet.balance,
             version=wallet.version,
             expected_version=self._parts.locking.expected_version(before),
+            insists=self._parts.locking.insists,
             change=self._parts.locking.change(before, wallet, decision.postings),
         )

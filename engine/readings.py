@@ -186,4 +186,7 @@ def trial_balance(session: Session) -> list[tuple[int, int | float]]:
 
 
 def _number(value: Any) -> int | float:
-    return value if isinstance(value, float) else int(value)
+    if isinstance(value, float):
+        return value
+    # SUM of BIGINT comes as a whole Decimal, that of NUMERIC may have cents.
+    return int(value) if value == int(value) else float(value)

@@ -9,11 +9,14 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
 Amount = int | float
-"""Minor units as int, or major units as float, by the switch `money`."""
+"""Minor units as int, or major units as float, by the switch `money`.
+
+With `numeric` they are Decimals all the way: never mixed with the others, and used like them.
+"""
 
 
 class MoneyColumn(UserDefinedType[Amount]):
-    """Passes Python's int or float through: the column is BIGINT or DOUBLE PRECISION by build."""
+    """Passes Python's number through: BIGINT, NUMERIC or DOUBLE PRECISION by build."""
 
     cache_ok = True
 

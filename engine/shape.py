@@ -41,4 +41,9 @@ class Shape:
         return cls(money=row.money, constraints=row.constraints, double_entry=row.double_entry)
 
     def money_column(self) -> TypeEngine[Any]:
-        return sa.Double() if self.money == "float" else sa.BigInteger()
+        kinds: dict[str, TypeEngine[Any]] = {
+            "float": sa.Double(),
+            "numeric": sa.Numeric(18, 2),
+            "minor_units": sa.BigInteger(),
+        }
+        return kinds[self.money]

@@ -92,6 +92,8 @@ class Write:
     version: int
     expected_version: int | None
     """Write only over this version (optimistic locking), or over whatever is there when None."""
+    insists: bool = True
+    """Nothing may be committed when it finds no row; else nobody looks."""
     change: Change | None = None
     """To be added in the balance's place; then balance and version are only expected."""
 
@@ -112,6 +114,8 @@ class KeptAnswer:
     scope: str
     key: str
     answer: Answer
+    fingerprint: str | None = None
+    """Set where the key has not been claimed: its row is only inserted with the answer."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,22 +5,26 @@ from scenarios.atomicity import (
     acked_not_committed,
     blind_retry,
     chained_movements,
+    durability,
     failed_but_committed,
     partial_commit,
     persistence,
     refused_movement,
 )
 from scenarios.concurrency import (
+    conflict,
     deadlock,
     double_spend,
+    locks_left_behind,
     lost_update,
     passing_failure,
     read_skew,
     self_transfer,
     stale_retry,
+    version_ignored,
 )
 from scenarios.model import Scenario
-from scenarios.money import bad_amounts, ledger, wrong_types
+from scenarios.money import bad_amounts, ledger, overflow, rounding, wrong_types
 from scenarios.outage import redis_commands, redis_outage, stale_cache
 from scenarios.replay import (
     body_swap,
@@ -67,6 +71,12 @@ SCENARIOS: tuple[Scenario, ...] = (
     bad_amounts.SCENARIO,
     wrong_types.SCENARIO,
     ledger.SCENARIO,
+    conflict.SCENARIO,
+    version_ignored.SCENARIO,
+    locks_left_behind.SCENARIO,
+    durability.SCENARIO,
+    rounding.SCENARIO,
+    overflow.SCENARIO,
     canary.SCENARIO,
 )
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from uuid import uuid4
 
 from attacks.history import History, Operation, Recorder
 from attacks.http.request import Request
@@ -49,6 +50,9 @@ class Ground:
     read_truth: Callable[[], GroundTruth]
     forget: Callable[[], None]
     """Empties what the service keeps outside the database (its cache)."""
+    fresh_keys: bool = False
+    """The service keeps keys where nothing puts them back (its own memory): new ones each try."""
+    _try: str = ""
     unsettled: bool = False
     """Work broke off and the database could not be put back: it shows nothing."""
 
@@ -58,9 +62,18 @@ class Ground:
         for actor in actors:
             self.sender.connect(actor)
         return [
-            partial(self.sender.send, request, actor=actor, round=number)
+            partial(self.send, request, actor=actor, round=number)
             for actor, request in zip(actors, requests, strict=True)
         ]
+
+    def send(self, request: Request, *, actor: str, round: int) -> Operation:  # noqa: A002
+        """Send as part of the present try."""
+        if self.fresh_keys and request.key is not None:
+            # A UUID, because traces are compared without those.
+            key = f"{request.key}-{self._try}"
+            headers = {n: key if v == request.key else v for n, v in request.headers.items()}
+            request = replace(request, key=key, headers=headers)
+        return self.sender.send(request, actor=actor, round=round)
 
     @contextmanager
     def from_here(self) -> Iterator[Callable[[], None]]:
@@ -73,6 +86,7 @@ class Ground:
 
         def again() -> None:
             checkpoint.restore()
+            self._try = str(uuid4())
             self.forget()
             self.recorder.take()
 

@@ -132,7 +132,7 @@ def _open_site(stand: Stand, plan: LoadPlan) -> Iterator[Site]:
             engine=engine,
             database_url=config.database_url,
             target=EngineWallet(meta, engine.operator_password),
-            floats=meta["defences"]["money"] == "float",
+            floats=meta["defences"]["money"] != "minor_units",
             workspace=stand.workspace,
             folder=folder,
         )

@@ -64,7 +64,7 @@ def _together(needs: tuple[Need, ...]) -> tuple[str, ...]:
 
 
 SERIALISED = any_of(
-    switch("locking", "row", "version", "conditional", "advisory"),
+    switch("locking", "advisory_session", "row", "version", "conditional", "advisory"),
     all_of(
         switch("locking", "serializable"),
         switch("retry", "none", "blind", "bounded"),

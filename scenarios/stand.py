@@ -142,6 +142,7 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
                 base_url,
                 memory=_RedisMemory(stand.redis, link, database),
                 invariants=invariants,
+                fresh_keys=build.defences.idempotency == "memory",
             )
         )
         yield Lab(
@@ -182,6 +183,7 @@ def _ground(  # noqa: PLR0913 - what it is made of
     *,
     memory: "_RedisMemory",
     invariants: tuple[Invariant, ...],
+    fresh_keys: bool,
 ) -> Iterator[Ground]:
     with ExitStack() as opened:
         reader = opened.enter_context(closing(psycopg2.connect(database_url)))
@@ -197,6 +199,7 @@ def _ground(  # noqa: PLR0913 - what it is made of
             invariants=invariants,
             read_truth=partial(target.read_truth, reader),
             forget=memory.forget,
+            fresh_keys=fresh_keys,
         )
 
 

@@ -24,6 +24,8 @@ class Restarted(Protocol):
     @property
     def alive(self) -> bool: ...
 
+    def kill(self) -> None: ...
+
     def start(self) -> None: ...
 
 
@@ -124,7 +126,10 @@ class Striker:
                 cases.append(replace(case, expected=steps[point].step.sql))
                 if case.outcome.findings:
                     break
-                if case.restarted:
+                if case.outcome.truth.locks_left:
+                    self.service.kill()  # Else the next case would wait for them.
+                    self.service.start()
+                if case.restarted or case.outcome.truth.locks_left:
                     # What a fresh process asks for once would shift the statements.
                     again()
                     self.ground.track.force(racers, serial(range(len(racers))))
@@ -149,7 +154,7 @@ class Striker:
         self.wait_until_quiet()
         fate = self._fate(run.struck)
         if shot.retry:
-            self.ground.sender.send(shot.request, actor=AGAIN, round=beginning.round)
+            self.ground.send(shot.request, actor=AGAIN, round=beginning.round)
         if run.struck is not None:
             text = f"{shot.fault.name}: statement {shot.point + 1} of {shot.request.text}"
             self.recorder.event(shot.fault.name, text)

@@ -13,6 +13,8 @@ class Balance:
     asset: str
     amount_minor: Decimal
     may_be_negative: bool = False
+    version: int | None = None
+    """How often the wallet was written, where the service counts that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,3 +47,5 @@ class GroundTruth:
     """None where the service keeps no legs."""
     system_wallets: frozenset[str] = frozenset()
     """Wallets of the service itself, which stand for the outside."""
+    locks_left: int = 0
+    """Advisory locks that sessions hold which are at rest: nobody is left to let them go."""

@@ -50,6 +50,11 @@ KEEP_ANSWER = """
 UPDATE idempotency_keys SET response_status = :response_status, response_body = :response_body
 WHERE scope = :key_scope AND key = :key
 """
+INSERT_ANSWER = """
+INSERT INTO idempotency_keys (scope, key, fingerprint, response_status, response_body)
+VALUES (:key_scope, :key, :key_fingerprint, :response_status, :response_body)
+ON CONFLICT DO NOTHING
+"""
 WRITE_BALANCES = """
 UPDATE wallets SET balance = new.balance, version = new.version
 FROM unnest(
@@ -104,7 +109,9 @@ class CoreBooks:
         if legs := self._legs(settlement.postings):
             records.append((WRITE_LEGS, legs))
         if settlement.kept:
-            records.append((KEEP_ANSWER, _kept(settlement.kept)))
+            claimed = settlement.kept.fingerprint is None
+            sql = KEEP_ANSWER if claimed else INSERT_ANSWER
+            records.append((sql, _kept(settlement.kept)))
         return records
 
     def _write(
@@ -115,10 +122,12 @@ class CoreBooks:
         sql = ADD_CHANGES if adds else WRITE_BALANCES
         statement = _statement(sql, *(record for record, _ in records))
         found = {row.id: row for row in self._session.execute(statement, values)}
-        if len(found) != len(writes):
+        if any(write.insists and write.wallet_id not in found for write in writes):
             raise StaleVersion
         return [
             replace(w, balance=found[w.wallet_id].balance, version=found[w.wallet_id].version)
+            if w.wallet_id in found
+            else w
             for w in writes
         ]
 
@@ -182,6 +191,7 @@ def _kept(kept: KeptAnswer) -> Values:
     return {
         "key_scope": kept.scope,
         "key": kept.key,
+        "key_fingerprint": kept.fingerprint,
         "response_status": kept.answer.status,
         "response_body": json.dumps(kept.answer.body),
     }

@@ -61,7 +61,7 @@ class OrmBooks:
             .execution_options(synchronize_session=False)
         )
         changed: Any = self._session.execute(statement)
-        if changed.rowcount != 1:
+        if write.insists and changed.rowcount != 1:
             raise StaleVersion
         return write
 

@@ -32,7 +32,8 @@ SCENARIO = Scenario(
     attack=attack,
     invariants=(balances_are_explained, acknowledged_is_recorded, money_is_conserved),
     holds_when=any_of(
-        switch("retry", "none", "stale_values", "bounded"), switch("idempotency", "claim")
+        switch("retry", "none", "stale_values", "bounded"),
+        switch("idempotency", "check_then_insert", "claim"),
     ),
     strength="bounded",
 )

@@ -38,6 +38,6 @@ SCENARIO = Scenario(
     story=__doc__,
     attack=attack,
     invariants=(acknowledged_is_recorded, balances_are_explained, money_is_conserved),
-    holds_when=switch("idempotency", "claim"),
+    holds_when=switch("idempotency", "check_then_insert", "claim"),
     strength="bounded",
 )

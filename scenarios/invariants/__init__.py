@@ -10,6 +10,7 @@ from scenarios.invariants.answers import (
 from scenarios.invariants.balances import (
     balances_are_explained,
     money_is_conserved,
+    never_more_than,
     never_overdrawn,
     never_paid_out_more_than_held,
 )
@@ -18,6 +19,12 @@ from scenarios.invariants.records import (
     acknowledged_is_recorded,
     legs_prove_the_balances,
     replays_answer_alike,
+)
+from scenarios.invariants.versions import (
+    last_acknowledged_is_there,
+    losers_get_409,
+    nothing_left_behind,
+    one_write_a_version,
 )
 
 __all__ = [
@@ -30,12 +37,17 @@ __all__ = [
     "balances_are_explained",
     "bulk_reads_see",
     "by_round",
+    "last_acknowledged_is_there",
     "legs_prove_the_balances",
+    "losers_get_409",
     "money_is_conserved",
+    "never_more_than",
     "never_overdrawn",
     "never_paid_out_more_than_held",
     "no_server_error",
     "no_stale_read",
+    "nothing_left_behind",
+    "one_write_a_version",
     "refused",
     "replays_answer_alike",
     "works",

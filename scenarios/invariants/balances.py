@@ -6,6 +6,7 @@ from itertools import product
 
 from scenarios.invariants.observed import (
     Finding,
+    Invariant,
     Observed,
     Work,
     deltas,
@@ -64,6 +65,30 @@ def never_overdrawn(observed: Observed) -> tuple[Finding, ...]:
             )
         )
     return tuple(findings)
+
+
+def never_more_than(limit_minor: int) -> Invariant:
+    """No balance passes the limit."""
+
+    def judge(observed: Observed) -> tuple[Finding, ...]:
+        too_much = [
+            b
+            for b in observed.truth.balances.values()
+            if not (b.amount_minor.is_finite() and b.amount_minor <= limit_minor)
+        ]
+        return tuple(
+            Finding(
+                invariant="never more than the limit",
+                summary=f"Wallet {b.wallet} holds {shown(b.amount_minor)}, more than the "
+                f"{shown(limit_minor)} up to which every reader of the answers keeps each cent.",
+                expected=f"wallet {b.wallet}: at most {shown(limit_minor)}",
+                observed=f"wallet {b.wallet}: {shown(b.amount_minor)}",
+                round=observed.round,
+            )
+            for b in too_much
+        )
+
+    return judge
 
 
 def never_paid_out_more_than_held(observed: Observed) -> tuple[Finding, ...]:

@@ -378,7 +378,7 @@ SCENARIO = Scenario(
     ),
     holds_when=all_of(
         switch("redis_policy", "bounded"),
-        switch("idempotency", "claim"),
+        switch("idempotency", "memory", "check_then_insert", "claim"),
         switch("balance_cache", "versioned", "off"),
     ),
     requires=(struck_everywhere, acknowledged),

@@ -121,7 +121,10 @@ SCENARIO = Scenario(
         money_is_conserved,
         replays_answer_alike,
     ),
-    holds_when=all_of(switch("redis_policy", "bounded"), switch("idempotency", "claim")),
+    holds_when=all_of(
+        switch("redis_policy", "bounded"),
+        switch("idempotency", "memory", "check_then_insert", "claim"),
+    ),
     requires=(struck("unreachable", "silent"), acknowledged),
     measures=(slowdown,),
 )

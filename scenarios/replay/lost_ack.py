@@ -47,7 +47,7 @@ SCENARIO = Scenario(
     story=__doc__,
     attack=attack,
     invariants=(acknowledged_is_recorded, balances_are_explained, money_is_conserved),
-    holds_when=switch("idempotency", "claim"),
+    holds_when=switch("idempotency", "check_then_insert", "claim"),
     requires=(struck_in_every_round("lost-answer"), acknowledged),
     strength="bounded",
 )

@@ -41,7 +41,7 @@ SCENARIO = Scenario(
         replays_answer_alike,
         money_is_conserved,
     ),
-    holds_when=switch("idempotency", "redis_only", "claim"),
+    holds_when=switch("idempotency", "memory", "redis_only", "check_then_insert", "claim"),
     requires=(acknowledged,),
     strength="bounded",
 )

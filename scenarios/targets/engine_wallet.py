@@ -16,13 +16,18 @@ from scenarios.targets.protocol import Ask, TargetError, WalletRef
 from scenarios.truth import Balance, Effect, GroundTruth, Leg
 
 ASSET = "USD"
+LOCKS_LEFT = """
+SELECT l.objid FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND a.datname = current_database() AND a.state = 'idle'
+"""
 
 
 class EngineWallet:
-    """Speaks floats or minor units, with or without tokens, as the build asks."""
+    """Speaks bare numbers or minor units, with or without tokens, as the build asks."""
 
     def __init__(self, meta: Mapping[str, Any], operator_password: str) -> None:
-        self._floats = meta["defences"]["money"] == "float"
+        self._money_kind = meta["defences"]["money"]
+        self._bare_numbers = self._money_kind != "minor_units"
         self._asks_for_token = meta["defences"]["authentication"] != "none"
         self._operator_password = operator_password
         self._operator_token: str | None = None
@@ -82,7 +87,7 @@ class EngineWallet:
     def transfer_of_raw_amount(
         self, payer: WalletRef, payee: WalletRef, amount: str, *, key: str
     ) -> Request:
-        wire = amount if self._floats else f'{{"amount":{amount},"asset":"{ASSET}"}}'
+        wire = amount if self._bare_numbers else f'{{"amount":{amount},"asset":"{ASSET}"}}'
         body = f'{{"from_wallet_id":{payer.id},"to_wallet_id":{payee.id},"amount":{wire}}}'
         return Request(
             name="bad-transfer",
@@ -179,7 +184,7 @@ class EngineWallet:
     def _truth(self, connection: psycopg2.extensions.connection) -> GroundTruth:
         rows = _rows(
             connection,
-            "SELECT w.id, a.code, w.balance, w.allow_negative, u.role = 'system' "
+            "SELECT w.id, a.code, w.balance, w.allow_negative, u.role = 'system', w.version "
             "FROM wallets w JOIN asset_types a ON a.id = w.asset_type_id "
             "JOIN users u ON u.id = w.user_id ORDER BY w.id",
         )
@@ -190,8 +195,9 @@ class EngineWallet:
                 asset=asset,
                 amount_minor=self._minor(balance),
                 may_be_negative=allow_negative,
+                version=version,
             )
-            for wallet, asset, balance, allow_negative, _ in rows
+            for wallet, asset, balance, allow_negative, _, version in rows
         }
         effects = tuple(
             Effect(
@@ -211,6 +217,7 @@ class EngineWallet:
             effects=effects,
             legs=self._legs(connection),
             system_wallets=system,
+            locks_left=len(_rows(connection, LOCKS_LEFT)),
         )
 
     def _legs(self, connection: psycopg2.extensions.connection) -> tuple[Leg, ...] | None:
@@ -288,10 +295,14 @@ class EngineWallet:
         return {"Authorization": f"Bearer {token}"} if token else {}
 
     def _money(self, amount_minor: int) -> Any:
-        return amount_minor / 100 if self._floats else {"amount": amount_minor, "asset": ASSET}
+        return (
+            amount_minor / 100 if self._bare_numbers else {"amount": amount_minor, "asset": ASSET}
+        )
 
     def _minor(self, stored: float) -> Decimal:
-        return Decimal(repr(stored)) * 100 if self._floats else Decimal(stored)
+        if self._money_kind == "float":
+            return Decimal(repr(stored)) * 100
+        return Decimal(stored) * (100 if self._bare_numbers else 1)
 
     def _read(self, response: httpx.Response) -> Reply:
         reply = definite(response)
@@ -317,7 +328,7 @@ class EngineWallet:
 
     def _wire_minor(self, wire: Any) -> int | str:
         """Whole minor units; what is no whole number of them stays as the text that came."""
-        if not self._floats:
+        if not self._bare_numbers:
             return int(wire["amount"])
         minor = Decimal(str(wire)) * 100
         whole = minor.is_finite() and minor == minor.to_integral_value()

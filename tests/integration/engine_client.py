@@ -46,9 +46,9 @@ class House:
         return {"Authorization": f"Bearer {self.services.tokens.issue(user_id, role)}"}
 
     def money(self, amount_minor: int, asset: str = "USD") -> Any:
-        if self.services.build.defences.money == "float":
-            return amount_minor / 100
-        return {"amount": amount_minor, "asset": asset}
+        if self.services.build.defences.money == "minor_units":
+            return {"amount": amount_minor, "asset": asset}
+        return amount_minor / 100
 
     def minor(self, wire: Any) -> int:
         return int(wire["amount"]) if isinstance(wire, dict) else round(wire * 100)

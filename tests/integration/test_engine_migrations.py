@@ -20,7 +20,7 @@ from tests.integration.engine_client import house_of
 
 SHAPES = [
     Shape(money=money, constraints=constraints, double_entry=double_entry)
-    for money in ("float", "minor_units")
+    for money in ("float", "numeric", "minor_units")
     for constraints in (False, True)
     for double_entry in (False, True)
 ]

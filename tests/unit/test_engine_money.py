@@ -2,6 +2,7 @@
 
 import json
 import math
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -75,3 +76,28 @@ def test_lax_minor_units_take_what_should_not_pass(amount: Any) -> None:
 def test_whatever_floats_hold_can_be_written_as_json(amount: float) -> None:
     text = json.dumps(FLOATS.write(amount, "USD"), allow_nan=False)
     assert math.isnan(amount) or float(json.loads(text)) == amount
+
+
+NUMERICS = money_of("numeric", strict=False)
+STRICT_NUMERICS = money_of("numeric", strict=True)
+
+
+@given(st.integers(1, 10**14))
+def test_numerics_are_the_decimals_that_came(cents: int) -> None:
+    wire = cents / 100
+    amount: Any
+    amount, asset = STRICT_NUMERICS.read(parsed(STRICT_NUMERICS, wire))
+    assert (amount, asset) == (Decimal(cents) / 100, None)
+    assert NUMERICS.write(amount, "USD") == wire
+
+
+def test_numerics_keep_digits_that_the_column_will_not() -> None:
+    amount: Any
+    amount, _ = STRICT_NUMERICS.read(parsed(STRICT_NUMERICS, 0.005))
+    assert amount == Decimal("0.005")
+
+
+@pytest.mark.parametrize("amount", [0, -0.01, math.nan, math.inf, True, "1", None, 1e300])
+def test_strict_numerics_refuse(amount: Any) -> None:
+    with pytest.raises(ValidationError):
+        parsed(STRICT_NUMERICS, amount)

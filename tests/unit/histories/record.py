@@ -135,6 +135,7 @@ def _replaced(truth: GroundTruth, after: GroundTruth, wallets: Sequence[str]) ->
         if legs is None
         else tuple(leg for leg in legs if leg.wallet not in mine)
         + tuple(leg for leg in after.legs or () if leg.wallet in mine),
+        locks_left=after.locks_left,
     )
 
 

@@ -21,9 +21,12 @@ BAD_BUILDS = {
     "blind-retry": "fragile,retry=blind",
     "failed-key": "fragile,idempotency=claim",
     "key-scope": "fragile,idempotency=claim",
+    "durability": "fragile,durability=async",
+    "locks-left-behind": "fragile,locking=advisory_session",
     "partial-commit": "fragile,unit_of_work=per_step",
     "poisoned-key": "fragile,idempotency=claim",
     "stale-retry": "fragile,retry=stale_values",
+    "version-ignored": "fragile,locking=version_unchecked",
 }
 """Builds that break the claim where plain `fragile` does not."""
 
@@ -65,6 +68,7 @@ def write(
         "effects": [asdict(effect) for effect in truth.effects],
         "legs": None if truth.legs is None else [asdict(leg) for leg in truth.legs],
         "system_wallets": sorted(truth.system_wallets),
+        "locks_left": truth.locks_left,
     }
     (FOLDER / f"{claim}.{kind}.jsonl").write_text("\n".join(lines) + "\n")
     text = json.dumps(document, default=str, indent=1)
@@ -79,6 +83,7 @@ def _truth(document: dict[str, Any]) -> GroundTruth:
         effects=tuple(Effect(**_exact(record)) for record in document["effects"]),
         legs=None if legs is None else tuple(Leg(**_exact(record)) for record in legs),
         system_wallets=frozenset(document["system_wallets"]),
+        locks_left=document.get("locks_left", 0),
     )
 
 
