@@ -227,6 +227,15 @@ class Defences:
             hardened_does="deposits are paid by a system wallet, so that everything sums to zero",
         ),
     ]
+    limit_lock: Annotated[
+        Literal["payer", "owner"],
+        Switch(
+            fragile_count=1,
+            fragile_does="adds up what a limit over several wallets is about while nothing but the "
+            "payer's wallet is locked",
+            hardened_does="adds it up under a lock on the owner's row, one payment after the other",
+        ),
+    ]
     execution: Annotated[
         Literal["orm", "core"],
         Switch(

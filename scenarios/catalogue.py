@@ -14,9 +14,11 @@ from scenarios.concurrency import (
     deadlock,
     double_spend,
     lost_update,
+    phantom,
     read_skew,
     self_transfer,
     stale_retry,
+    write_skew,
 )
 from scenarios.model import Scenario
 from scenarios.money import bad_amounts, ledger, wrong_types
@@ -37,6 +39,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     stale_cache.SCENARIO,
     lost_update.SCENARIO,
     stale_retry.SCENARIO,
+    write_skew.SCENARIO,
+    phantom.SCENARIO,
     self_transfer.SCENARIO,
     failed_but_committed.SCENARIO,
     acked_not_committed.SCENARIO,

@@ -13,6 +13,7 @@ class Balance:
     asset: str
     amount_minor: Decimal
     may_be_negative: bool = False
+    owner: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,13 +23,19 @@ def wallet_routes(services: Services) -> APIRouter:
 
     @router.post("/wallets", status_code=201, responses=shown(201, WalletView, money))
     def create(body: WalletBody, caller: Caller, open_session: Sessions) -> dict[str, Any]:
-        """Open an empty wallet, one a user and asset where the database insists on that."""
+        """Open an empty wallet, one a user, asset and label."""
         user_id = services.permissions.owner_for(caller, body.user_id)
         if user_id is None:
             raise Refused(FORBIDDEN, "say whose wallet it is", field="user_id")
         with open_session() as session:
             asset = services.assets.by_code(session, body.asset)
-            wallet = open_wallet(session, user_id=user_id, asset_type_id=asset.id)
+            wallet = open_wallet(
+                session,
+                user_id=user_id,
+                asset_type_id=asset.id,
+                label=body.label,
+                look_first=services.look_first,
+            )
             state = WalletState.of(wallet)
         return wallet_view(services, state, asset.code)
 
@@ -146,6 +152,7 @@ def wallet_view(services: Services, wallet: WalletState, code: str) -> dict[str,
         "id": wallet.id,
         "user_id": wallet.user_id,
         "asset": code,
+        "label": wallet.label,
         "balance": services.money.write(wallet.balance, code),
         "version": wallet.version,
         "status": wallet.status,

@@ -13,6 +13,7 @@ from scenarios.invariants.balances import (
     never_overdrawn,
     never_paid_out_more_than_held,
 )
+from scenarios.invariants.limits import joint_overdraft_kept, paid_out_at_most
 from scenarios.invariants.observed import Finding, Invariant, Observed, Work, by_round, works
 from scenarios.invariants.records import (
     acknowledged_is_recorded,
@@ -30,12 +31,14 @@ __all__ = [
     "balances_are_explained",
     "bulk_reads_see",
     "by_round",
+    "joint_overdraft_kept",
     "legs_prove_the_balances",
     "money_is_conserved",
     "never_overdrawn",
     "never_paid_out_more_than_held",
     "no_server_error",
     "no_stale_read",
+    "paid_out_at_most",
     "refused",
     "replays_answer_alike",
     "works",

@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -37,7 +38,29 @@ class EngineWallet:
         operator = self._headers(self._operator(ask))
         wallet = {"user_id": int(user_id), "asset": ASSET}
         request = self._plain("open-wallet", "/v1/wallets", wallet, headers=operator)
-        return WalletRef(id=self._value(ask, request, "id"), token=token)
+        return WalletRef(id=self._value(ask, request, "id"), token=token, owner=user_id)
+
+    def open_beside(self, ask: Ask, wallet: WalletRef) -> WalletRef:
+        body = {"user_id": int(wallet.owner or 0), "asset": ASSET, "label": secrets.token_hex(4)}
+        operator = self._headers(self._operator(ask))
+        request = self._plain("open-wallet", "/v1/wallets", body, headers=operator)
+        return replace(wallet, id=self._value(ask, request, "id"))
+
+    def limit(
+        self, wallet: WalletRef, *, daily_cap_minor: int | None, overdraft_minor: int | None
+    ) -> Request:
+        limits = {"daily_cap": daily_cap_minor, "overdraft": overdraft_minor}
+        set_minor = {name: minor for name, minor in limits.items() if minor is not None}
+        told = ", ".join(f"{name} {_shown(minor)}" for name, minor in set_minor.items())
+        return Request(
+            name="set-limit",
+            text=f"limit the owner of wallet {wallet.id}: {told}",
+            method="PUT",
+            path=f"/v1/users/{wallet.owner}/limits/{ASSET}",
+            headers=self._headers(self._operator_token),
+            json={name: self._money(minor) for name, minor in set_minor.items()},
+            read=self._read,
+        )
 
     def deposit(self, wallet: WalletRef, amount_minor: int, *, key: str) -> Request:
         return self._movement(
@@ -160,7 +183,7 @@ class EngineWallet:
     def _truth(self, connection: psycopg2.extensions.connection) -> GroundTruth:
         rows = _rows(
             connection,
-            "SELECT w.id, a.code, w.balance, w.allow_negative, u.role = 'system' "
+            "SELECT w.id, a.code, w.balance, w.allow_negative, u.role = 'system', u.id "
             "FROM wallets w JOIN asset_types a ON a.id = w.asset_type_id "
             "JOIN users u ON u.id = w.user_id ORDER BY w.id",
         )
@@ -171,8 +194,9 @@ class EngineWallet:
                 asset=asset,
                 amount_minor=self._minor(balance),
                 may_be_negative=allow_negative,
+                owner=str(owner),
             )
-            for wallet, asset, balance, allow_negative, _ in rows
+            for wallet, asset, balance, allow_negative, _, owner in rows
         }
         effects = tuple(
             Effect(
