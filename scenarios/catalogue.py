@@ -18,10 +18,11 @@ from scenarios.concurrency import (
     read_skew,
     self_transfer,
     stale_retry,
+    unique_by_check,
     write_skew,
 )
 from scenarios.model import Scenario
-from scenarios.money import bad_amounts, ledger, wrong_types
+from scenarios.money import bad_amounts, immutable, ledger, wrong_types
 from scenarios.outage import redis_commands, redis_outage, stale_cache
 from scenarios.replay import concurrent_replay, lost_ack, sequential_replay
 
@@ -41,6 +42,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     stale_retry.SCENARIO,
     write_skew.SCENARIO,
     phantom.SCENARIO,
+    unique_by_check.SCENARIO,
     self_transfer.SCENARIO,
     failed_but_committed.SCENARIO,
     acked_not_committed.SCENARIO,
@@ -50,6 +52,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     bad_amounts.SCENARIO,
     wrong_types.SCENARIO,
     ledger.SCENARIO,
+    immutable.SCENARIO,
     canary.SCENARIO,
 )
 

@@ -20,6 +20,7 @@ from scenarios.invariants.records import (
     legs_prove_the_balances,
     replays_answer_alike,
 )
+from scenarios.invariants.refusals import acknowledged_once, refused_by_the_database
 
 __all__ = [
     "Finding",
@@ -27,6 +28,7 @@ __all__ = [
     "Observed",
     "Work",
     "acknowledged_is_recorded",
+    "acknowledged_once",
     "answered_within",
     "balances_are_explained",
     "bulk_reads_see",
@@ -40,6 +42,7 @@ __all__ = [
     "no_stale_read",
     "paid_out_at_most",
     "refused",
+    "refused_by_the_database",
     "replays_answer_alike",
     "works",
 ]

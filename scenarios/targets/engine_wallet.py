@@ -16,6 +16,7 @@ from scenarios.targets.protocol import Ask, TargetError, WalletRef
 from scenarios.truth import Balance, Effect, GroundTruth, Leg
 
 ASSET = "USD"
+OTHER_ASSET = "GOLD"
 
 
 class EngineWallet:
@@ -24,6 +25,7 @@ class EngineWallet:
     def __init__(self, meta: Mapping[str, Any], operator_password: str) -> None:
         self._floats = meta["defences"]["money"] == "float"
         self._asks_for_token = meta["defences"]["authentication"] != "none"
+        self._legs_kept = meta["defences"]["ledger"] != "single_entry"
         self._operator_password = operator_password
         self._operator_token: str | None = None
 
@@ -45,6 +47,33 @@ class EngineWallet:
         operator = self._headers(self._operator(ask))
         request = self._plain("open-wallet", "/v1/wallets", body, headers=operator)
         return replace(wallet, id=self._value(ask, request, "id"))
+
+    def open_same(self, wallet: WalletRef) -> Request:
+        return Request(
+            name="open-wallet",
+            text=f"open the {OTHER_ASSET} wallet of user {wallet.owner}",
+            method="POST",
+            path="/v1/wallets",
+            headers=self._headers(self._operator_token),
+            json={"user_id": int(wallet.owner or 0), "asset": OTHER_ASSET},
+            read=self._read,
+        )
+
+    def sign_up(self, username: str) -> Request:
+        body = {"username": username}
+        return replace(self._plain("sign-up", "/v1/users", body), text=f"sign up as {username}")
+
+    def tampering(self) -> Sequence[str]:
+        tables = ("ledger_entries", "transactions") if self._legs_kept else ("transactions",)
+        return [
+            statement
+            for table in tables
+            for statement in (
+                f"UPDATE {table} SET amount = amount + 1",
+                f"DELETE FROM {table}",
+                f"TRUNCATE {table} CASCADE",
+            )
+        ]
 
     def limit(
         self, wallet: WalletRef, *, daily_cap_minor: int | None, overdraft_minor: int | None

@@ -35,6 +35,15 @@ class Target(Protocol):
     def open_beside(self, ask: Ask, wallet: WalletRef) -> WalletRef:
         """One more empty wallet of the same owner and asset. Raises TargetError."""
 
+    def open_same(self, wallet: WalletRef) -> Request:
+        """A wallet of another asset for its owner, who may have one of them."""
+
+    def sign_up(self, username: str) -> Request:
+        """Without a password."""
+
+    def tampering(self) -> Sequence[str]:
+        """SQL that rewrites the ledger: UPDATE, DELETE, TRUNCATE."""
+
     def limit(
         self, wallet: WalletRef, *, daily_cap_minor: int | None, overdraft_minor: int | None
     ) -> Request:
