@@ -65,15 +65,8 @@ class EngineWallet:
 
     def tampering(self) -> Sequence[str]:
         tables = ("ledger_entries", "transactions") if self._legs_kept else ("transactions",)
-        return [
-            statement
-            for table in tables
-            for statement in (
-                f"UPDATE {table} SET amount = amount + 1",
-                f"DELETE FROM {table}",
-                f"TRUNCATE {table} CASCADE",
-            )
-        ]
+        verbs = ("UPDATE {} SET amount = amount + 1", "DELETE FROM {}", "TRUNCATE {} CASCADE")
+        return [verb.format(table) for table in tables for verb in verbs]
 
     def limit(
         self, wallet: WalletRef, *, daily_cap_minor: int | None, overdraft_minor: int | None
