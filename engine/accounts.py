@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from engine.limits import flag_new_wallet
-from engine.refusals import ALREADY_EXISTS, NOT_FOUND, UNAUTHENTICATED, Refused
+from engine.refusals import ALREADY_EXISTS, CHANGED_MEANWHILE, NOT_FOUND, UNAUTHENTICATED, Refused
 from engine.schema import User, Wallet
 from engine.unit_of_work import commit
 
@@ -127,11 +127,22 @@ def wallets_of(session: Session, user_id: int | None, *, limit: int) -> list[Wal
     return list(session.scalars(query))
 
 
-def set_status(session: Session, wallet_id: int, status: str) -> Wallet:
-    """Freeze, close or activate; waits for movements of this wallet that are under way."""
+def set_status(
+    session: Session,
+    wallet_id: int,
+    status: str,
+    *,
+    expected: Callable[[Wallet], bool] = lambda _: True,
+) -> Wallet:
+    """Freeze, close or activate; waits for movements of this wallet that are under way.
+
+    Raises Refused when there is no such wallet, or it is not what the client has `expected`.
+    """
     wallet = find_wallet(session, wallet_id, lock=True)
     if wallet is None:
         raise Refused(NOT_FOUND, f"there is no wallet {wallet_id}")
+    if not expected(wallet):
+        raise Refused(CHANGED_MEANWHILE, "read the wallet again", field="If-Match")
     wallet.status = status
     commit(session)
     return wallet

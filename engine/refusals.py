@@ -45,6 +45,9 @@ OVERDRAWN = Problem(name="overdrawn", status=409, title="A wallet is overdrawn")
 ALREADY_EXISTS = Problem(name="already-exists", status=409, title="Already exists")
 KEY_IN_FLIGHT = _passing("idempotency-key-in-flight", 409, "The same request is being processed")
 VERSION_CONFLICT = _passing("version-conflict", 409, "The wallet changed meanwhile")
+CHANGED_MEANWHILE = Problem(
+    name="precondition-failed", status=412, title="It is no longer what was read"
+)
 TOO_LARGE = Problem(name="body-too-large", status=413, title="The body is too large")
 NOT_JSON = Problem(name="unsupported-media-type", status=415, title="Send application/json")
 INVALID = Problem(name="invalid-request", status=422, title="The request is not valid")

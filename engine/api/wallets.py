@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from engine.accounts import find_wallet, open_wallet, set_status, wallets_of
 from engine.api.bodies import BalancesBody, StatusBody, WalletBody
 from engine.api.context import Caller, CallerRoute, Limit, Sessions, WalletPath
+from engine.api.tags import IfMatch, matches, wallet_tag
 from engine.api.views import BalancesView, EntriesView, WalletsView, WalletView, shown
 from engine.database import OpenSession
 from engine.readings import statement
@@ -41,13 +42,25 @@ def wallet_routes(services: Services) -> APIRouter:
 
     @router.patch("/wallets/{wallet_id}", responses=shown(200, WalletView, money))
     def change_status(
-        wallet_id: WalletPath, body: StatusBody, caller: Caller, open_session: Sessions
+        wallet_id: WalletPath,
+        body: StatusBody,
+        caller: Caller,
+        open_session: Sessions,
+        response: Response,
+        if_match: IfMatch = None,
     ) -> dict[str, Any]:
         """Freeze, close or activate; takes the operator's role where roles are asked for."""
         services.permissions.to_operate(caller)
         with open_session() as session:
-            state = WalletState.of(set_status(session, wallet_id, body.status))
+            wallet = set_status(
+                session,
+                wallet_id,
+                body.status,
+                expected=lambda w: matches(if_match, wallet_tag(WalletState.of(w))),
+            )
+            state = WalletState.of(wallet)
         services.cache.forget(state)
+        response.headers["ETag"] = wallet_tag(state)
         return wallet_view(services, state, _code_of(services, open_session, state))
 
     router.include_router(_reading_routes(services))
@@ -77,7 +90,7 @@ def _reading_routes(services: Services) -> APIRouter:
         services.permissions.to_see(caller, wallet.user_id if wallet else None)
         if wallet is None:
             raise _no_wallet(wallet_id)
-        response.headers["ETag"] = f'"{wallet.version}"'
+        response.headers["ETag"] = wallet_tag(wallet)
         return wallet_view(services, wallet, _code_of(services, open_session, wallet))
 
     router.include_router(_wider_routes(services))
