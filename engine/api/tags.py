@@ -1,4 +1,4 @@
-"""Entity tags: what a client has read, and whether it is still that (RFC 9110, 8.8.3 and 13.1.1)."""
+"""Entity tags: what a client has read, and whether it is still that (RFC 9110, 8.8 and 13.1)."""
 
 import re
 from typing import Annotated

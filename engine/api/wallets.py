@@ -41,7 +41,7 @@ def wallet_routes(services: Services) -> APIRouter:
         return wallet_view(services, state, asset.code)
 
     @router.patch("/wallets/{wallet_id}", responses=shown(200, WalletView, money))
-    def change_status(
+    def change_status(  # noqa: PLR0913, PLR0917 - what the request is made of
         wallet_id: WalletPath,
         body: StatusBody,
         caller: Caller,
