@@ -63,6 +63,7 @@ class Writer:
     wallet: int
     waits_s: list[tuple[float, float]] = field(default_factory=list)
     """When each began, and its duration."""
+    deadlocks: int = 0
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
@@ -71,7 +72,10 @@ class Writer:
             with connection.cursor() as cursor:
                 while not self.stopped.is_set():
                     began_s = time.monotonic()
-                    cursor.execute(PAY, {"wallet": self.wallet})
+                    try:
+                        cursor.execute(PAY, {"wallet": self.wallet})
+                    except psycopg2.errors.DeadlockDetected:
+                        self.deadlocks += 1
                     self.waits_s.append((began_s, time.monotonic() - began_s))
 
 
@@ -91,13 +95,14 @@ def writing(url: str) -> Iterator[list[Writer]]:
 
 
 def fill(url: str, rows: int) -> None:
-    with closing(psycopg2.connect(url)) as connection:
-        for statement in (USERS, WALLETS, TRANSACTIONS, ENTRIES):
-            with connection, connection.cursor() as cursor:
-                cursor.execute(statement.format(rows=rows))
+    for statement in (USERS, WALLETS, TRANSACTIONS, ENTRIES, "VACUUM ANALYZE"):
+        execute(url, statement.format(rows=rows))
+
+
+def execute(url: str, statement: str) -> None:
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute("VACUUM ANALYZE")
+        cursor.execute(statement)
 
 
 def longest_ms(writers: list[Writer], since_s: float, until_s: float) -> tuple[int, float]:
@@ -119,6 +124,8 @@ def main() -> None:
     shape = Shape.of(parse_build("hardened").defences)
     with Workspace() as workspace, closing(open_postgres("embedded", workspace)) as postgres:
         url = postgres.create_database("migration_locks")
+        # Clusters for tests find deadlocks sooner than PostgreSQL's default.
+        execute(url, "ALTER DATABASE migration_locks SET deadlock_timeout = '1s'")
         up(url, shape, revision=asked.revision)
         fill(url, asked.rows)
         with writing(url) as writers:
@@ -133,7 +140,8 @@ def main() -> None:
                 f"{name:7} {until_s - since_s:6.1f} s {count:7} writes, longest {longest:7.0f} ms"
             )
         applied = [revision for revision, _, done in status(url) if done]
-        print(f"{asked.rows} rows, from {asked.revision} to {applied[-1]}")
+        deadlocks = sum(writer.deadlocks for writer in writers)
+        print(f"{deadlocks} deadlocks; {asked.rows} rows, from {asked.revision} to {applied[-1]}")
 
 
 if __name__ == "__main__":

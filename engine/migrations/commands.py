@@ -26,7 +26,8 @@ LOCK_KEY = 0x_A55A_1ED6
 GIVE_UP_S = 120
 """So long a migration waits for its turn, or is tried again where it got no lock in time."""
 PAUSE_S = 0.5
-LOCK_NOT_AVAILABLE = "55P03"
+GAVE_WAY = frozenset({"55P03", "40P01"})
+"""A lock was not had in time, or somebody else waited for this one in a circle."""
 
 
 class MigrationError(Exception):
@@ -142,15 +143,15 @@ def _run(connection: sa.Connection, shape: Shape, action: Callable[[Config], Non
             raise MigrationError(f"migration failed: {error}") from error
         except SQLAlchemyError as error:
             connection.rollback()
-            if not _waited_for_a_lock(error) or time.monotonic() > until_s:
+            if not _gave_way(error) or time.monotonic() > until_s:
                 raise MigrationError(_failure(error, _revision(connection))) from error
             time.sleep(random.uniform(0, PAUSE_S))  # noqa: S311 - jitter
         else:
             return
 
 
-def _waited_for_a_lock(error: SQLAlchemyError) -> bool:
-    return getattr(getattr(error, "orig", None), "pgcode", None) == LOCK_NOT_AVAILABLE
+def _gave_way(error: SQLAlchemyError) -> bool:
+    return getattr(getattr(error, "orig", None), "pgcode", None) in GAVE_WAY
 
 
 def _failure(error: SQLAlchemyError, revision: str | None) -> str:

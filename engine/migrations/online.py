@@ -14,12 +14,14 @@ import sqlalchemy as sa
 from alembic import op
 
 LOCK_TIMEOUT_MS = 400
-"""While a change waits for its lock, everybody else waits behind it: not longer than this."""
+"""While a change waits for its lock, everybody else waits behind it: not longer than this, and
+shorter than it takes to find a deadlock, so that it is the change that gives way."""
 
 IS_VALID = (
     "SELECT convalidated FROM pg_constraint "
     "WHERE conrelid = to_regclass(:table) AND conname = :name"
 )
+DEADLOCK_TIMEOUT_MS = "SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout'"
 IS_BROKEN = "SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"
 
 
@@ -60,7 +62,9 @@ def create_index(table: str, name: str, columns: Sequence[str], *, unique: bool 
 
 def bound_waits(connection: sa.Connection) -> None:
     """Of this session, for a lock."""
-    connection.execute(sa.text(f"SET lock_timeout = {LOCK_TIMEOUT_MS}"))
+    found_after_ms = connection.execute(sa.text(DEADLOCK_TIMEOUT_MS)).scalar_one()
+    wait_ms = max(1, min(LOCK_TIMEOUT_MS, found_after_ms // 2))
+    connection.execute(sa.text(f"SET lock_timeout = {wait_ms}"))
 
 
 def _add_constraint(table: str, name: str, definition: str) -> None:
