@@ -21,6 +21,7 @@ from engine.defences import Build, DefenceError
 from engine.services import Services, assemble
 from engine.settings import Settings
 from engine.shape import Shape
+from engine.treasury import open_shards
 
 
 def create_app(settings: Settings, build: Build) -> FastAPI:
@@ -64,6 +65,9 @@ def _start(services: Services) -> None:
     # What a process that died before us may have left in Redis is not ours to serve.
     with suppress(RedisError):
         services.redis.call(services.cache.restart)
+    if services.assets.shards > 1:
+        with services.scope.new() as session:
+            open_shards(session, services.assets.shards)
     if services.settings.operator_password:
         with services.scope.new() as session:
             ensure_operator(session, services.settings.operator_password)

@@ -236,6 +236,16 @@ class Defences:
             hardened_does="adds it up under a lock on the owner's row, one payment after the other",
         ),
     ]
+    treasury: Annotated[
+        Literal["single", "sharded"],
+        Switch(
+            fragile_count=0,
+            fragile_does="",
+            hardened_does="one system wallet an asset, or sixteen, so that not all deposits wait "
+            "for one row",
+            variants=("single", "sharded"),
+        ),
+    ]
     execution: Annotated[
         Literal["orm", "core"],
         Switch(

@@ -22,6 +22,7 @@ from engine.replay_cache import ReplayCache, replay_cache
 from engine.retry import Retry
 from engine.settings import Settings
 from engine.shape import Shape
+from engine.treasury import shards_of
 from engine.unit_of_work import UnitOfWork
 
 
@@ -92,7 +93,7 @@ def _parts(
     defences: Defences, shape: Shape, keys: Keys, replays: ReplayCache, cache: BalanceCache
 ) -> Parts:
     work = UnitOfWork(defences)
-    assets = Assets()
+    assets = Assets(shards=shards_of(defences))
     return Parts(
         keys=keys,
         replays=replays,

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from engine.provision import Databases
 from engine.stores import PostgresServer
-from tests.integration.engine_client import Account, House, house_of, problem_of
+from tests.integration.engine_client import Account, House, house_in, house_of, problem_of
 
 
 @pytest.fixture(
@@ -252,3 +252,27 @@ def test_a_status_is_changed_only_over_what_was_read(hardened: House) -> None:
         headers=dict(hardened.operator) | {"If-Match": tag},
     )
     assert nobody.status_code == 404
+
+
+def test_several_system_wallets_are_one_treasury(
+    databases: Databases, postgres: PostgresServer
+) -> None:
+    build = "hardened,treasury=sharded"
+    of_system = "FROM wallets w JOIN users u ON u.id = w.user_id WHERE u.role = 'system'"
+    with house_of(build, databases, postgres, "") as house:
+        for _ in range(5):
+            house.deposit(house.account().wallet_id, 10_00)
+        account = house.account(10_00)
+        out = {"amount": house.money(4_00)}
+        path = f"/wallets/{account.wallet_id}/withdrawals"
+        assert house.post(path, out, account.headers).status_code == 201
+        assert house.rows(f"SELECT count(*) {of_system}") == [(32,)]
+        assert house.rows(f"SELECT count(*), sum(balance) {of_system} AND balance < 0") == [
+            (6, -56_00)
+        ]
+        totals = house.get("/ledger/trial-balance", house.operator).json()
+        assert {total["amount"] for total in totals["totals"]} == {0}
+        assert house.get("/ledger/reconciliation", house.operator).status_code == 200
+        # Started again, it opens none twice.
+        with house_in(house.database_url, build, "") as again:
+            assert again.rows(f"SELECT count(*) {of_system}") == [(32,)]
