@@ -1,6 +1,8 @@
 """Users and wallets: signing up, logging in, opening and freezing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from argon2 import PasswordHasher
@@ -8,7 +10,8 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from engine.refusals import ALREADY_EXISTS, NOT_FOUND, UNAUTHENTICATED, Refused
+from engine.limits import flag_new_wallet
+from engine.refusals import ALREADY_EXISTS, CHANGED_MEANWHILE, NOT_FOUND, UNAUTHENTICATED, Refused
 from engine.schema import User, Wallet
 from engine.unit_of_work import commit
 
@@ -16,6 +19,7 @@ OPERATOR = "operator"
 RESERVED = frozenset({OPERATOR, "system"})
 """Names that nobody can sign up with."""
 TAKEN = "that username is taken"
+WALLET_TAKEN = "the user has a wallet of that asset and label"
 OPERATOR_LOCK = 0x_A55A_0B05
 """Advisory lock: engines that start together make one operator."""
 
@@ -28,12 +32,23 @@ class UserView:
     role: str
 
 
-def sign_up(
-    session: Session, *, username: str, email: str, password: str | None, role: str = "user"
+def sign_up(  # noqa: PLR0913 - what a user is made of
+    session: Session,
+    *,
+    username: str,
+    email: str,
+    password: str | None,
+    role: str = "user",
+    look_first: bool = False,
 ) -> UserView:
-    """Create a user. Raises Refused when the name is taken."""
+    """Create a user. Raises Refused when the name is taken.
+
+    `look_first` is for a database that does not refuse it itself.
+    """
     if username.lower() in RESERVED and role == "user":
         raise Refused(ALREADY_EXISTS, TAKEN)
+    if look_first:
+        _refuse_taken(session, sa.select(User.id).where(User.username == username), TAKEN)
     user = User(
         username=username,
         email=email,
@@ -77,8 +92,15 @@ def ensure_operator(session: Session, password: str) -> None:
         commit(session)
 
 
-def open_wallet(session: Session, *, user_id: int, asset_type_id: int) -> Wallet:
-    """An empty wallet. Raises Refused when the user has one of that asset already."""
+def open_wallet(
+    session: Session, *, user_id: int, asset_type_id: int, label: str = "", look_first: bool
+) -> Wallet:
+    """An empty wallet. Raises Refused when the user has one of that asset and label already."""
+    if look_first:
+        same = sa.select(Wallet.id).where(
+            Wallet.user_id == user_id, Wallet.asset_type_id == asset_type_id, Wallet.label == label
+        )
+        _refuse_taken(session, same, WALLET_TAKEN)
     wallet = Wallet(
         user_id=user_id,
         asset_type_id=asset_type_id,
@@ -86,9 +108,11 @@ def open_wallet(session: Session, *, user_id: int, asset_type_id: int) -> Wallet
         version=0,
         status="active",
         allow_negative=False,
+        label=label,
+        limited=False,
     )
     session.add(wallet)
-    _insert(session, "the user has a wallet of that asset")
+    _insert(session, WALLET_TAKEN, then=lambda: flag_new_wallet(session, wallet))
     return wallet
 
 
@@ -103,19 +127,36 @@ def wallets_of(session: Session, user_id: int | None, *, limit: int) -> list[Wal
     return list(session.scalars(query))
 
 
-def set_status(session: Session, wallet_id: int, status: str) -> Wallet:
-    """Freeze, close or activate; waits for movements of this wallet that are under way."""
+def set_status(
+    session: Session,
+    wallet_id: int,
+    status: str,
+    *,
+    expected: Callable[[Wallet], bool] = lambda _: True,
+) -> Wallet:
+    """Freeze, close or activate; waits for movements of this wallet that are under way.
+
+    Raises Refused when there is no such wallet, or it is not what the client has `expected`.
+    """
     wallet = find_wallet(session, wallet_id, lock=True)
     if wallet is None:
         raise Refused(NOT_FOUND, f"there is no wallet {wallet_id}")
+    if not expected(wallet):
+        raise Refused(CHANGED_MEANWHILE, "read the wallet again", field="If-Match")
     wallet.status = status
     commit(session)
     return wallet
 
 
-def _insert(session: Session, taken: str) -> None:
+def _refuse_taken(session: Session, query: sa.Select[Any], taken: str) -> None:
+    if session.scalars(query).first() is not None:
+        raise Refused(ALREADY_EXISTS, taken)
+
+
+def _insert(session: Session, taken: str, then: Callable[[], None] = lambda: None) -> None:
     try:
         session.flush()
+        then()
         commit(session)
     except IntegrityError as error:
         session.rollback()

@@ -11,6 +11,7 @@ from engine.api.books import book_routes
 from engine.api.documents import install_documents
 from engine.api.health import health_routes
 from engine.api.legacy import legacy_routes
+from engine.api.limits import limit_routes
 from engine.api.movements import movement_routes
 from engine.api.problems import error_style, install_error_handlers
 from engine.api.reception import Reception
@@ -20,6 +21,7 @@ from engine.defences import Build, DefenceError
 from engine.services import Services, assemble
 from engine.settings import Settings
 from engine.shape import Shape
+from engine.treasury import open_shards
 
 
 def create_app(settings: Settings, build: Build) -> FastAPI:
@@ -40,6 +42,7 @@ def create_app(settings: Settings, build: Build) -> FastAPI:
     app.add_middleware(Reception, style=app.state.error_style, deadline_s=services.deadline_s)
     for routes in (user_routes, wallet_routes, movement_routes, book_routes, health_routes):
         app.include_router(routes(services), prefix="/v1")
+    app.include_router(limit_routes(services), prefix="/v1")
     if build.legacy_routes:
         app.include_router(legacy_routes(services))
     install_documents(app, app.state.error_style)
@@ -62,6 +65,9 @@ def _start(services: Services) -> None:
     # What a process that died before us may have left in Redis is not ours to serve.
     with suppress(RedisError):
         services.redis.call(services.cache.restart)
+    if services.assets.shards > 1:
+        with services.scope.new() as session:
+            open_shards(session, services.assets.shards)
     if services.settings.operator_password:
         with services.scope.new() as session:
             ensure_operator(session, services.settings.operator_password)

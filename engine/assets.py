@@ -15,12 +15,19 @@ class Asset:
     code: str
     decimals: int
     system_wallet_id: int
+    shard_ids: tuple[int, ...]
+    """All its system wallets, that one included."""
+
+    def counterpart(self, wallet_id: int) -> int:
+        """The system wallet that this wallet deals with: always the same, so races are the same."""
+        return self.shard_ids[wallet_id % len(self.shard_ids)]
 
 
 class Assets:
     """Looked up once per process; an unknown code or id is looked up again, as it may be new."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shards: int = 1) -> None:
+        self.shards = shards
         self._by_code: dict[str, Asset] = {}
         self._by_id: dict[int, Asset] = {}
 
@@ -47,13 +54,21 @@ class Assets:
 
     def _load(self, session: Session) -> None:
         query = (
-            sa.select(AssetType.id, AssetType.code, AssetType.decimals, Wallet.id)
+            sa.select(
+                AssetType.id, AssetType.code, AssetType.decimals, sa.func.array_agg(Wallet.id)
+            )
             .join(Wallet, Wallet.asset_type_id == AssetType.id)
             .join(User, User.id == Wallet.user_id)
             .where(User.role == "system")
+            .group_by(AssetType.id)
         )
-        for asset_type_id, code, decimals, wallet_id in session.execute(query):
+        for asset_type_id, code, decimals, wallet_ids in session.execute(query):
+            ids = tuple(sorted(wallet_ids))
             asset = Asset(
-                id=asset_type_id, code=code, decimals=decimals, system_wallet_id=wallet_id
+                id=asset_type_id,
+                code=code,
+                decimals=decimals,
+                system_wallet_id=ids[0],  # The shards were opened later.
+                shard_ids=ids[: self.shards],
             )
             self._by_code[code] = self._by_id[asset_type_id] = asset

@@ -250,6 +250,25 @@ class Defences:
             hardened_does="deposits are paid by a system wallet, so that everything sums to zero",
         ),
     ]
+    limit_lock: Annotated[
+        Literal["payer", "owner"],
+        Switch(
+            fragile_count=1,
+            fragile_does="adds up what a limit over several wallets is about while nothing but the "
+            "payer's wallet is locked",
+            hardened_does="adds it up under a lock on the owner's row, one payment after the other",
+        ),
+    ]
+    treasury: Annotated[
+        Literal["single", "sharded"],
+        Switch(
+            fragile_count=0,
+            fragile_does="",
+            hardened_does="one system wallet an asset, or sixteen, so that not all deposits wait "
+            "for one row",
+            variants=("single", "sharded"),
+        ),
+    ]
     execution: Annotated[
         Literal["orm", "core"],
         Switch(

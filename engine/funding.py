@@ -36,10 +36,12 @@ class SystemFunding:
         asset = self._asset(session, movement)
         if asset is None:
             return movement  # To be refused, but only once it is known who asks for which wallet.
+        (inside,) = movement.wallet_ids
+        outside = asset.counterpart(inside)
         return replace(
             movement,
-            from_wallet_id=movement.from_wallet_id or asset.system_wallet_id,
-            to_wallet_id=movement.to_wallet_id or asset.system_wallet_id,
+            from_wallet_id=movement.from_wallet_id or outside,
+            to_wallet_id=movement.to_wallet_id or outside,
         )
 
     def _asset(self, session: Session, movement: Movement) -> Asset | None:

@@ -185,6 +185,10 @@ class KeysInMemory:
     def after_commit(self, request: KeyedRequest, answer: Answer) -> None:
         self._answers[request.scope, request.key] = (request.fingerprint, answer)
 
+    def fate(self, session: Session, scope: str, key: str) -> Answer | None:  # noqa: ARG002
+        kept = self._answers.get((scope, key))
+        return kept and replace(kept[1], replayed=True)
+
 
 class KeysInsertedLast:
     """Looked up before the locks and inserted with the money, unless it is there by then.
@@ -216,6 +220,10 @@ class KeysInsertedLast:
 
     def after_commit(self, request: KeyedRequest, answer: Answer) -> None:
         pass
+
+    def fate(self, session: Session, scope: str, key: str) -> Answer | None:
+        row = session.execute(FIND, {"scope": scope, "key": key}).first()
+        return row and Answer(status=row.response_status, body=row.response_body, replayed=True)
 
 
 class KeysClaimed:

@@ -17,6 +17,7 @@ from engine.decisions import Decision, decide
 from engine.funding import Funding
 from engine.idempotency import KeyedRequest, Keys, keep
 from engine.identity import Permissions, Principal
+from engine.limits import LimitCheck
 from engine.locking import Locking, LockOrder
 from engine.refusals import OUTCOME_UNKNOWN, Refused
 from engine.replay_cache import ReplayCache
@@ -96,6 +97,7 @@ class Parts:
     cache: BalanceCache
     assets: Assets
     funding: Funding
+    limits: LimitCheck
     strict: bool
 
 
@@ -188,6 +190,7 @@ class Payments:
             idempotency_key=order.request.key,
             strict=parts.strict,
         )
+        parts.limits(session, decision)
         postings += decision.postings
         last = len(postings) == len(order.movements)
         answer = Answer(status=201, body=order.present(postings, codes)) if last else None

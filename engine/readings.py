@@ -4,14 +4,12 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from engine.books import Books
 from engine.defences import Defences
-from engine.money import json_number
 from engine.refusals import NOT_FOUND, Refused
 from engine.schema import LedgerEntry, Transaction, Wallet
 from engine.wallets import WalletState
@@ -134,59 +132,3 @@ def recorded_movement(session: Session, transaction_id: uuid.UUID) -> RecordedMo
         asset_type_id=wallets[0].asset_type_id,
         user_ids=tuple(wallet.user_id for wallet in wallets),
     )
-
-
-FROM_LEGS = """
-SELECT w.id, w.balance,
-       coalesce(sum(CASE WHEN e.entry_type = 'CREDIT' THEN e.amount ELSE -e.amount END), 0)
-FROM wallets w LEFT JOIN ledger_entries e ON e.wallet_id = w.id
-GROUP BY w.id ORDER BY w.id
-"""
-FROM_TRANSACTIONS = """
-SELECT w.id, w.balance,
-       coalesce((SELECT sum(t.amount) FROM transactions t WHERE t.to_wallet_id = w.id), 0)
-     - coalesce((SELECT sum(t.amount) FROM transactions t WHERE t.from_wallet_id = w.id), 0)
-FROM wallets w ORDER BY w.id
-"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reconciliation:
-    """Every balance against what the records say it should be."""
-
-    wallets: int
-    first_difference: dict[str, Any] | None
-    """The first wallet, by id, whose balance is not what its records add up to."""
-
-
-def reconcile(session: Session, *, legs: bool) -> Reconciliation:
-    """Compare in one statement, and so in one snapshot."""
-    rows = session.execute(sa.text(FROM_LEGS if legs else FROM_TRANSACTIONS)).all()
-    different = next((row for row in rows if row[1] != row[2]), None)
-    return Reconciliation(
-        wallets=len(rows),
-        first_difference=None
-        if different is None
-        else {
-            "wallet_id": different[0],
-            "balance": json_number(_number(different[1])),
-            "records": json_number(_number(different[2])),
-        },
-    )
-
-
-def trial_balance(session: Session) -> list[tuple[int, int | float]]:
-    """Σ of balances per asset; zero where every deposit has a counterpart."""
-    query = (
-        sa.select(Wallet.asset_type_id, sa.func.sum(Wallet.balance))
-        .group_by(Wallet.asset_type_id)
-        .order_by(Wallet.asset_type_id)
-    )
-    return [(asset_type_id, _number(total)) for asset_type_id, total in session.execute(query)]
-
-
-def _number(value: Any) -> int | float:
-    if isinstance(value, float):
-        return value
-    # SUM of BIGINT comes as a whole Decimal, that of NUMERIC may have cents.
-    return int(value) if value == int(value) else float(value)

@@ -54,6 +54,8 @@ class Wallet(Base):
     version: Mapped[int] = mapped_column(BigInteger)
     status: Mapped[str] = mapped_column(Text)
     allow_negative: Mapped[bool] = mapped_column(Boolean)
+    label: Mapped[str] = mapped_column(Text)
+    limited: Mapped[bool] = mapped_column(Boolean)
 
 
 class Transaction(Base):
@@ -77,6 +79,14 @@ class LedgerEntry(Base):
     amount: Mapped[Amount] = mapped_column(MoneyColumn)
     balance_after: Mapped[Amount] = mapped_column(MoneyColumn)
     wallet_version: Mapped[int] = mapped_column(BigInteger)
+
+
+class DailyLimit(Base):
+    __tablename__ = "daily_limits"
+    user_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    asset_type_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    daily_cap: Mapped[Amount | None] = mapped_column(MoneyColumn)
+    overdraft: Mapped[Amount | None] = mapped_column(MoneyColumn)
 
 
 class IdempotencyKey(Base):

@@ -12,6 +12,7 @@ from engine.defences import Build, Defences
 from engine.funding import funding_of
 from engine.idempotency import KeyRules, Keys, keys_of
 from engine.identity import Permissions, Tokens
+from engine.limits import limit_check_of
 from engine.locking import Locking, lock_order_of
 from engine.money import Money, is_strict, money_of
 from engine.payments import Parts, Payments
@@ -21,6 +22,7 @@ from engine.replay_cache import ReplayCache, replay_cache
 from engine.retry import Retry
 from engine.settings import Settings
 from engine.shape import Shape
+from engine.treasury import shards_of
 from engine.unit_of_work import UnitOfWork
 
 
@@ -40,6 +42,8 @@ class Services:
     money: Money
     strict: bool
     double_entry: bool
+    look_first: bool
+    """The database knows nothing of names that may be taken once: whoever takes one looks first."""
     deadline_s: float | None
     payments: Payments
     cache: BalanceCache
@@ -75,6 +79,7 @@ def assemble(settings: Settings, build: Build) -> Services:
         money=money_of(shape.money, strict=parts.strict),
         strict=parts.strict,
         double_entry=shape.double_entry,
+        look_first=not shape.constraints,
         deadline_s=waits.deadline_s,
         payments=Payments(parts),
         cache=cache,
@@ -88,7 +93,7 @@ def _parts(
     defences: Defences, shape: Shape, keys: Keys, replays: ReplayCache, cache: BalanceCache
 ) -> Parts:
     work = UnitOfWork(defences)
-    assets = Assets()
+    assets = Assets(shards=shards_of(defences))
     return Parts(
         keys=keys,
         replays=replays,
@@ -101,5 +106,6 @@ def _parts(
         cache=cache,
         assets=assets,
         funding=funding_of(defences, assets),
+        limits=limit_check_of(defences),
         strict=is_strict(defences),
     )

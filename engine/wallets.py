@@ -21,6 +21,10 @@ class WalletState:
     version: int
     status: str
     allow_negative: bool
+    label: str = ""
+    limited: bool = False
+    """Its owner has a limit on that asset (`engine.limits`): read with the wallet, so that nobody
+    else pays for asking."""
 
     @classmethod
     def of(cls, row: Wallet) -> "WalletState":
@@ -32,6 +36,8 @@ class WalletState:
             version=row.version,
             status=row.status,
             allow_negative=row.allow_negative,
+            label=row.label,
+            limited=row.limited,
         )
 
 

@@ -18,13 +18,16 @@ from scenarios.concurrency import (
     locks_left_behind,
     lost_update,
     passing_failure,
+    phantom,
     read_skew,
     self_transfer,
     stale_retry,
+    unique_by_check,
     version_ignored,
+    write_skew,
 )
 from scenarios.model import Scenario
-from scenarios.money import bad_amounts, ledger, overflow, rounding, wrong_types
+from scenarios.money import bad_amounts, immutable, ledger, overflow, rounding, wrong_types
 from scenarios.outage import redis_commands, redis_outage, stale_cache
 from scenarios.replay import (
     body_swap,
@@ -62,6 +65,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     lost_update.SCENARIO,
     stale_retry.SCENARIO,
     passing_failure.SCENARIO,
+    write_skew.SCENARIO,
+    phantom.SCENARIO,
+    unique_by_check.SCENARIO,
     self_transfer.SCENARIO,
     failed_but_committed.SCENARIO,
     acked_not_committed.SCENARIO,
@@ -77,6 +83,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     durability.SCENARIO,
     rounding.SCENARIO,
     overflow.SCENARIO,
+    immutable.SCENARIO,
     canary.SCENARIO,
 )
 

@@ -92,6 +92,13 @@ class Wallet:
     def becomes(self, status: str) -> Request:
         return self.lab.target.set_status(self.ref, status)
 
+    def limits_its_owner(
+        self, *, daily_cap_minor: int | None = None, overdraft_minor: int | None = None
+    ) -> Request:
+        return self.lab.target.limit(
+            self.ref, daily_cap_minor=daily_cap_minor, overdraft_minor=overdraft_minor
+        )
+
     def row_lock(self) -> tuple[str, Sequence[Any]]:
         return self.lab.target.lock_wallet(self.ref)
 
@@ -136,6 +143,12 @@ class Lab:
             if balance_minor:
                 self.must(wallet.receives(balance_minor), round=round)
         return opened
+
+    def beside(self, wallet: Wallet, balance_minor: int, *, round: int) -> Wallet:  # noqa: A002
+        """One more wallet of the same owner, with this balance paid in. Raises AttackFailed."""
+        other = Wallet(ref=self.target.open_beside(self.sender.ask, wallet.ref), lab=self)
+        self.must(other.receives(balance_minor), round=round)
+        return other
 
     def must(self, request: Request, *, round: int | None) -> Operation:  # noqa: A002
         """Send what the attack cannot do without. Raises AttackFailed."""

@@ -15,6 +15,7 @@ class Balance:
     may_be_negative: bool = False
     version: int | None = None
     """How often the wallet was written, where the service counts that."""
+    owner: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

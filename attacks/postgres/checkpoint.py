@@ -12,7 +12,7 @@ from psycopg2 import sql
 
 SHADOW = "assay_checkpoint"
 TABLES = """
-SELECT n.nspname, c.relname
+SELECT n.nspname, c.relname, has_table_privilege(c.oid, 'DELETE')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema', %s)
   AND n.nspname !~ '^pg_(toast|temp)'
@@ -47,12 +47,13 @@ class Checkpoint:
             self._connection = psycopg2.connect(database_url)
         except psycopg2.Error as error:
             raise CheckpointError(f"no checkpoint could be made: {_line(error)}") from error
+        self._lent: list[sql.Composable] = []
         try:
             self._connection.autocommit = True
             with self._connection.cursor() as cursor:
                 cursor.execute("SET synchronous_commit = off")
                 cursor.execute("SET session_replication_role = replica")
-                self._restore = _copied(cursor)
+                self._restore = _copied(cursor, self._lent)
                 # Whether the role may write is better known now than after the first schedule.
                 cursor.execute(self._restore)
         except psycopg2.errors.InsufficientPrivilege as error:
@@ -79,6 +80,8 @@ class Checkpoint:
             return
         try:
             with self._connection.cursor() as cursor:
+                for table in self._lent:
+                    cursor.execute(sql.SQL("REVOKE DELETE ON {} FROM CURRENT_USER").format(table))
                 cursor.execute(f"DROP SCHEMA IF EXISTS {SHADOW} CASCADE")
         except psycopg2.Error:
             pass  # The database is gone, and the copies with it.
@@ -86,13 +89,20 @@ class Checkpoint:
             self._connection.close()
 
 
-def _copied(cursor: psycopg2.extensions.cursor) -> str:
-    """Copy everything; the statements that bring it back, as one string."""
+def _copied(cursor: psycopg2.extensions.cursor, lent: list[sql.Composable]) -> str:
+    """Copy everything; the statements that bring it back, as one string.
+
+    The owner of a table that nobody may delete from, itself included, lends itself that privilege:
+    `lent` is told of these tables.
+    """
     cursor.execute(f"DROP SCHEMA IF EXISTS {SHADOW} CASCADE; CREATE SCHEMA {SHADOW}")
     parts: list[sql.Composable] = [sql.SQL("SET LOCAL lock_timeout = '5s'")]
     cursor.execute(TABLES, (SHADOW,))
-    for number, (schema, name) in enumerate(cursor.fetchall()):
+    for number, (schema, name, may_delete) in enumerate(cursor.fetchall()):
         table, copy = sql.Identifier(schema, name), sql.Identifier(SHADOW, f"t{number}")
+        if not may_delete:
+            cursor.execute(sql.SQL("GRANT DELETE ON {} TO CURRENT_USER").format(table))
+            lent.append(table)
         columns = _columns(cursor, table)
         listed = sql.SQL(", ").join(map(sql.Identifier, columns))
         cursor.execute(

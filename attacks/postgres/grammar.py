@@ -53,6 +53,8 @@ class Parsed:
     locks_rows: bool = False
     access: Access = "lock"
     """The widest that it does to anything in `writes`."""
+    inserted: frozenset[str] = NOTHING
+    """Of `writes`: rows are put in and none is changed, whatever `access` says of the others."""
     columns: frozenset[str] | None = None
     """That it sets, when all it changes is by UPDATE; otherwise None."""
     functions: frozenset[str] = NOTHING
@@ -171,6 +173,7 @@ def _one(tree: object) -> Parsed:
         writes=frozenset(found.writes),
         locks_rows=found.locks_rows,
         access=found.access,
+        inserted=frozenset(found.inserted - found.changed),
         columns=None if found.all_columns or not found.columns else frozenset(found.columns),
         functions=frozenset(found.functions),
         unknown=found.unknown or kind in ("ddl", "do", "execute", "two-phase"),
@@ -183,6 +186,7 @@ def _one(tree: object) -> Parsed:
 
 def _several(parts: list[Parsed]) -> Parsed:
     levels = [part.isolation for part in parts if part.isolation]
+    changed = NOTHING.union(*(part.writes - part.inserted for part in parts))
     whole = parts[0]
     for part in parts[1:]:
         whole = replace(
@@ -202,5 +206,6 @@ def _several(parts: list[Parsed]) -> Parsed:
         kind="several",
         kinds=tuple(part.kind for part in parts),
         isolation=strongest(*levels) if levels else None,
+        inserted=NOTHING.union(*(part.inserted for part in parts)) - changed,
         statements=len(parts),
     )

@@ -36,6 +36,9 @@ class Found:
     access: Access = "lock"
     columns: set[str] = field(default_factory=set)
     """That UPDATEs set."""
+    inserted: set[str] = field(default_factory=set)
+    """Into which rows are put; those of `changed` are no less changed for it."""
+    changed: set[str] = field(default_factory=set)
     all_columns: bool = False
     """Something else than an UPDATE changes a relation too."""
 
@@ -83,7 +86,9 @@ def _target(node: Any, found: Found, ctes: Names) -> None:
     relation = node.relation
     if relation.schemaname in CATALOG_SCHEMAS or relation.relname.startswith("pg_"):
         found.unknown = True
-    found.writes.add(relation_name(relation.schemaname, relation.relname))
+    name = relation_name(relation.schemaname, relation.relname)
+    found.writes.add(name)
+    (found.inserted if _only_inserts(node) else found.changed).add(name)
     found.access = widest(found.access, "insert" if _only_inserts(node) else "change")
     if isinstance(node, ast.UpdateStmt):
         found.columns.update(target.name for target in node.targetList or ())

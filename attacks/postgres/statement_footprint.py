@@ -66,7 +66,9 @@ class Sources:
         return united(
             [self.reach(name, "read", None) for name in parsed.reads if not is_pseudo(name)]
             + [
-                self.reach(name, parsed.access, parsed.columns)
+                self.reach(name, "insert", None)
+                if name in parsed.inserted
+                else self.reach(name, parsed.access, parsed.columns)
                 for name in parsed.writes
                 if not is_pseudo(name)
             ]

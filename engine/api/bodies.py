@@ -54,10 +54,19 @@ class LoginBody(Body):
 class WalletBody(Body):
     user_id: WalletId | None = None
     asset: AssetCode = DEFAULT_ASSET
+    label: Annotated[str, Field(max_length=40, pattern=r"^[\w.-]*$")] = ""
+    """Tells several wallets of one user and asset apart."""
 
 
 class StatusBody(Body):
     status: Literal["active", "frozen", "closed"]
+
+
+class LimitBody(Body, Generic[A]):
+    daily_cap: A | None = None
+    """The most that goes out to others within a day of UTC."""
+    overdraft: A | None = None
+    """How far the wallets together may go below zero; each of them then may."""
 
 
 class BalancesBody(Body):

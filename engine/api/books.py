@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse
 
 from engine.api.context import KEY, Caller, CallerRoute, Sessions
-from engine.readings import reconcile, trial_balance
+from engine.reconciliation import reconcile, trial_balance
 from engine.refusals import NOT_FOUND, Refused
 from engine.schema import AssetType
 from engine.services import Services
@@ -61,7 +61,7 @@ def _ledger_routes(services: Services) -> APIRouter:
 
     @router.get("/ledger/reconciliation")
     def reconciliation(caller: Caller, open_session: Sessions) -> JSONResponse:
-        """Every balance against its records; 503 names the first wallet that disagrees."""
+        """Every balance against its records; 503 names the first row that disagrees."""
         services.permissions.to_operate(caller)
         with open_session() as session:
             result = reconcile(session, legs=services.double_entry)
@@ -77,11 +77,13 @@ def _ledger_routes(services: Services) -> APIRouter:
         """Σ per asset over all wallets, system wallets included."""
         services.permissions.to_operate(caller)
         with open_session() as session:
-            rows = trial_balance(session)
-            codes = [services.assets.by_id(session, asset_id).code for asset_id, _ in rows]
+            rows = trial_balance(session, legs=services.double_entry)
+            codes = [services.assets.by_id(session, asset_id).code for asset_id, *_ in rows]
         write = services.money.write
-        return {
-            "totals": [write(total, code) for (_, total), code in zip(rows, codes, strict=True)]
-        }
+        by_asset = list(zip(rows, codes, strict=True))
+        body = {"totals": [write(held, code) for (_, held, _), code in by_asset]}
+        if services.double_entry:
+            body["ledger_totals"] = [write(legs, code) for (_, _, legs), code in by_asset]
+        return body
 
     return router

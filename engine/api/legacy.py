@@ -24,10 +24,21 @@ def legacy_routes(services: Services) -> APIRouter:
         """Sign up; the user's one wallet is opened as well."""
         with open_session() as session:
             user = sign_up(
-                session, username=body.username, email=body.email, password=body.password
+                session,
+                username=body.username,
+                email=body.email,
+                password=body.password,
+                look_first=services.look_first,
             )
             asset = services.assets.by_code(session, DEFAULT_ASSET)
-            state = WalletState.of(open_wallet(session, user_id=user.id, asset_type_id=asset.id))
+            state = WalletState.of(
+                open_wallet(
+                    session,
+                    user_id=user.id,
+                    asset_type_id=asset.id,
+                    look_first=services.look_first,
+                )
+            )
         return user_view(user) | {"wallet": wallet_view(services, state, DEFAULT_ASSET)}
 
     @router.get("/users/")

@@ -21,7 +21,11 @@ def user_routes(services: Services) -> APIRouter:
         """Sign up."""
         with open_session() as session:
             user = sign_up(
-                session, username=body.username, email=body.email, password=body.password
+                session,
+                username=body.username,
+                email=body.email,
+                password=body.password,
+                look_first=services.look_first,
             )
         return user_view(user)
 

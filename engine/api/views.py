@@ -31,6 +31,7 @@ class WalletView(BaseModel, Generic[A]):
     id: int
     user_id: int
     asset: str
+    label: str
     balance: A
     version: int
     status: Literal["active", "frozen", "closed"]
@@ -57,6 +58,17 @@ class EntryView(BaseModel, Generic[A]):
 class EntriesView(BaseModel, Generic[A]):
     wallet_id: int
     entries: list[EntryView[A]]
+
+
+class LimitView(BaseModel, Generic[A]):
+    user_id: int
+    asset: str
+    daily_cap: A | None
+    overdraft: A | None
+
+
+class LimitsView(BaseModel, Generic[A]):
+    limits: list[LimitView[A]]
 
 
 class UserView(BaseModel):

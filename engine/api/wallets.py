@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from engine.accounts import find_wallet, open_wallet, set_status, wallets_of
 from engine.api.bodies import BalancesBody, StatusBody, WalletBody
 from engine.api.context import Caller, CallerRoute, Limit, Sessions, WalletPath
+from engine.api.tags import IfMatch, matches, wallet_tag
 from engine.api.views import BalancesView, EntriesView, WalletsView, WalletView, shown
 from engine.database import OpenSession
 from engine.readings import statement
@@ -23,25 +24,43 @@ def wallet_routes(services: Services) -> APIRouter:
 
     @router.post("/wallets", status_code=201, responses=shown(201, WalletView, money))
     def create(body: WalletBody, caller: Caller, open_session: Sessions) -> dict[str, Any]:
-        """Open an empty wallet, one a user and asset where the database insists on that."""
+        """Open an empty wallet, one a user, asset and label."""
         user_id = services.permissions.owner_for(caller, body.user_id)
         if user_id is None:
             raise Refused(FORBIDDEN, "say whose wallet it is", field="user_id")
         with open_session() as session:
             asset = services.assets.by_code(session, body.asset)
-            wallet = open_wallet(session, user_id=user_id, asset_type_id=asset.id)
+            wallet = open_wallet(
+                session,
+                user_id=user_id,
+                asset_type_id=asset.id,
+                label=body.label,
+                look_first=services.look_first,
+            )
             state = WalletState.of(wallet)
         return wallet_view(services, state, asset.code)
 
     @router.patch("/wallets/{wallet_id}", responses=shown(200, WalletView, money))
-    def change_status(
-        wallet_id: WalletPath, body: StatusBody, caller: Caller, open_session: Sessions
+    def change_status(  # noqa: PLR0913, PLR0917 - what the request is made of
+        wallet_id: WalletPath,
+        body: StatusBody,
+        caller: Caller,
+        open_session: Sessions,
+        response: Response,
+        if_match: IfMatch = None,
     ) -> dict[str, Any]:
         """Freeze, close or activate; takes the operator's role where roles are asked for."""
         services.permissions.to_operate(caller)
         with open_session() as session:
-            state = WalletState.of(set_status(session, wallet_id, body.status))
+            wallet = set_status(
+                session,
+                wallet_id,
+                body.status,
+                expected=lambda w: matches(if_match, wallet_tag(WalletState.of(w))),
+            )
+            state = WalletState.of(wallet)
         services.cache.forget(state)
+        response.headers["ETag"] = wallet_tag(state)
         return wallet_view(services, state, _code_of(services, open_session, state))
 
     router.include_router(_reading_routes(services))
@@ -71,7 +90,7 @@ def _reading_routes(services: Services) -> APIRouter:
         services.permissions.to_see(caller, wallet.user_id if wallet else None)
         if wallet is None:
             raise _no_wallet(wallet_id)
-        response.headers["ETag"] = f'"{wallet.version}"'
+        response.headers["ETag"] = wallet_tag(wallet)
         return wallet_view(services, wallet, _code_of(services, open_session, wallet))
 
     router.include_router(_wider_routes(services))
@@ -146,6 +165,7 @@ def wallet_view(services: Services, wallet: WalletState, code: str) -> dict[str,
         "id": wallet.id,
         "user_id": wallet.user_id,
         "asset": code,
+        "label": wallet.label,
         "balance": services.money.write(wallet.balance, code),
         "version": wallet.version,
         "status": wallet.status,

@@ -1,5 +1,7 @@
 """The four commands, each on one database URL."""
 
+import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +15,19 @@ from alembic.util.exc import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.database import sqlalchemy_url
+from engine.migrations.online import bound_waits
 from engine.shape import Shape
 
 FOLDER = Path(__file__).parent
 LOCK_KEY = 0x_A55A_1ED6
 """Advisory lock that makes two migrations of one database wait for each other."""
+
+
+GIVE_UP_S = 120
+"""So long a migration waits for its turn, or is tried again where it got no lock in time."""
+PAUSE_S = 0.5
+GAVE_WAY = frozenset({"55P03", "40P01"})
+"""A lock was not had in time, or somebody else waited for this one in a circle."""
 
 
 class MigrationError(Exception):
@@ -28,6 +38,7 @@ def up(url: str, shape: Shape, *, revision: str = "head") -> None:
     """Migrate to `revision`. Raises MigrationError when the database has another shape."""
     with _migrating(url) as connection:
         _refuse_other_shape(connection, shape)
+        connection.rollback()
         _run(connection, shape, lambda config: command.upgrade(config, revision))
 
 
@@ -40,6 +51,7 @@ def down(url: str, *, revision: str = "-1") -> None:
         shape = Shape.recorded(connection)
         if shape is None:
             raise MigrationError("this database holds no migration: there is nothing to undo")
+        connection.rollback()
         _run(connection, shape, lambda config: command.downgrade(config, revision))
 
 
@@ -67,7 +79,8 @@ def create_revision(title: str, *, folder: Path = FOLDER) -> Path:
     if not title.strip():
         raise MigrationError("a migration needs a title, such as `assay migrate new 'add holds'`")
     config = _config(folder)
-    number = len(list(ScriptDirectory.from_config(config).walk_revisions())) + 1
+    known = ScriptDirectory.from_config(config).walk_revisions()
+    number = max((int(revision.revision) for revision in known), default=0) + 1
     revision = command.revision(config, message=title, rev_id=f"{number:04}")
     if revision is None or isinstance(revision, list):
         raise MigrationError("alembic wrote no revision")
@@ -76,23 +89,36 @@ def create_revision(title: str, *, folder: Path = FOLDER) -> Path:
 
 @contextmanager
 def _connected(url: str) -> Iterator[sa.Connection]:
-    """One database transaction. Raises MigrationError with the database's own first line."""
+    """A session in no database transaction. Raises MigrationError in the database's own words."""
     try:
         engine = sa.create_engine(sqlalchemy_url(url), poolclass=sa.NullPool)
-        with engine.begin() as connection:
+        with engine.connect() as connection:
             yield connection
     except ImportError as error:
         raise MigrationError(f"not a PostgreSQL URL: {error}; nothing was changed") from error
     except SQLAlchemyError as error:
-        cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise MigrationError(f"migration failed: {cause}; nothing was changed") from error
+        raise MigrationError(f"migration failed: {_line(error)}; nothing was changed") from error
 
 
 @contextmanager
 def _migrating(url: str) -> Iterator[sa.Connection]:
+    """With the only session that migrates this database."""
     with _connected(url) as connection:
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK_KEY)))
+        # Asking, not waiting: an index that is built CONCURRENTLY waits for whoever waits here.
+        until_s = time.monotonic() + GIVE_UP_S
+        while not _is_alone(connection):
+            if time.monotonic() > until_s:
+                raise MigrationError("somebody else migrates this database; nothing was changed")
+            time.sleep(random.uniform(0, PAUSE_S))  # noqa: S311 - jitter
+        bound_waits(connection)
+        connection.commit()
         yield connection
+
+
+def _is_alone(connection: sa.Connection) -> bool:
+    alone = connection.execute(sa.select(sa.func.pg_try_advisory_lock(LOCK_KEY))).scalar_one()
+    connection.commit()
+    return bool(alone)
 
 
 def _refuse_other_shape(connection: sa.Connection, shape: Shape) -> None:
@@ -105,13 +131,42 @@ def _refuse_other_shape(connection: sa.Connection, shape: Shape) -> None:
 
 
 def _run(connection: sa.Connection, shape: Shape, action: Callable[[Config], None]) -> None:
+    """Each migration commits by itself; one that waited too long for a lock is run again."""
     config = _config(FOLDER)
     config.attributes["connection"] = connection
     config.attributes["shape"] = shape
-    try:
-        action(config)
-    except CommandError as error:
-        raise MigrationError(f"migration failed: {error}") from error
+    until_s = time.monotonic() + GIVE_UP_S
+    while True:
+        try:
+            action(config)
+        except CommandError as error:
+            raise MigrationError(f"migration failed: {error}") from error
+        except SQLAlchemyError as error:
+            connection.rollback()
+            if not _gave_way(error) or time.monotonic() > until_s:
+                raise MigrationError(_failure(error, _revision(connection))) from error
+            time.sleep(random.uniform(0, PAUSE_S))  # noqa: S311 - jitter
+        else:
+            return
+
+
+def _gave_way(error: SQLAlchemyError) -> bool:
+    return getattr(getattr(error, "orig", None), "pgcode", None) in GAVE_WAY
+
+
+def _failure(error: SQLAlchemyError, revision: str | None) -> str:
+    where = f"the database is at revision {revision}: mend it and run this again"
+    return f"migration failed: {_line(error)}; {where if revision else 'nothing was changed'}"
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    revision = MigrationContext.configure(connection).get_current_revision()
+    connection.rollback()  # What it has read is read: nothing stays open.
+    return revision
+
+
+def _line(error: SQLAlchemyError) -> str:
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
 
 
 def _config(folder: Path) -> Config:

@@ -14,12 +14,14 @@ from scenarios.invariants.balances import (
     never_overdrawn,
     never_paid_out_more_than_held,
 )
+from scenarios.invariants.limits import joint_overdraft_kept, paid_out_at_most
 from scenarios.invariants.observed import Finding, Invariant, Observed, Work, by_round, works
 from scenarios.invariants.records import (
     acknowledged_is_recorded,
     legs_prove_the_balances,
     replays_answer_alike,
 )
+from scenarios.invariants.refusals import acknowledged_once, refused_by_the_database
 from scenarios.invariants.versions import (
     last_acknowledged_is_there,
     losers_get_409,
@@ -33,10 +35,12 @@ __all__ = [
     "Observed",
     "Work",
     "acknowledged_is_recorded",
+    "acknowledged_once",
     "answered_within",
     "balances_are_explained",
     "bulk_reads_see",
     "by_round",
+    "joint_overdraft_kept",
     "last_acknowledged_is_there",
     "legs_prove_the_balances",
     "losers_get_409",
@@ -48,7 +52,9 @@ __all__ = [
     "no_stale_read",
     "nothing_left_behind",
     "one_write_a_version",
+    "paid_out_at_most",
     "refused",
+    "refused_by_the_database",
     "replays_answer_alike",
     "works",
 ]

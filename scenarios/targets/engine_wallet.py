@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +21,7 @@ LOCKS_LEFT = """
 SELECT l.objid FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted AND a.datname = current_database() AND a.state = 'idle'
 """
+OTHER_ASSET = "GOLD"
 
 
 class EngineWallet:
@@ -29,6 +31,7 @@ class EngineWallet:
         self._money_kind = meta["defences"]["money"]
         self._bare_numbers = self._money_kind != "minor_units"
         self._asks_for_token = meta["defences"]["authentication"] != "none"
+        self._legs_kept = meta["defences"]["ledger"] != "single_entry"
         self._operator_password = operator_password
         self._operator_token: str | None = None
 
@@ -43,7 +46,49 @@ class EngineWallet:
         operator = self._headers(self._operator(ask))
         wallet = {"user_id": int(user_id), "asset": ASSET}
         request = self._plain("open-wallet", "/v1/wallets", wallet, headers=operator)
-        return WalletRef(id=self._value(ask, request, "id"), token=token)
+        return WalletRef(id=self._value(ask, request, "id"), token=token, owner=user_id)
+
+    def open_beside(self, ask: Ask, wallet: WalletRef) -> WalletRef:
+        body = {"user_id": int(wallet.owner or 0), "asset": ASSET, "label": secrets.token_hex(4)}
+        operator = self._headers(self._operator(ask))
+        request = self._plain("open-wallet", "/v1/wallets", body, headers=operator)
+        return replace(wallet, id=self._value(ask, request, "id"))
+
+    def open_same(self, wallet: WalletRef) -> Request:
+        return Request(
+            name="open-wallet",
+            text=f"open the {OTHER_ASSET} wallet of user {wallet.owner}",
+            method="POST",
+            path="/v1/wallets",
+            headers=self._headers(self._operator_token),
+            json={"user_id": int(wallet.owner or 0), "asset": OTHER_ASSET},
+            read=self._read,
+        )
+
+    def sign_up(self, username: str) -> Request:
+        body = {"username": username}
+        return replace(self._plain("sign-up", "/v1/users", body), text=f"sign up as {username}")
+
+    def tampering(self) -> Sequence[str]:
+        tables = ("ledger_entries", "transactions") if self._legs_kept else ("transactions",)
+        verbs = ("UPDATE {} SET amount = amount + 1", "DELETE FROM {}", "TRUNCATE {} CASCADE")
+        return [verb.format(table) for table in tables for verb in verbs]
+
+    def limit(
+        self, wallet: WalletRef, *, daily_cap_minor: int | None, overdraft_minor: int | None
+    ) -> Request:
+        limits = {"daily_cap": daily_cap_minor, "overdraft": overdraft_minor}
+        set_minor = {name: minor for name, minor in limits.items() if minor is not None}
+        told = ", ".join(f"{name} {_shown(minor)}" for name, minor in set_minor.items())
+        return Request(
+            name="set-limit",
+            text=f"limit the owner of wallet {wallet.id}: {told}",
+            method="PUT",
+            path=f"/v1/users/{wallet.owner}/limits/{ASSET}",
+            headers=self._headers(self._operator_token),
+            json={name: self._money(minor) for name, minor in set_minor.items()},
+            read=self._read,
+        )
 
     def deposit(self, wallet: WalletRef, amount_minor: int, *, key: str) -> Request:
         return self._movement(
@@ -184,7 +229,7 @@ class EngineWallet:
     def _truth(self, connection: psycopg2.extensions.connection) -> GroundTruth:
         rows = _rows(
             connection,
-            "SELECT w.id, a.code, w.balance, w.allow_negative, u.role = 'system', w.version "
+            "SELECT w.id, a.code, w.balance, w.allow_negative, u.role = 'system', w.version, u.id "
             "FROM wallets w JOIN asset_types a ON a.id = w.asset_type_id "
             "JOIN users u ON u.id = w.user_id ORDER BY w.id",
         )
@@ -196,8 +241,9 @@ class EngineWallet:
                 amount_minor=self._minor(balance),
                 may_be_negative=allow_negative,
                 version=version,
+                owner=str(owner),
             )
-            for wallet, asset, balance, allow_negative, _, version in rows
+            for wallet, asset, balance, allow_negative, _, version, owner in rows
         }
         effects = tuple(
             Effect(

@@ -23,6 +23,7 @@ class WalletRef:
 
     id: str
     token: str | None = None
+    owner: str | None = None
 
 
 class Target(Protocol):
@@ -30,6 +31,23 @@ class Target(Protocol):
 
     def open_wallet(self, ask: Ask, *, can_pay: bool) -> WalletRef:
         """An empty wallet of a new owner; `can_pay` also logs the owner in. Raises TargetError."""
+
+    def open_beside(self, ask: Ask, wallet: WalletRef) -> WalletRef:
+        """One more empty wallet of the same owner and asset. Raises TargetError."""
+
+    def open_same(self, wallet: WalletRef) -> Request:
+        """A wallet of another asset for its owner, who may have one of them."""
+
+    def sign_up(self, username: str) -> Request:
+        """Without a password."""
+
+    def tampering(self) -> Sequence[str]:
+        """SQL that rewrites the ledger: UPDATE, DELETE, TRUNCATE."""
+
+    def limit(
+        self, wallet: WalletRef, *, daily_cap_minor: int | None, overdraft_minor: int | None
+    ) -> Request:
+        """Over all wallets of its owner: what goes out in a day; how far they go below zero."""
 
     def deposit(self, wallet: WalletRef, amount_minor: int, *, key: str) -> Request: ...
 

@@ -269,6 +269,21 @@ def test_what_is_done_to_what_is_written(sql: str, access: str, columns: set[str
 
 
 @pytest.mark.parametrize(
+    ("sql", "inserted"),
+    [
+        ("INSERT INTO a VALUES (1)", {"a"}),
+        ("WITH w AS (INSERT INTO a VALUES (1)) UPDATE b SET x = 1", {"a"}),
+        ("WITH w AS (INSERT INTO a VALUES (1)) UPDATE a SET x = 1", set()),
+        ("INSERT INTO a VALUES (1) ON CONFLICT (x) DO UPDATE SET x = 1", set()),
+        ("INSERT INTO a VALUES (1); INSERT INTO b VALUES (1); DELETE FROM a", {"b"}),
+        ("SELECT * FROM a FOR UPDATE", set()),
+    ],
+)
+def test_what_is_put_in_and_not_changed(sql: str, inserted: set[str]) -> None:
+    assert parse(sql).inserted == inserted
+
+
+@pytest.mark.parametrize(
     ("sql", "takes"),
     [
         ("SELECT 1", True),

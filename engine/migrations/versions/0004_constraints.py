@@ -2,6 +2,7 @@
 
 from alembic import context, op
 
+from engine.migrations.online import add_check, add_foreign_key, add_unique, step_by_step
 from engine.shape import Shape
 
 revision = "0004"
@@ -44,12 +45,13 @@ def upgrade() -> None:
         return
     checks = CHECKS + (LEDGER_CHECKS if shape.double_entry else ())
     foreign_keys = FOREIGN_KEYS + (LEDGER_FOREIGN_KEYS if shape.double_entry else ())
-    for table, name, condition in checks:
-        op.create_check_constraint(name, table, condition)
-    for table, name, columns in UNIQUES:
-        op.create_unique_constraint(name, table, list(columns))
-    for table, column, referred in foreign_keys:
-        op.create_foreign_key(f"{table}_{column}_fk", table, referred, [column], ["id"])
+    with step_by_step():
+        for table, name, condition in checks:
+            add_check(table, name, condition)
+        for table, name, columns in UNIQUES:
+            add_unique(table, name, columns)
+        for table, column, referred in foreign_keys:
+            add_foreign_key(table, column, referred)
 
 
 def downgrade() -> None:

@@ -1,0 +1,54 @@
+"""ledger rows that nobody changes any more"""
+
+from alembic import context, op
+
+from engine.shape import Shape
+
+revision = "0013"
+down_revision = "0012"
+branch_labels = None
+depends_on = None
+
+# The checkpoint of an explorer silences triggers (session_replication_role), so none is ALWAYS.
+FUNCTION = """
+CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP
+        USING ERRCODE = 'restrict_violation';
+END $$
+"""
+FACTS = "id, type, from_wallet_id, to_wallet_id, amount, timestamp"
+"""What a movement's record says of the money; its status may still change."""
+TRIGGERS = (
+    ("ledger_entries", "ledger_entries_stay", "UPDATE OR DELETE OR TRUNCATE"),
+    ("transactions", "transactions_stay", "DELETE OR TRUNCATE"),
+    ("transactions", "transactions_keep_their_facts", f"UPDATE OF {FACTS}"),
+)
+# Foreign keys that point here ask as the owner and need UPDATE: of transactions it stays.
+REVOKED = (("ledger_entries", "UPDATE, DELETE, TRUNCATE"), ("transactions", "DELETE, TRUNCATE"))
+
+
+def upgrade() -> None:
+    shape: Shape = context.config.attributes["shape"]
+    if not (shape.double_entry and shape.constraints):
+        return
+    op.execute(FUNCTION)
+    for table, name, events in TRIGGERS:
+        op.execute(
+            f"CREATE TRIGGER {name} BEFORE {events} ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+        )
+    for table, privileges in REVOKED:
+        # The owner's own too: a superuser is stopped by the triggers alone.
+        op.execute(f"REVOKE {privileges} ON {table} FROM PUBLIC, CURRENT_USER")
+
+
+def downgrade() -> None:
+    shape: Shape = context.config.attributes["shape"]
+    if not (shape.double_entry and shape.constraints):
+        return
+    for table, privileges in REVOKED:
+        op.execute(f"GRANT {privileges} ON {table} TO CURRENT_USER")
+    for table, name, _ in TRIGGERS:
+        op.execute(f"DROP TRIGGER IF EXISTS {name} ON {table}")
+    op.execute("DROP FUNCTION IF EXISTS refuse_change()")

@@ -1,0 +1,216 @@
+"""Upgrading a database that is in use: nothing lost, nobody kept waiting, nothing half done."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import count
+
+import psycopg2
+import pytest
+
+from attacks.postgres.checkpoint import Checkpoint
+from engine.defences import parse_build
+from engine.migrations import MigrationError, Shape, down, status, up
+from engine.ownership import poll
+from engine.provision import Databases
+from engine.stores import PostgresServer
+from tests.integration.engine_client import House, house_of
+from tests.integration.test_engine_migrations import rows
+
+HARDENED = Shape.of(parse_build("hardened").defences)
+BEFORE_LIMITS, BEFORE_CONSTRAINTS = "0005", "0003"
+NUMBERS = count()
+OPEN_ACCOUNTS = """
+INSERT INTO users (username) VALUES ('one'), ('two');
+INSERT INTO asset_types (name, code, decimals) VALUES ('US Dollar', 'USD', 2);
+INSERT INTO wallets (user_id, asset_type_id) SELECT id, 1 FROM users
+"""
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = %s"
+
+
+@pytest.fixture
+def early_url(postgres: PostgresServer) -> Iterator[str]:
+    """A database with accounts in it, at a revision before there were constraints."""
+    name = f"upgrades_{next(NUMBERS)}"
+    url = postgres.create_database(name)
+    up(url, HARDENED, revision=BEFORE_CONSTRAINTS)
+    rows(url, OPEN_ACCOUNTS)
+    yield url
+    postgres.drop_database(name)
+
+
+def with_label(house: House, user_id: int, label: str) -> int:
+    body = {"user_id": user_id, "asset": "USD", "label": label}
+    answer = house.post("/wallets", body, house.operator)
+    assert answer.status_code == 201, answer.text
+    return int(answer.json()["id"])
+
+
+@pytest.mark.parametrize("build", ["fragile", "hardened"])
+def test_limits_go_and_wallets_with_labels_stay(
+    databases: Databases, postgres: PostgresServer, build: str
+) -> None:
+    build = f"{build},balance_cache=off"
+    with house_of(build, databases, postgres, "") as house:
+        account = house.account(12_34)
+        savings = with_label(house, account.user_id, "savings")
+        house.deposit(savings, 5_00)
+        limit = {"overdraft": house.money(1_00)}
+        path = f"/v1/users/{account.user_id}/limits/USD"
+        assert house.http.put(path, json=limit, headers=house.operator).is_success
+        held = "SELECT id, user_id, balance, version, label FROM wallets ORDER BY id"
+        before = house.rows(held), house.rows("SELECT * FROM transactions ORDER BY id")
+        down(house.database_url, revision=BEFORE_LIMITS)
+        assert house.rows("SELECT count(*) FROM wallets WHERE allow_negative") == [(2,)]
+        up(house.database_url, Shape.of(house.services.build.defences))
+        assert (
+            house.rows(held),
+            house.rows("SELECT * FROM transactions ORDER BY id"),
+        ) == before
+        limits = house.get(f"/users/{account.user_id}/limits", account.headers)
+        assert limits.json() == {"limits": []}
+        assert house.pay(account, house.account(), 12_35).status_code in (400, 402)
+        again = {"user_id": account.user_id, "asset": "USD", "label": "savings"}
+        assert house.post("/wallets", again, house.operator).status_code in (400, 409)
+        assert house.get("/ledger/reconciliation", house.operator).status_code == 200
+
+
+def test_without_labels_one_wallet_a_user_and_asset_is_insisted_on_again(
+    databases: Databases, postgres: PostgresServer
+) -> None:
+    with house_of("hardened", databases, postgres, "") as house:
+        account = house.account(1_00)
+        down(house.database_url, revision=BEFORE_LIMITS)
+        with pytest.raises(psycopg2.errors.UniqueViolation):
+            house.rows(
+                "INSERT INTO wallets (user_id, asset_type_id) SELECT user_id, asset_type_id "
+                "FROM wallets WHERE id = %s",
+                account.wallet_id,
+            )
+        up(house.database_url, HARDENED)
+        assert house.balance(account) == 1_00
+
+
+def test_who_is_overdrawn_keeps_the_limits_there(
+    databases: Databases, postgres: PostgresServer
+) -> None:
+    with house_of("hardened", databases, postgres, "") as house:
+        account, shop = house.account(1_00), house.account()
+        limit = {"overdraft": house.money(5_00)}
+        path = f"/v1/users/{account.user_id}/limits/USD"
+        house.http.put(path, json=limit, headers=house.operator)
+        assert house.pay(account, shop, 4_00).status_code == 201
+        with pytest.raises(MigrationError, match="overdrawn"):
+            down(house.database_url, revision=BEFORE_LIMITS)
+        assert house.balance(account) == -3_00
+        up(house.database_url, HARDENED)
+        assert house.pay(account, shop, 2_01).status_code == 402
+        assert house.pay(account, shop, 2_00).status_code == 201
+
+
+def test_an_upgrade_waits_without_keeping_others_waiting(early_url: str) -> None:
+    """Somebody holds the table for long; the upgrade queues for it and gives way, again and again.
+
+    Whoever queues for good keeps every writer behind him.
+    """
+    database = early_url.rpartition("/")[2]
+    write = "UPDATE wallets SET version = version + 1 WHERE id = 2"
+    with (
+        ThreadPoolExecutor(1) as threads,
+        closing(psycopg2.connect(early_url)) as holder,
+        closing(psycopg2.connect(early_url)) as writer,
+    ):
+        holder.cursor().execute("UPDATE wallets SET version = 7 WHERE id = 1")
+        upgrade = threads.submit(up, early_url, HARDENED)
+        writer.autocommit = True
+        cursor = writer.cursor()
+        cursor.execute("SET statement_timeout = '20s'")
+
+        def someone_waits() -> bool:
+            cursor.execute(WAITING, (database,))
+            return cursor.fetchone() == (1,)
+
+        for _ in range(3):
+            assert poll(someone_waits, 20)
+            # Behind the upgrade in the queue, and yet before the holder is through.
+            cursor.execute(write)
+        assert not upgrade.done()
+        holder.commit()
+        upgrade.result()
+    assert all(done for _, _, done in status(early_url))
+    assert rows(early_url, "SELECT version FROM wallets WHERE id IN (1, 2) ORDER BY id") == [
+        (7,),
+        (3,),
+    ]
+
+
+def test_what_the_data_do_not_allow_stops_the_upgrade_and_it_goes_on_when_mended(
+    early_url: str,
+) -> None:
+    rows(early_url, "INSERT INTO wallets (user_id, asset_type_id) VALUES (1, 1)")
+    for _ in range(2):
+        with pytest.raises(MigrationError) as caught:
+            up(early_url, HARDENED)
+        assert "could not create unique index" in str(caught.value)
+        assert f"the database is at revision {BEFORE_CONSTRAINTS}" in str(caught.value)
+        assert "\n" not in str(caught.value)
+    rows(early_url, "DELETE FROM wallets WHERE id = 3")
+    up(early_url, HARDENED)
+    assert all(done for _, _, done in status(early_url))
+
+
+def test_nothing_is_left_unchecked(early_url: str) -> None:
+    up(early_url, HARDENED)
+    assert rows(early_url, "SELECT conname FROM pg_constraint WHERE NOT convalidated") == []
+    assert rows(early_url, "SELECT 1 FROM pg_index WHERE NOT indisvalid") == []
+    rows(early_url, "SELECT 1 FROM wallets")
+    sessions = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+    assert rows(early_url, sessions) == [(0,)]
+
+
+OWNER = "upgrades_owner"
+
+
+@pytest.fixture
+def owners_url(postgres: PostgresServer) -> Iterator[str]:
+    """A database of a role that is no superuser."""
+    name = f"upgrades_{next(NUMBERS)}"
+    url = postgres.create_database(name)
+    parts = psycopg2.extensions.parse_dsn(url)
+    parameter = "PARAMETER session_replication_role"
+    rows(
+        url,
+        f"CREATE ROLE {OWNER} LOGIN PASSWORD '{parts['password']}'; "
+        f"ALTER DATABASE {name} OWNER TO {OWNER}; GRANT ALL ON SCHEMA public TO {OWNER}; "
+        f"GRANT SET ON {parameter} TO {OWNER}",
+    )
+    yield url.replace(f"//{parts['user']}:", f"//{OWNER}:")
+    rows(postgres.admin_url, f"REVOKE SET ON {parameter} FROM {OWNER}")
+    postgres.drop_database(name)
+    rows(postgres.admin_url, f"DROP ROLE {OWNER}")
+
+
+def test_the_owner_may_not_rewrite_the_ledger_even_with_its_triggers_silenced(
+    owners_url: str,
+) -> None:
+    up(owners_url, HARDENED)
+    forbidden = [
+        f"{verb} {table}{rest}"
+        for table in ("ledger_entries", "transactions")
+        for verb, rest in (("DELETE FROM", ""), ("TRUNCATE", " CASCADE"))
+    ]
+    for statement in [*forbidden, "UPDATE ledger_entries SET amount = 1"]:
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            rows(owners_url, f"SET session_replication_role = replica; {statement}")
+    with pytest.raises(psycopg2.errors.RestrictViolation, match="append-only: UPDATE refused"):
+        rows(owners_url, "UPDATE transactions SET amount = 1")
+    rows(owners_url, "UPDATE transactions SET status = 'FAILED'")
+    # An explorer puts it back all the same, and leaves no privilege behind.
+    with closing(Checkpoint(owners_url)) as checkpoint:
+        rows(owners_url, "INSERT INTO users (username) VALUES ('somebody')")
+        checkpoint.restore()
+    assert rows(owners_url, "SELECT count(*) FROM users WHERE role = 'user'") == [(0,)]
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        rows(owners_url, forbidden[0])
+    down(owners_url, revision=BEFORE_LIMITS)
+    rows(owners_url, forbidden[0])
