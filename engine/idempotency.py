@@ -223,7 +223,9 @@ class KeysInsertedLast:
 
     def fate(self, session: Session, scope: str, key: str) -> Answer | None:
         row = session.execute(FIND, {"scope": scope, "key": key}).first()
-        return row and Answer(status=row.response_status, body=row.response_body, replayed=True)
+        if row is None:
+            return None
+        return Answer(status=row.response_status, body=row.response_body, replayed=True)
 
 
 class KeysClaimed:
