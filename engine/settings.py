@@ -22,5 +22,11 @@ class Settings(BaseSettings):
     jwt_secret: str = ""
     """Signs tokens; at least 32 bytes for `authentication=jwt`."""
     jwt_lifetime_s: int = Field(default=3600, ge=1)
+    rate_limit_requests: int = Field(default=20_000, ge=1)
+    """How many requests one caller may send in any `rate_limit_window_s`."""
+    rate_limit_window_s: int = Field(default=10, ge=1)
+    rate_limit_sensitive_requests: int = Field(default=30, ge=1)
+    """How many guesses (log-ins, PINs) one name may get in any `rate_limit_sensitive_window_s`."""
+    rate_limit_sensitive_window_s: int = Field(default=60, ge=1)
     operator_password: str = ""
     """When given, a user `operator` with the operator's role exists with this password."""
