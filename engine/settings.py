@@ -13,6 +13,10 @@ class Settings(BaseSettings):
     """postgresql://user:password@host:port/database"""
     redis_url: str = ""
     """redis://host:port/database; empty: the engine runs without Redis."""
+    redis_call_timeout_ms: int = Field(default=50, ge=1)
+    """What one call may take before Redis counts as away (`redis_policy=bounded`)."""
+    redis_cool_down_ms: int = Field(default=500, ge=1)
+    """How long nobody asks Redis after a call that failed (`redis_policy=bounded`)."""
     redis_namespace: str = "assay"
     """First part of every Redis key, so that several engines can share one Redis."""
     engine_build: str = "hardened"

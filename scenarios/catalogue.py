@@ -12,16 +12,25 @@ from scenarios.atomicity import (
 )
 from scenarios.concurrency import (
     deadlock,
+    dirty_cache,
     double_spend,
     lost_update,
     read_skew,
+    read_your_write,
     self_transfer,
     stale_retry,
 )
 from scenarios.model import Scenario
 from scenarios.money import bad_amounts, ledger, wrong_types
-from scenarios.outage import redis_commands, redis_outage, stale_cache
+from scenarios.outage import (
+    cache_loss,
+    rate_limit_outage,
+    redis_commands,
+    redis_outage,
+    stale_cache,
+)
 from scenarios.replay import concurrent_replay, lost_ack, sequential_replay
+from scenarios.resources import rate_limit
 
 SCENARIOS: tuple[Scenario, ...] = (
     double_spend.SCENARIO,
@@ -46,6 +55,11 @@ SCENARIOS: tuple[Scenario, ...] = (
     bad_amounts.SCENARIO,
     wrong_types.SCENARIO,
     ledger.SCENARIO,
+    rate_limit.SCENARIO,
+    rate_limit_outage.SCENARIO,
+    cache_loss.SCENARIO,
+    dirty_cache.SCENARIO,
+    read_your_write.SCENARIO,
     canary.SCENARIO,
 )
 

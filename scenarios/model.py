@@ -1,8 +1,8 @@
 """What a scenario is: a claim, an attack on it, the judges, and what it takes to believe them."""
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from attacks.history import History
@@ -50,6 +50,10 @@ class Scenario:
     """Rounds are repetitions of a race (sampled), or cases that are each tried once (bounded)."""
     fault_cases: FaultCases | None = None
     """Reads the faults of an attack that lets them strike by itself out of its history."""
+    settings: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Of the service, as its environment variables, where the usual ones do not suit."""
+    processes: int = 1
+    """Of the service, each with a sender of its own (`Lab.senders`)."""
     canary: bool = False
 
     def told(self, heading: str) -> str:

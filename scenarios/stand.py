@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -102,6 +102,8 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
     seed: str,
     effort: float,
     schedules: Path | None = None,
+    settings: Mapping[str, str] | None = None,
+    processes: int = 1,
 ) -> Iterator[Lab]:
     """A database of its own and a running service of this build, gone afterwards.
 
@@ -126,10 +128,12 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
             redis_namespace=database,
             pool_size=POOL_SIZE,
             port=port,
+            settings=settings or {},
         )
         service = start_engine(stand.launch, config)
         opened.callback(service.stop)
-        sender = opened.enter_context(closing(Sender(service.base_url, recorder)))
+        urls = [service.base_url, *_further(service, processes - 1, opened)]
+        senders = tuple(opened.enter_context(closing(Sender(url, recorder))) for url in urls)
         target = EngineWallet(_meta(service), service.operator_password)
         ground = opened.enter_context(
             _ground(
@@ -143,7 +147,8 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
         )
         yield Lab(
             target=target,
-            sender=sender,
+            sender=senders[0],
+            senders=senders,
             recorder=recorder,
             service=service,
             postgres=stand.postgres,
@@ -162,6 +167,15 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
             effort=effort,
             random=random.Random(seed),  # noqa: S311 - repeatable, not secret
         )
+
+
+def _further(service: EngineProcess, count: int, opened: ExitStack) -> list[str]:
+    """Base URLs of so many more processes of the service."""
+    others = [service.another() for _ in range(count)]
+    for other in others:
+        opened.callback(other.stop)
+        other.wait_until_ready()
+    return [other.base_url for other in others]
 
 
 @contextmanager

@@ -36,6 +36,7 @@ class Shot:
     point: int
     """Of the statement, from 0."""
     retry: bool
+    afterwards: Sequence[Request] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +104,7 @@ class Striker:
         at_the_end: Sequence[Fault],
         retry: bool,
         beside: Request | None,
+        afterwards: Sequence[Request] = (),
     ) -> None:
         """See `Lab.strike`. Ends at the first case that is violated.
 
@@ -119,7 +121,9 @@ class Striker:
             cases: list[Case] = []
             for point, fault in shots:
                 again()
-                target = Shot(request=request, fault=fault, point=point, retry=retry)
+                target = Shot(
+                    request=request, fault=fault, point=point, retry=retry, afterwards=afterwards
+                )
                 case = self._case(racers, target, beginning)
                 cases.append(replace(case, expected=steps[point].step.sql))
                 if case.outcome.findings:
@@ -150,6 +154,8 @@ class Striker:
         fate = self._fate(run.struck)
         if shot.retry:
             self.ground.sender.send(shot.request, actor=AGAIN, round=beginning.round)
+        for request in shot.afterwards:
+            self.ground.sender.send(request, actor=AGAIN, round=beginning.round)
         if run.struck is not None:
             text = f"{shot.fault.name}: statement {shot.point + 1} of {shot.request.text}"
             self.recorder.event(shot.fault.name, text)

@@ -29,6 +29,8 @@ def work(connection: Connection, post: Post) -> None:
                 invariants=scenario.invariants,
                 seed=post.seed,
                 effort=post.effort,
+                settings=scenario.settings,
+                processes=scenario.processes,
             ) as lab,
         ):
             begin(lab)

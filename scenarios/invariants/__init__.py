@@ -3,6 +3,7 @@
 from scenarios.invariants.answers import (
     answered_within,
     bulk_reads_see,
+    no_dirty_read,
     no_server_error,
     no_stale_read,
     refused,
@@ -13,6 +14,7 @@ from scenarios.invariants.balances import (
     never_overdrawn,
     never_paid_out_more_than_held,
 )
+from scenarios.invariants.limits import at_most, refused_only_above
 from scenarios.invariants.observed import Finding, Invariant, Observed, Work, by_round, works
 from scenarios.invariants.records import (
     acknowledged_is_recorded,
@@ -27,6 +29,7 @@ __all__ = [
     "Work",
     "acknowledged_is_recorded",
     "answered_within",
+    "at_most",
     "balances_are_explained",
     "bulk_reads_see",
     "by_round",
@@ -34,9 +37,11 @@ __all__ = [
     "money_is_conserved",
     "never_overdrawn",
     "never_paid_out_more_than_held",
+    "no_dirty_read",
     "no_server_error",
     "no_stale_read",
     "refused",
+    "refused_only_above",
     "replays_answer_alike",
     "works",
 ]

@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -38,6 +39,15 @@ class EngineWallet:
         wallet = {"user_id": int(user_id), "asset": ASSET}
         request = self._plain("open-wallet", "/v1/wallets", wallet, headers=operator)
         return WalletRef(id=self._value(ask, request, "id"), token=token)
+
+    def log_in(self, ask: Ask) -> Request:
+        body = {
+            "username": f"user-{secrets.token_hex(6)}",
+            "password": secrets.token_urlsafe(12),
+        }
+        self._value(ask, self._plain("sign-up", "/v1/users", body), "id")
+        request = self._plain("log-in", "/v1/auth/token", body)
+        return replace(request, read=definite)
 
     def deposit(self, wallet: WalletRef, amount_minor: int, *, key: str) -> Request:
         return self._movement(

@@ -31,6 +31,12 @@ class Target(Protocol):
     def open_wallet(self, ask: Ask, *, can_pay: bool) -> WalletRef:
         """An empty wallet of a new owner; `can_pay` also logs the owner in. Raises TargetError."""
 
+    def log_in(self, ask: Ask) -> Request:
+        """A log-in of a new user with the right password, to be sent again and again.
+
+        Its reply's values carry no token. Raises TargetError.
+        """
+
     def deposit(self, wallet: WalletRef, amount_minor: int, *, key: str) -> Request: ...
 
     def withdraw(self, wallet: WalletRef, amount_minor: int, *, key: str) -> Request: ...

@@ -95,6 +95,8 @@ def _run(
             invariants=scenario.invariants,
             seed=seed,
             effort=EFFORT,
+            settings=scenario.settings,
+            processes=scenario.processes,
         ) as lab:
             truth, failure = _attack(lab, scenario)
         if truth is None or failure:
