@@ -169,15 +169,15 @@ class Lab:
         at_the_end: Sequence[Fault] = (),
         retry: bool = True,
         beside: Request | None = None,
-        afterwards: Sequence[Request] = (),
+        around: Sequence[Request] = (),
     ) -> None:
         """Send the request again and again, each time with one fault at one of its statements.
 
         Every fault strikes at every statement (`at_the_end`: only at the last), each time from how
         things are now. Then the service
         is started again where it died, and the same request is sent once more (`retry`). `beside`
-        is another request, which runs to its end right after the fault; `afterwards` are sent one
-        after the other when all is over.
+        is another request, which runs to its end right after the fault; `around` are sent one
+        after the other, before it and when all is over.
         """
         self.striker.strike(
             what,
@@ -187,7 +187,7 @@ class Lab:
             at_the_end=at_the_end,
             retry=retry,
             beside=beside,
-            afterwards=afterwards,
+            around=around,
         )
 
     @property

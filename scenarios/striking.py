@@ -16,6 +16,7 @@ from scenarios.ground import Beginning, Ground, Outcome
 FATE_WITHIN_S = 5.0
 FIRST, BESIDE = 0, 1
 AGAIN = "A again"
+AROUND = "R"
 
 
 class Restarted(Protocol):
@@ -36,7 +37,7 @@ class Shot:
     point: int
     """Of the statement, from 0."""
     retry: bool
-    afterwards: Sequence[Request] = ()
+    around: Sequence[Request] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,7 @@ class Striker:
         at_the_end: Sequence[Fault],
         retry: bool,
         beside: Request | None,
-        afterwards: Sequence[Request] = (),
+        around: Sequence[Request] = (),
     ) -> None:
         """See `Lab.strike`. Ends at the first case that is violated.
 
@@ -121,9 +122,7 @@ class Striker:
             cases: list[Case] = []
             for point, fault in shots:
                 again()
-                target = Shot(
-                    request=request, fault=fault, point=point, retry=retry, afterwards=afterwards
-                )
+                target = Shot(request=request, fault=fault, point=point, retry=retry, around=around)
                 case = self._case(racers, target, beginning)
                 cases.append(replace(case, expected=steps[point].step.sql))
                 if case.outcome.findings:
@@ -146,6 +145,7 @@ class Striker:
         # The other one, if there is one, goes as soon as the fault has struck.
         choose = following((FIRST,) * (shot.point + 1), then=BESIDE)
         aim = Aim(position=shot.point, fault=shot.fault)
+        self._send_around(shot, beginning)
         run = self.ground.track.force(racers, choose, aim=aim)
         restarted = not self.service.alive
         if restarted:
@@ -154,8 +154,7 @@ class Striker:
         fate = self._fate(run.struck)
         if shot.retry:
             self.ground.sender.send(shot.request, actor=AGAIN, round=beginning.round)
-        for request in shot.afterwards:
-            self.ground.sender.send(request, actor=AGAIN, round=beginning.round)
+        self._send_around(shot, beginning)
         if run.struck is not None:
             text = f"{shot.fault.name}: statement {shot.point + 1} of {shot.request.text}"
             self.recorder.event(shot.fault.name, text)
@@ -169,6 +168,10 @@ class Striker:
             run=run,
             restarted=restarted,
         )
+
+    def _send_around(self, shot: Shot, beginning: Beginning) -> None:
+        for request in shot.around:
+            self.ground.sender.send(request, actor=AROUND, round=beginning.round)
 
     def _fate(self, struck: Struck | None) -> str:
         if struck is None or struck.xid is None:
