@@ -34,7 +34,11 @@ READS_KEPT = 6
 ATTEMPTS = 5
 """A race that luck decides may be lost; a recording needs one that was won."""
 REQUIRED = {
+    "cache-loss": ("lost",),
     "lost-ack": ("lost-answer",),
+    "rate-limit": ("counted", "held"),
+    "rate-limit-outage": ("unreachable", "silent"),
+    "read-your-write": ("counted", "held"),
     "redis-commands": ("counted", "payment-struck", "retry-struck", "read-struck"),
     "redis-outage": ("unreachable", "silent"),
     "stale-cache": ("late", "unreachable"),

@@ -19,6 +19,7 @@ Kind = Literal["good", "bad"]
 BAD_BUILDS = {
     "acked-not-committed": "fragile,unit_of_work=swallow_then_commit",
     "blind-retry": "fragile,retry=blind",
+    "dirty-cache": "hardened,unit_of_work=swallow_then_commit",
     "partial-commit": "fragile,unit_of_work=per_step",
     "stale-retry": "fragile,retry=stale_values",
 }
