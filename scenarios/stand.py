@@ -155,18 +155,22 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
             redis=stand.redis,
             link=link,
             explorer=Explorer(ground=ground, budget=Budget(), log=schedules),
-            striker=Striker(
-                ground=ground,
-                service=service,
-                recorder=recorder,
-                wait_until_quiet=partial(became_quiet, database_url),
-            ),
+            striker=_striker(ground, service, recorder),
             base_url=service.base_url,
             database_url=database_url,
             pool_size=POOL_SIZE,
             effort=effort,
             random=random.Random(seed),  # noqa: S311 - repeatable, not secret
         )
+
+
+def _striker(ground: Ground, service: EngineProcess, recorder: Recorder) -> Striker:
+    return Striker(
+        ground=ground,
+        service=service,
+        recorder=recorder,
+        wait_until_quiet=partial(became_quiet, ground.database_url),
+    )
 
 
 def _further(service: EngineProcess, count: int, opened: ExitStack) -> list[str]:
