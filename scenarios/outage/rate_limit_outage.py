@@ -4,8 +4,8 @@ Claim    Without Redis a process lets no more than the limit through in any wind
          out for ever, and requests end within 2 s without a server error.
 Attack   Redis is killed, stopped (SIGSTOP), unreachable (refused) and silent (packets lost). Each
          time a caller with one log-in left tries more while it is away, and when it is back. Then
-         the connection is reset at each command of a log-in to Redis, once each, and once Redis
-         loses its data there. When the window is over every caller logs in once more.
+         Redis loses its data at each command of a log-in, once each, and once the connection is
+         reset there. When the window is over every caller logs in once more.
 Why      A limiter that lets everybody pass when its store is away is switched off by whoever takes
          the store away. One that had counted and could not set the end of the window never forgets.
 Known as Fail-open rate limiter; lost TTL, permanent lock-out.
@@ -45,7 +45,8 @@ def attack(lab: Lab) -> None:
         # A build that fails its bound here would take minutes for the rest and say no more.
         if not _in_outage(lab, outage, callers[number], number):
             return
-    faults: list[Fault] = [Reset()] + ([LoseData()] if lab.redis.restartable else [])
+    # What is lost first cannot be lost later: a window without an end has to stay.
+    faults: list[Fault] = [*([LoseData()] if lab.redis.restartable else []), Reset()]
     cases = [(fault, at) for fault in faults for at in range(1, commands + 1)]
     for number, (fault, at) in enumerate(cases, start=len(known) + 1):
         until_redis_is_asked(lab, wallet.read())
