@@ -1,12 +1,19 @@
-"""Asset types and the system wallets that fund them. Assets never change, so they are kept."""
+"""Asset types and the system wallets that fund them: kept for an hour, so many at most."""
 
+import threading
+import time
 from dataclasses import dataclass
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from engine.refusals import ASSET_MISMATCH, Refused
 from engine.schema import AssetType, User, Wallet
+
+Name = TypeVar("Name")
+LIFETIME_S = 3600
+MOST_KEPT = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,18 +30,25 @@ class Asset:
         return self.shard_ids[wallet_id % len(self.shard_ids)]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    asset: Asset
+    until_s: float
+
+
 class Assets:
-    """Looked up once per process; an unknown code or id is looked up again, as it may be new."""
+    """Looked up once an hour and process; an unknown code or id is looked up again, as it may be
+    new. Nobody decides by what an asset was an hour ago: its code, its decimals and its system
+    wallet never change."""
 
     def __init__(self, *, shards: int = 1) -> None:
         self.shards = shards
-        self._by_code: dict[str, Asset] = {}
-        self._by_id: dict[int, Asset] = {}
+        self._lock = threading.Lock()
+        self._by_code: dict[str, _Kept] = {}
+        self._by_id: dict[int, _Kept] = {}
 
     def find(self, session: Session, code: str) -> Asset | None:
-        if code not in self._by_code:
-            self._load(session)
-        return self._by_code.get(code)
+        return _present(self._by_code.get(code)) or self._load(session, AssetType.code == code)
 
     def by_code(self, session: Session, code: str) -> Asset:
         """Raises Refused for an unknown code."""
@@ -44,31 +58,49 @@ class Assets:
         return asset
 
     def by_id(self, session: Session, asset_type_id: int) -> Asset:
-        if asset_type_id not in self._by_id:
-            self._load(session)
-        return self._by_id[asset_type_id]
+        """Of an asset that exists: some wallet holds it."""
+        asset = self.known(asset_type_id) or self._load(session, AssetType.id == asset_type_id)
+        assert asset is not None, "every asset of a wallet has a system wallet"
+        return asset
 
     def known(self, asset_type_id: int) -> Asset | None:
         """The asset if it has been looked up before: no session is needed."""
-        return self._by_id.get(asset_type_id)
+        return _present(self._by_id.get(asset_type_id))
 
-    def _load(self, session: Session) -> None:
+    def _load(self, session: Session, which: sa.ColumnElement[bool]) -> Asset | None:
         query = (
             sa.select(
                 AssetType.id, AssetType.code, AssetType.decimals, sa.func.array_agg(Wallet.id)
             )
             .join(Wallet, Wallet.asset_type_id == AssetType.id)
             .join(User, User.id == Wallet.user_id)
-            .where(User.role == "system")
+            .where(User.role == "system", which)
             .group_by(AssetType.id)
         )
-        for asset_type_id, code, decimals, wallet_ids in session.execute(query):
-            ids = tuple(sorted(wallet_ids))
-            asset = Asset(
-                id=asset_type_id,
-                code=code,
-                decimals=decimals,
-                system_wallet_id=ids[0],  # The shards were opened later.
-                shard_ids=ids[: self.shards],
-            )
-            self._by_code[code] = self._by_id[asset_type_id] = asset
+        row = session.execute(query).first()
+        if row is None:
+            return None
+        ids = tuple(sorted(row[3]))
+        asset = Asset(
+            id=row[0],
+            code=row[1],
+            decimals=row[2],
+            system_wallet_id=ids[0],  # The shards were opened later.
+            shard_ids=ids[: self.shards],
+        )
+        kept = _Kept(asset=asset, until_s=time.monotonic() + LIFETIME_S)
+        with self._lock:
+            _keep(self._by_code, asset.code, kept)
+            _keep(self._by_id, asset.id, kept)
+        return asset
+
+
+def _present(kept: _Kept | None) -> Asset | None:
+    return kept.asset if kept is not None and time.monotonic() < kept.until_s else None
+
+
+def _keep(kept: dict[Name, _Kept], name: Name, asset: _Kept) -> None:
+    """Whoever came first goes first when there are too many."""
+    if name not in kept and len(kept) >= MOST_KEPT:
+        kept.pop(next(iter(kept)), None)
+    kept[name] = asset

@@ -101,12 +101,17 @@ class NoCache:
         pass
 
 
-class DroppedBeforeCommit:
-    """Deletes the cached balance where the change is made: inside the database transaction."""
+class Plain:
+    """A balance under a key with a time to live, deleted when it changes, or never.
 
-    def __init__(self, redis: RedisAccess, namespace: str) -> None:
+    Before the commit a reader caches the old balance again right after the deletion. After it only
+    a reader that was late by the whole of a movement does, or nobody deletes because Redis is away.
+    """
+
+    def __init__(self, redis: RedisAccess, namespace: str, *, dropped: str) -> None:
         self._redis = redis
         self._namespace = namespace
+        self._dropped = dropped
 
     def restart(self, client: "Redis") -> None:
         pass
@@ -123,14 +128,20 @@ class DroppedBeforeCommit:
         return ""
 
     def before_commit(self, wallet_ids: Iterable[int]) -> None:
-        keys = [self._key(wallet_id) for wallet_id in wallet_ids]
-        self._redis.call(lambda client: client.delete(*keys))
+        if self._dropped == "before_commit":
+            self._drop(wallet_ids)
 
-    def after_commit(self, wallets: Iterable[WalletState], token: str) -> None:
-        pass
+    def after_commit(self, wallets: Iterable[WalletState], token: str) -> None:  # noqa: ARG002
+        if self._dropped == "after_commit":
+            self._drop(wallet.id for wallet in wallets)
 
     def forget(self, wallet: WalletState) -> None:
-        self.before_commit([wallet.id])
+        if self._dropped != "never_invalidated":
+            self._drop([wallet.id])
+
+    def _drop(self, wallet_ids: Iterable[int]) -> None:
+        if keys := [self._key(wallet_id) for wallet_id in wallet_ids]:
+            self._redis.call(lambda client: client.delete(*keys))
 
     def _key(self, wallet_id: int) -> str:
         return f"{self._namespace}:balance:{wallet_id}"
@@ -202,7 +213,9 @@ def balance_cache(defences: Defences, redis: RedisAccess, namespace: str) -> Bal
     value = defences.balance_cache
     if value == "off":
         return NoCache()
-    return (Versioned if value == "versioned" else DroppedBeforeCommit)(redis, namespace)
+    if value == "versioned":
+        return Versioned(redis, namespace)
+    return Plain(redis, namespace, dropped=value)
 
 
 def _written(wallet: WalletState) -> str:

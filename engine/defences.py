@@ -196,14 +196,24 @@ class Defences:
             "freezing need the operator's role",
         ),
     ]
-    balance_cache: Annotated[
-        Literal["before_commit", "versioned", "off"],
+    rate_limit: Annotated[
+        Literal["off", "fixed_racy", "sliding"],
         Switch(
-            fragile_count=1,
-            fragile_does="drops the cached balance inside the database transaction, where a reader "
-            "caches the old one again",
-            hardened_does="writes the cache after commit, only forwards in versions, and starts a "
-            "new generation of keys after an outage",
+            fragile_count=2,
+            fragile_does="lets everybody ask as often as they like, or counts in a fixed window "
+            "with GET, INCR and EXPIRE, between which others come",
+            hardened_does="counts in a sliding window: one script for all processes, and in each "
+            "process by itself when Redis is away",
+        ),
+    ]
+    balance_cache: Annotated[
+        Literal["never_invalidated", "before_commit", "after_commit", "versioned", "off"],
+        Switch(
+            fragile_count=2,
+            fragile_does="leaves the cached balance to its time to live, or drops it inside the "
+            "database transaction, where a reader caches the old one again",
+            hardened_does="drops it after commit, or writes it after commit, only forwards in "
+            "versions, and starts a new generation of keys after an outage",
             variants=("off",),
         ),
     ]
@@ -319,10 +329,12 @@ def named_builds() -> dict[str, Build]:
     fragile["unit_of_work"] = "per_movement"
     # Its PostgreSQL is set up as it is shipped.
     fragile["durability"] = "sync"
+    fragile["balance_cache"] = "before_commit"
     hardened: dict[str, Any] = {
         name: values_of(name)[switch.fragile_count] for name, switch in switches().items()
     }
     hardened["execution"] = "core"
+    hardened["balance_cache"] = "versioned"
     return {
         "fragile": Build(name="fragile", defences=Defences(**fragile), legacy_routes=True),
         "hardened": Build(name="hardened", defences=Defences(**hardened), legacy_routes=False),

@@ -4,7 +4,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx
 
@@ -52,6 +52,19 @@ class EngineProcess:
         self.port = config.port or free_port()
         self.base_url = f"http://{config.host}:{self.port}"
         self._process = self._spawn()
+
+    def another(self) -> "EngineProcess":
+        """One more process of the same service, with the same secrets, on a port of its own.
+
+        It is not ready yet.
+        """
+        secrets_too = {
+            **self._config.settings,
+            "JWT_SECRET": self._jwt_secret,
+            "OPERATOR_PASSWORD": self.operator_password,
+        }
+        config = replace(self._config, port=None, settings=secrets_too)
+        return EngineProcess(self._launch, config)
 
     @property
     def pid(self) -> int:
@@ -117,6 +130,7 @@ class EngineProcess:
             "ENGINE_POOL_SIZE": str(config.pool_size),
             "JWT_SECRET": self._jwt_secret,
             "OPERATOR_PASSWORD": self.operator_password,
+            **config.settings,
         }
         try:
             return self._launch(f"engine-{self.port}", environment)

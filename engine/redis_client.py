@@ -21,8 +21,8 @@ from engine.settings import Settings
 State = Literal["up", "away", "none"]
 Command = Callable[["Redis"], Any]
 
-CALL_TIMEOUT_S = 0.05
 COOL_DOWN_S = 0.5
+"""Usual cool-down; an engine may be given another one by its settings."""
 
 
 class RedisAccess(Protocol):
@@ -80,9 +80,12 @@ class Bounded:
     be older than what was acknowledged during it.
     """
 
-    def __init__(self, client: "Redis", on_return: Command) -> None:
+    def __init__(
+        self, client: "Redis", on_return: Command, *, cool_down_s: float = COOL_DOWN_S
+    ) -> None:
         self._client = client
         self._on_return = on_return
+        self._cool_down_s = cool_down_s
         self._lock = threading.Lock()
         self._open_until_s = 0.0
         self._broken = False
@@ -104,7 +107,7 @@ class Bounded:
     def _open(self) -> None:
         with self._lock:
             self._broken = True
-            self._open_until_s = time.monotonic() + COOL_DOWN_S
+            self._open_until_s = time.monotonic() + self._cool_down_s
 
     def _returned(self) -> bool:
         """Whether Redis is back; at most one caller at a time finds out."""
@@ -134,7 +137,8 @@ def redis_access(settings: Settings, defences: Defences, on_return: Command) -> 
     policy = defences.redis_policy
     try:
         if policy == "bounded":
-            return Bounded(_bounded_client(settings.redis_url), on_return)
+            client = _bounded_client(settings.redis_url, settings.redis_call_timeout_ms / 1000)
+            return Bounded(client, on_return, cool_down_s=settings.redis_cool_down_ms / 1000)
         client = _default_client(settings.redis_url)
     except ValueError as error:
         raise DefenceError("REDIS_URL is no URL of Redis: write redis://host:6379/0") from error
@@ -153,12 +157,12 @@ def _default_client(url: str) -> "Redis":
     )
 
 
-def _bounded_client(url: str) -> "Redis":
+def _bounded_client(url: str, timeout_s: float) -> "Redis":
     return Redis.from_url(
         url,
         decode_responses=True,
-        socket_timeout=CALL_TIMEOUT_S,
-        socket_connect_timeout=CALL_TIMEOUT_S,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),
     )
 

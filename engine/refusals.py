@@ -57,6 +57,7 @@ KEY_REUSED = Problem(
 SELF_TRANSFER = Problem(name="self-transfer", status=422, title="Payer and payee are the same")
 ASSET_MISMATCH = _final("asset-mismatch", 422, "Wallets hold different assets")
 BALANCE_LIMIT = _final("balance-limit", 422, "The balance would pass its limit")
+RATE_LIMITED = _passing("rate-limited", 429, "Too many requests")
 UNAVAILABLE = _passing("unavailable", 503, "Temporarily unavailable; nothing was committed")
 OUTCOME_UNKNOWN = Problem(
     name="outcome-unknown",
@@ -72,8 +73,12 @@ PROBLEMS = {value.name: value for value in list(globals().values()) if isinstanc
 class Refused(Exception):  # noqa: N818 - reads as the sentence "the request was refused"
     """The request ends with this problem; `detail` may be shown to the caller."""
 
-    def __init__(self, problem: Problem, detail: str, *, field: str | None = None) -> None:
+    def __init__(
+        self, problem: Problem, detail: str, *, field: str | None = None, retry_after_s: int = 1
+    ) -> None:
         super().__init__(detail)
         self.problem = problem
         self.detail = detail
         self.field = field
+        self.retry_after_s = retry_after_s
+        """Told to the client where a retry makes sense."""

@@ -16,6 +16,7 @@ from engine.limits import limit_check_of
 from engine.locking import Locking, lock_order_of
 from engine.money import Money, is_strict, money_of
 from engine.payments import Parts, Payments
+from engine.rate_limits import RateLimits
 from engine.readings import BulkRead, bulk_read_of
 from engine.redis_client import RedisAccess, redis_access
 from engine.replay_cache import ReplayCache, replay_cache
@@ -35,6 +36,7 @@ class Services:
     database: sa.Engine
     scope: SessionScope
     redis: RedisAccess
+    limits: RateLimits
     tokens: Tokens
     permissions: Permissions
     keys: Keys
@@ -72,6 +74,7 @@ def assemble(settings: Settings, build: Build) -> Services:
         database=database,
         scope=SessionScope(database, defences),
         redis=redis,
+        limits=RateLimits(defences, redis, settings),
         tokens=Tokens(settings, defences),
         permissions=parts.permissions,
         keys=keys,

@@ -29,6 +29,7 @@ def serve() -> int:
         port=settings.engine_port,
         log_level="warning",
         access_log=False,
+        proxy_headers=False,  # Whoever asks is who is connected, whatever X-Forwarded-For says.
         ws="none",
     )
     return 0

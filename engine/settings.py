@@ -13,6 +13,10 @@ class Settings(BaseSettings):
     """postgresql://user:password@host:port/database"""
     redis_url: str = ""
     """redis://host:port/database; empty: the engine runs without Redis."""
+    redis_call_timeout_ms: int = Field(default=50, ge=1)
+    """What one call may take before Redis counts as away (`redis_policy=bounded`)."""
+    redis_cool_down_ms: int = Field(default=500, ge=1)
+    """How long nobody asks Redis after a call that failed (`redis_policy=bounded`)."""
     redis_namespace: str = "assay"
     """First part of every Redis key, so that several engines can share one Redis."""
     engine_build: str = "hardened"
@@ -29,5 +33,11 @@ class Settings(BaseSettings):
     jwt_secret: str = ""
     """Signs tokens; at least 32 bytes for `authentication=jwt`."""
     jwt_lifetime_s: int = Field(default=3600, ge=1)
+    rate_limit_requests: int = Field(default=20_000, ge=1)
+    """How many requests one caller may send in any `rate_limit_window_s`."""
+    rate_limit_window_s: int = Field(default=10, ge=1)
+    rate_limit_sensitive_requests: int = Field(default=30, ge=1)
+    """How many guesses (log-ins, PINs) one name may get in any `rate_limit_sensitive_window_s`."""
+    rate_limit_sensitive_window_s: int = Field(default=60, ge=1)
     operator_password: str = ""
     """When given, a user `operator` with the operator's role exists with this password."""

@@ -14,12 +14,14 @@ from scenarios.atomicity import (
 from scenarios.concurrency import (
     conflict,
     deadlock,
+    dirty_cache,
     double_spend,
     locks_left_behind,
     lost_update,
     passing_failure,
     phantom,
     read_skew,
+    read_your_write,
     self_transfer,
     stale_retry,
     unique_by_check,
@@ -28,7 +30,13 @@ from scenarios.concurrency import (
 )
 from scenarios.model import Scenario
 from scenarios.money import bad_amounts, immutable, ledger, overflow, rounding, wrong_types
-from scenarios.outage import redis_commands, redis_outage, stale_cache
+from scenarios.outage import (
+    cache_loss,
+    rate_limit_outage,
+    redis_commands,
+    redis_outage,
+    stale_cache,
+)
 from scenarios.replay import (
     body_swap,
     concurrent_replay,
@@ -40,7 +48,7 @@ from scenarios.replay import (
     problem_document,
     sequential_replay,
 )
-from scenarios.resources import pool_exhaustion, timeout
+from scenarios.resources import pool_exhaustion, rate_limit, timeout
 
 SCENARIOS: tuple[Scenario, ...] = (
     double_spend.SCENARIO,
@@ -84,6 +92,11 @@ SCENARIOS: tuple[Scenario, ...] = (
     rounding.SCENARIO,
     overflow.SCENARIO,
     immutable.SCENARIO,
+    rate_limit.SCENARIO,
+    rate_limit_outage.SCENARIO,
+    cache_loss.SCENARIO,
+    dirty_cache.SCENARIO,
+    read_your_write.SCENARIO,
     canary.SCENARIO,
 )
 

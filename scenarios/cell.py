@@ -63,6 +63,9 @@ def run_cell(  # noqa: PLR0913 - what a cell is made of
         if "postgres" in scenario.restarts and not stand.postgres.restartable:
             judgement = not_applicable("PostgreSQL is not ours to restart")
             return Observation(history=History(operations=()), judgement=judgement)
+        if "redis" in scenario.restarts and not stand.redis.restartable:
+            judgement = not_applicable("Redis is not ours to empty or restart")
+            return Observation(history=History(operations=()), judgement=judgement)
         recorder = Recorder(file)
         truth, failure = None, None
         races: tuple[Race, ...] = ()
@@ -77,6 +80,7 @@ def run_cell(  # noqa: PLR0913 - what a cell is made of
                 effort=effort,
                 schedules=history_file.with_suffix(".schedules.jsonl"),
                 settings=scenario.settings,
+                processes=scenario.processes,
             ) as lab:
                 lab.explorer.hire = hire or lab.explorer.hire
                 truth, failure = _attack(lab, scenario)
@@ -109,7 +113,7 @@ def _attack(lab: Lab, scenario: Scenario) -> tuple[GroundTruth | None, str | Non
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(where.filename).name}:{where.lineno}"
         failure = f"the harness failed at {place}: {error!r}"
-    if not lab.sender.settle():
+    if not all(sender.settle() for sender in lab.senders):
         return None, failure or "requests were still under way long after the attack"
     if lab.explorer.ground.unsettled:
         return None, failure

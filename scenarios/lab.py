@@ -109,6 +109,8 @@ class Lab:
 
     target: Target
     sender: Sender
+    senders: tuple[Sender, ...]
+    """One for each process of the service; the first is `sender`."""
     recorder: Recorder
     service: Service
     postgres: PostgresStore
@@ -191,13 +193,15 @@ class Lab:
         at_the_end: Sequence[Fault] = (),
         retry: bool = True,
         beside: Request | None = None,
+        around: Sequence[Request] = (),
     ) -> None:
         """Send the request again and again, each time with one fault at one of its statements.
 
         Every fault strikes at every statement (`at_the_end`: only at the last), each time from how
         things are now. Then the service
         is started again where it died, and the same request is sent once more (`retry`). `beside`
-        is another request, which runs to its end right after the fault.
+        is another request, which runs to its end right after the fault; `around` are sent one
+        after the other, before it and when all is over.
         """
         self.striker.strike(
             what,
@@ -207,6 +211,7 @@ class Lab:
             at_the_end=at_the_end,
             retry=retry,
             beside=beside,
+            around=around,
         )
 
     @property

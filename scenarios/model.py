@@ -52,6 +52,8 @@ class Scenario:
     """Reads the faults of an attack that lets them strike by itself out of its history."""
     settings: Mapping[str, str] = field(default_factory=dict, hash=False)
     """What the service is started with beside its build, such as smaller bounds to its waits."""
+    processes: int = 1
+    """Of the service, each with a sender of its own (`Lab.senders`)."""
     canary: bool = False
 
     def told(self, heading: str) -> str:

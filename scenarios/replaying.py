@@ -42,6 +42,7 @@ def replay(
             seed=f"{schedule.seed}/{scenario.name}",
             effort=1,
             settings=scenario.settings,
+            processes=scenario.processes,
         ) as lab,
     ):
         lab.explorer.replay = Replay(schedule=schedule, times=times, seen=seen)

@@ -103,6 +103,7 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
     effort: float,
     schedules: Path | None = None,
     settings: Mapping[str, str] | None = None,
+    processes: int = 1,
 ) -> Iterator[Lab]:
     """A database of its own and a running service of this build, gone afterwards.
 
@@ -132,7 +133,8 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
         )
         service = start_engine(stand.launch, config)
         opened.callback(service.stop)
-        sender = opened.enter_context(closing(Sender(service.base_url, recorder)))
+        urls = [service.base_url, *_further(service, processes - 1, opened)]
+        senders = tuple(opened.enter_context(closing(Sender(url, recorder))) for url in urls)
         target = EngineWallet(_meta(service), service.operator_password)
         ground = opened.enter_context(
             _ground(
@@ -147,7 +149,8 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
         )
         yield Lab(
             target=target,
-            sender=sender,
+            sender=senders[0],
+            senders=senders,
             recorder=recorder,
             service=service,
             postgres=stand.postgres,
@@ -161,6 +164,24 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
             effort=effort,
             random=random.Random(seed),  # noqa: S311 - repeatable, not secret
         )
+
+
+def _striker(ground: Ground, service: EngineProcess, recorder: Recorder) -> Striker:
+    return Striker(
+        ground=ground,
+        service=service,
+        recorder=recorder,
+        wait_until_quiet=partial(became_quiet, ground.database_url),
+    )
+
+
+def _further(service: EngineProcess, count: int, opened: ExitStack) -> list[str]:
+    """Base URLs of so many more processes of the service."""
+    others = [service.another() for _ in range(count)]
+    for other in others:
+        opened.callback(other.stop)
+        other.wait_until_ready()
+    return [other.base_url for other in others]
 
 
 @contextmanager
@@ -201,15 +222,6 @@ def _ground(  # noqa: PLR0913 - what it is made of
             forget=memory.forget,
             fresh_keys=fresh_keys,
         )
-
-
-def _striker(ground: Ground, service: EngineProcess, recorder: Recorder) -> Striker:
-    return Striker(
-        ground=ground,
-        service=service,
-        recorder=recorder,
-        wait_until_quiet=partial(became_quiet, ground.database_url),
-    )
 
 
 def _answers(client: httpx.Client) -> bool:

@@ -16,6 +16,7 @@ from scenarios.ground import Beginning, Ground, Outcome
 FATE_WITHIN_S = 5.0
 FIRST, BESIDE = 0, 1
 AGAIN = "A again"
+AROUND = "R"
 
 
 class Restarted(Protocol):
@@ -38,6 +39,7 @@ class Shot:
     point: int
     """Of the statement, from 0."""
     retry: bool
+    around: Sequence[Request] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,7 @@ class Striker:
         at_the_end: Sequence[Fault],
         retry: bool,
         beside: Request | None,
+        around: Sequence[Request] = (),
     ) -> None:
         """See `Lab.strike`. Ends at the first case that is violated.
 
@@ -121,7 +124,7 @@ class Striker:
             cases: list[Case] = []
             for point, fault in shots:
                 again()
-                target = Shot(request=request, fault=fault, point=point, retry=retry)
+                target = Shot(request=request, fault=fault, point=point, retry=retry, around=around)
                 case = self._case(racers, target, beginning)
                 cases.append(replace(case, expected=steps[point].step.sql))
                 if case.outcome.findings:
@@ -147,6 +150,7 @@ class Striker:
         # The other one, if there is one, goes as soon as the fault has struck.
         choose = following((FIRST,) * (shot.point + 1), then=BESIDE)
         aim = Aim(position=shot.point, fault=shot.fault)
+        self._send_around(shot, beginning)
         run = self.ground.track.force(racers, choose, aim=aim)
         restarted = not self.service.alive
         if restarted:
@@ -155,6 +159,7 @@ class Striker:
         fate = self._fate(run.struck)
         if shot.retry:
             self.ground.send(shot.request, actor=AGAIN, round=beginning.round)
+        self._send_around(shot, beginning)
         if run.struck is not None:
             text = f"{shot.fault.name}: statement {shot.point + 1} of {shot.request.text}"
             self.recorder.event(shot.fault.name, text)
@@ -168,6 +173,10 @@ class Striker:
             run=run,
             restarted=restarted,
         )
+
+    def _send_around(self, shot: Shot, beginning: Beginning) -> None:
+        for request in shot.around:
+            self.ground.send(request, actor=AROUND, round=beginning.round)
 
     def _fate(self, struck: Struck | None) -> str:
         if struck is None or struck.xid is None:

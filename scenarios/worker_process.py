@@ -30,6 +30,7 @@ def work(connection: Connection, post: Post) -> None:
                 seed=post.seed,
                 effort=post.effort,
                 settings=scenario.settings,
+                processes=scenario.processes,
             ) as lab,
         ):
             begin(lab)

@@ -1,5 +1,6 @@
 """What goes wrong at one command, a value each with the one method `strike`."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from typing import Protocol
 
 LATE_BY_S = 0.2
 """Usual delay: longer than a careful client waits, shorter than anybody's patience."""
+HEARD_AFTER_S = 2.0
+"""A reply is held back for so long at most."""
 FLUSH = b"*1\r\n$8\r\nFLUSHALL\r\n"
 LOADING_TEXT = "LOADING Redis is loading the dataset in memory"
 READONLY_TEXT = "READONLY You can't write against a read only replica."
@@ -95,6 +98,34 @@ class AnswerLate:
     def strike(self, wire: Wire) -> None:
         def later(reply: bytes) -> None:
             time.sleep(self.by_s)  # The fault itself.
+            wire.say(reply)
+
+        wire.forward(later)
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Harmless by itself: with `Link.arm(…, release=…)` the command comes when it is let go."""
+
+    text: str = "the command is held back on its way"
+
+    def strike(self, wire: Wire) -> None:
+        wire.forward()
+
+
+@dataclass(frozen=True)
+class AnswerWhen:
+    """Redis executes at once; its reply is let go when somebody says so, or after `most_s`."""
+
+    executed: threading.Event
+    release: threading.Event
+    most_s: float = HEARD_AFTER_S
+    text: str = "the reply is held back on its way"
+
+    def strike(self, wire: Wire) -> None:
+        def later(reply: bytes) -> None:
+            self.executed.set()
+            self.release.wait(self.most_s)
             wire.say(reply)
 
         wire.forward(later)

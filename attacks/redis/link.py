@@ -31,7 +31,9 @@ class _Released(Protocol):
 class Strike:
     """One fault that waits for its command; a fault itself for the connection that carries it."""
 
-    def __init__(self, fault: Fault, *, at: int, release: _Released | None) -> None:
+    def __init__(
+        self, fault: Fault, *, at: int, release: _Released | None, in_flight: bool
+    ) -> None:
         self.fault = fault
         self.at = at
         self.command: Seen | None = None
@@ -41,6 +43,7 @@ class Strike:
         self.failure: str | None = None
         """Why the fault could not be brought about."""
         self._release = release
+        self._in_flight = in_flight
         self._reached = threading.Event()
         self._decided = threading.Event()
 
@@ -63,7 +66,7 @@ class Strike:
         self._reached.set()
         if self._release is not None:
             self._release.wait(HELD_AT_MOST_S)
-        self.struck = not wire.client_is_gone
+        self.struck = self._in_flight or not wire.client_is_gone
         try:
             if self.struck:
                 self.fault.strike(wire)
@@ -96,13 +99,22 @@ class Link:
         self.host = LOOPBACK
         self.port = int(self._listener.getsockname()[1])
 
-    def arm(self, fault: Fault, *, at: int = 1, release: _Released | None = None) -> Strike:
+    def arm(
+        self,
+        fault: Fault,
+        *,
+        at: int = 1,
+        release: _Released | None = None,
+        in_flight: bool = False,
+    ) -> Strike:
         """Let the fault strike once, at the `at`-th command from now on, counted from 1.
 
         With `release` the command is held until that is set, for a moment at most. Commands of a
         connection (HELLO, AUTH, …) are not counted. Whatever was armed before is disarmed.
+        A command that was held does not arrive when the service has given up on it meanwhile,
+        unless it is `in_flight`: then it comes late, as what is on its way already does.
         """
-        strike = Strike(fault, at=at, release=release)
+        strike = Strike(fault, at=at, release=release, in_flight=in_flight)
         with self._lock:
             self._armed, self._until_armed = strike, at
         return strike

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Path, Query, Request, Response, Security
-from fastapi.concurrency import contextmanager_in_threadpool
+from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
@@ -39,13 +39,18 @@ class CallerRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_checked(request: Request) -> Response:
+            self.identify(request)
+            await limit(request)
             self.check(request)
             return await handle(request)
 
         return handle_checked
 
     def check(self, request: Request) -> None:
-        """Raises Refused."""
+        """What else is asked before the body is read. Raises Refused."""
+
+    def identify(self, request: Request) -> None:
+        """Raises Refused (401)."""
         authenticate = services_of(request).tokens.authenticate
         request.state.principal = authenticate(request.headers.get("Authorization"))
 
@@ -57,10 +62,22 @@ class KeyedRoute(CallerRoute):
     """
 
     def check(self, request: Request) -> None:
-        super().check(request)
         required = services_of(request).keys.required
         sent = request.headers.getlist("Idempotency-Key")
         request.state.key = read_key(sent) if required else None
+
+
+async def limit(request: Request) -> None:
+    """Raises Refused (429)."""
+    limits = services_of(request).limits
+    if not limits.asks:
+        return
+    principal: Principal = request.state.principal
+    who = principal.name
+    if principal.user_id is None:
+        who = f"{who}@{request.client.host if request.client else ''}"
+    # In a thread: Redis may take its time, and this one serves everybody.
+    await run_in_threadpool(limits.admit, who)
 
 
 def read_key(sent: list[str]) -> str:

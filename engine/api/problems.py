@@ -111,7 +111,7 @@ def respond(
     if problem is UNAUTHENTICATED:
         headers["WWW-Authenticate"] = "Bearer"
     if problem.retriable:
-        headers["Retry-After"] = "1"
+        headers["Retry-After"] = str(refusal.retry_after_s)
     return JSONResponse(
         style.body(refusal, request.url.path, request_id, errors or []),
         status_code=style.status(problem),

@@ -3,6 +3,7 @@
 from scenarios.invariants.answers import (
     answered_within,
     bulk_reads_see,
+    no_dirty_read,
     no_server_error,
     no_stale_read,
     refused,
@@ -16,6 +17,7 @@ from scenarios.invariants.balances import (
 )
 from scenarios.invariants.limits import joint_overdraft_kept, paid_out_at_most
 from scenarios.invariants.observed import Finding, Invariant, Observed, Work, by_round, works
+from scenarios.invariants.rates import at_most, refused_only_above
 from scenarios.invariants.records import (
     acknowledged_is_recorded,
     legs_prove_the_balances,
@@ -37,6 +39,7 @@ __all__ = [
     "acknowledged_is_recorded",
     "acknowledged_once",
     "answered_within",
+    "at_most",
     "balances_are_explained",
     "bulk_reads_see",
     "by_round",
@@ -48,6 +51,7 @@ __all__ = [
     "never_more_than",
     "never_overdrawn",
     "never_paid_out_more_than_held",
+    "no_dirty_read",
     "no_server_error",
     "no_stale_read",
     "nothing_left_behind",
@@ -55,6 +59,7 @@ __all__ = [
     "paid_out_at_most",
     "refused",
     "refused_by_the_database",
+    "refused_only_above",
     "replays_answer_alike",
     "works",
 ]

@@ -123,6 +123,46 @@ def no_stale_read(observed: Observed) -> tuple[Finding, ...]:
     return ()
 
 
+def no_dirty_read(observed: Observed) -> tuple[Finding, ...]:
+    """A balance that is read is one that the recorded movements have left, one after the other."""
+    committed = _committed(observed)
+    for read in observed.operations:
+        if read.name != "read-balance" or read.outcome != "ok":
+            continue
+        for wallet, seen in read.values["balances"].items():
+            if Decimal(str(seen)) not in committed[wallet]:
+                return (_dirty(observed, read, wallet, seen, committed[wallet]),)
+    return ()
+
+
+def _committed(observed: Observed) -> dict[str, set[Decimal]]:
+    """Each wallet's balances, from empty to the present one."""
+    states: dict[str, set[Decimal]] = {}
+    for wallet, balance in observed.truth.balances.items():
+        running = Decimal(0)
+        states[wallet] = {running, balance.amount_minor}
+        for effect in observed.truth.effects:
+            running += effect.amount_minor * ((effect.payee == wallet) - (effect.payer == wallet))
+            states[wallet].add(running)
+    return states
+
+
+def _dirty(
+    observed: Observed, read: Operation, wallet: str, seen: object, committed: set[Decimal]
+) -> Finding:
+    amount = Decimal(str(seen))
+    known = ", ".join(shown(state) for state in sorted(committed))
+    return Finding(
+        invariant="no dirty read",
+        summary=f"{read.actor} read {shown(amount)} from wallet {wallet}, which no transaction has "
+        f"committed: its balances were {known}.",
+        expected=f"one of {known}",
+        observed=shown(amount),
+        round=observed.round,
+        operations=(read.id,),
+    )
+
+
 def _allowed(observed: Observed, wallet: str, read: Operation) -> set[Decimal]:
     certain, open_changes = 0, []
     for work in works(observed.operations):

@@ -2,10 +2,13 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 
+from attacks.history import Operation
 from attacks.http.request import Request
 from attacks.process import kill, pause, resume, start
+from attacks.redis.link import Strike
 from scenarios.lab import AttackFailed, Lab, Wallet
 
 ASKS_WITHIN_S = 2.0
@@ -98,3 +101,11 @@ def wait_for_request(lab: Lab, seen: int) -> None:
         if time.monotonic() > until_s:
             raise AttackFailed(NEVER_ASKED)
         time.sleep(POLL_S)
+
+
+def reached_or_answered(strike: Strike, answer: "Future[Operation]") -> bool:
+    """Wait until the request is held at the command of the strike; False when it never came."""
+    while not strike.reached(POLL_S):
+        if answer.done():
+            return strike.reached(0)
+    return True

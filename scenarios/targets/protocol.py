@@ -49,6 +49,12 @@ class Target(Protocol):
     ) -> Request:
         """Over all wallets of its owner: what goes out in a day; how far they go below zero."""
 
+    def log_in(self, ask: Ask) -> Request:
+        """A log-in of a new user with the right password, to be sent again and again.
+
+        Its reply's values carry no token. Raises TargetError.
+        """
+
     def deposit(self, wallet: WalletRef, amount_minor: int, *, key: str) -> Request: ...
 
     def withdraw(self, wallet: WalletRef, amount_minor: int, *, key: str) -> Request: ...

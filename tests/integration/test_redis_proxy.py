@@ -13,11 +13,14 @@ from redis.backoff import NoBackoff
 from redis.client import PubSub
 from redis.retry import Retry
 
+from attacks.http.sender import in_thread
 from attacks.redis.faults import (
     FAULTS,
     LOADING,
     READONLY,
     AnswerLate,
+    AnswerWhen,
+    Delay,
     DropReply,
     Fault,
     HalfAnswer,
@@ -27,6 +30,7 @@ from attacks.redis.faults import (
     Reset,
 )
 from attacks.redis.link import Link
+from engine.ownership import poll
 from engine.stores import RedisServer
 
 SOON_S = 0.4
@@ -257,6 +261,34 @@ def test_a_client_that_gave_up_while_it_was_held_was_not_struck(
     assert not strike.felt(2)
     assert strike.reached(0)
     assert not direct.exists("proxy:late")
+
+
+def test_what_is_in_flight_arrives_though_the_client_gave_up(
+    link: Link, client: redis.Redis, direct: redis.Redis
+) -> None:
+    release = threading.Event()
+    strike = link.arm(Delay(), release=release, in_flight=True)
+    with pytest.raises(redis.TimeoutError):
+        client.set("proxy:late", "1")
+    assert not direct.exists("proxy:late")
+    release.set()
+    assert strike.felt(2)
+    poll(lambda: bool(direct.exists("proxy:late")), 2)
+    assert direct.get("proxy:late") == b"1"
+
+
+def test_a_reply_is_heard_when_it_is_let_go(
+    link: Link, client: redis.Redis, direct: redis.Redis
+) -> None:
+    executed, release = threading.Event(), threading.Event()
+    link.arm(AnswerWhen(executed, release), at=2)
+    client.set("proxy:first", "1")
+    setting = in_thread(lambda: client.set("proxy:held", "1"))
+    assert executed.wait(2)
+    assert direct.get("proxy:held") == b"1"
+    assert not setting.done()
+    release.set()
+    assert setting.result(timeout=2)
 
 
 def test_the_record_names_commands_and_keys_and_keeps_no_value(

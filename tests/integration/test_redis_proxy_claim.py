@@ -37,8 +37,8 @@ def test_hardened_holds_at_every_command(stand: Stand, tmp_path: Path) -> None:
     assert seen.truth is not None
     rows = fault_cases(seen.history, seen.truth, ())
     payments = [row for row in rows if row.request == "payment"]
-    assert len(payments) == round(27 * EFFORT) == seen.judgement.rounds - 1
-    assert {row.step for row in payments} == {1, 2, 3}
+    assert len(payments) == round(36 * EFFORT) == seen.judgement.rounds - 1
+    assert {row.step for row in payments} == {1, 2, 3, 4}
     assert {row.fault for row in rows} <= {fault.text for fault in FAULTS}
     assert {row.client for row in payments} == {"201"}
     assert {row.retry for row in payments} == {"201 replayed"}
@@ -47,7 +47,9 @@ def test_hardened_holds_at_every_command(stand: Stand, tmp_path: Path) -> None:
     assert not any(row.violated for row in rows)
     told = commands(seen.history).value
     assert told.startswith(f"{len(rows)} struck; ")
-    assert "payment 3 (GET EVAL SET), retry 2 (GET SET), read 2 (EVAL EVAL)" in told
+    assert (
+        "payment 4 (EVAL GET EVAL SET), retry 3 (EVAL GET SET), read 3 (EVAL EVAL EVAL)"
+    ) in told
 
 
 def test_fragile_breaks_and_the_row_says_where(stand: Stand, tmp_path: Path) -> None:
@@ -78,7 +80,7 @@ def test_a_redis_of_somebody_else_keeps_its_data(stand: Stand, tmp_path: Path) -
     assert seen.judgement.verdict is Verdict.HELD, seen.judgement.cause
     assert seen.truth is not None
     rows = fault_cases(seen.history, seen.truth, ())
-    assert {row.step for row in rows if row.request == "payment"} == {1, 2, 3}
+    assert {row.step for row in rows if row.request == "payment"} == {1, 2, 3, 4}
 
 
 def _event(kind: str, number: int, text: str = "") -> Event:

@@ -63,9 +63,18 @@ def test_fragile_takes_fragile_values_and_hardened_takes_none() -> None:
 def test_the_named_builds_stay_what_they_are_whatever_values_are_added() -> None:
     builds = {name: as_dict(build.defences) for name, build in named_builds().items()}
     assert [
-        (builds[name]["locking"], builds[name]["retry"], builds[name]["unit_of_work"])
+        (
+            builds[name]["locking"],
+            builds[name]["retry"],
+            builds[name]["unit_of_work"],
+            builds[name]["balance_cache"],
+            builds[name]["rate_limit"],
+        )
         for name in ("fragile", "hardened")
-    ] == [("none", "none", "per_movement"), ("row", "bounded", "atomic")]
+    ] == [
+        ("none", "none", "per_movement", "before_commit", "off"),
+        ("row", "bounded", "atomic", "versioned", "sliding"),
+    ]
 
 
 def test_every_switch_has_facts_and_at_least_two_values() -> None:

@@ -34,8 +34,12 @@ READS_KEPT = 6
 ATTEMPTS = 5
 """A race that luck decides may be lost; a recording needs one that was won."""
 REQUIRED = {
+    "cache-loss": ("lost",),
     "lost-ack": ("lost-answer",),
     "pool-exhaustion": ("crowded",),
+    "rate-limit": ("counted", "held"),
+    "rate-limit-outage": ("unreachable", "silent"),
+    "read-your-write": ("counted", "held"),
     "redis-commands": ("counted", "payment-struck", "retry-struck", "read-struck"),
     "redis-outage": ("unreachable", "silent"),
     "stale-cache": ("late", "unreachable"),
@@ -98,6 +102,7 @@ def _run(
             seed=seed,
             effort=EFFORT,
             settings=scenario.settings,
+            processes=scenario.processes,
         ) as lab:
             truth, failure = _attack(lab, scenario)
         if truth is None or failure:

@@ -23,6 +23,7 @@ BAD_BUILDS = {
     "key-scope": "fragile,idempotency=claim",
     "durability": "fragile,durability=async",
     "locks-left-behind": "fragile,locking=advisory_session",
+    "dirty-cache": "hardened,unit_of_work=swallow_then_commit",
     "partial-commit": "fragile,unit_of_work=per_step",
     "poisoned-key": "fragile,idempotency=claim",
     "stale-retry": "fragile,retry=stale_values",
