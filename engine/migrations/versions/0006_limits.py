@@ -7,7 +7,7 @@ from alembic.util import CommandError
 from engine.migrations.online import add_check, add_foreign_key, add_unique, step_by_step
 from engine.shape import Shape
 
-revision = "0012"
+revision = "0006"
 down_revision = "0005"
 branch_labels = None
 depends_on = None

@@ -4,8 +4,8 @@ from alembic import context, op
 
 from engine.shape import Shape
 
-revision = "0013"
-down_revision = "0012"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
