@@ -5,6 +5,7 @@
 """
 
 import math
+from decimal import Decimal
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,6 +30,9 @@ class Money(Protocol):
         """The amount and its asset's code; None means whatever the wallet holds."""
 
     def write(self, amount: Amount, asset: str) -> Any: ...
+
+    def of_decimal(self, major: Decimal, decimals: int) -> Amount:
+        """From major units, as people and files write them, of an asset with so many decimals."""
 
 
 class StrictMinorUnits(BaseModel):
@@ -64,6 +68,9 @@ class MinorUnits:
     def write(self, amount: Amount, asset: str) -> Any:
         return {"amount": int(amount), "asset": asset}
 
+    def of_decimal(self, major: Decimal, decimals: int) -> Amount:
+        return int(major.scaleb(decimals))
+
 
 class Floats:
     view_type: Any = float | Literal["nan", "inf", "-inf"]
@@ -76,6 +83,9 @@ class Floats:
 
     def write(self, amount: Amount, asset: str) -> Any:  # noqa: ARG002 - one signature for both
         return json_number(amount)
+
+    def of_decimal(self, major: Decimal, decimals: int) -> Amount:  # noqa: ARG002 - as above
+        return float(major)
 
 
 def json_number(amount: Amount) -> Amount | str:

@@ -4,6 +4,7 @@
 too, and worth another try. After `OutcomeUnknown` only the idempotency key can tell.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -44,6 +45,15 @@ KEY_IN_FLIGHT = _passing("idempotency-key-in-flight", 409, "The same request is 
 VERSION_CONFLICT = _passing("version-conflict", 409, "The wallet changed meanwhile")
 TOO_LARGE = Problem(name="body-too-large", status=413, title="The body is too large")
 NOT_JSON = Problem(name="unsupported-media-type", status=415, title="Send application/json")
+NOT_CSV = Problem(name="csv-expected", status=415, title="Send text/csv in UTF-8")
+BATCH_RUNNING = Problem(
+    name="batch-running", status=409, title="The batch is being paid out", retriable=True
+)
+BATCH_FROZEN = Problem(name="batch-frozen", status=409, title="The batch has its rows")
+BATCH_EMPTY = Problem(name="batch-empty", status=409, title="The batch has no rows yet")
+ROWS_INVALID = Problem(name="rows-invalid", status=422, title="The file has lines that are wrong")
+ROWS_DOUBLE = Problem(name="rows-double", status=422, title="The file has rows more than once")
+ROWS_NOT_PAID = Problem(name="rows-not-paid", status=422, title="These rows were never paid")
 INVALID = Problem(name="invalid-request", status=422, title="The request is not valid")
 KEY_REUSED = Problem(
     name="idempotency-key-reused", status=422, title="Idempotency-Key reused with another payload"
@@ -66,8 +76,17 @@ PROBLEMS = {value.name: value for value in list(globals().values()) if isinstanc
 class Refused(Exception):  # noqa: N818 - reads as the sentence "the request was refused"
     """The request ends with this problem; `detail` may be shown to the caller."""
 
-    def __init__(self, problem: Problem, detail: str, *, field: str | None = None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        detail: str,
+        *,
+        field: str | None = None,
+        errors: Sequence[dict[str, str]] = (),
+    ) -> None:
+        """`errors`: field and message of each, where more than one thing is wrong."""
         super().__init__(detail)
         self.problem = problem
         self.detail = detail
         self.field = field
+        self.errors = list(errors)
