@@ -10,6 +10,7 @@ from scenarios.atomicity import (
     persistence,
     refused_movement,
 )
+from scenarios.batch import batch_crash, batch_replay, batch_twice, compensate_twice
 from scenarios.concurrency import (
     deadlock,
     double_spend,
@@ -46,6 +47,10 @@ SCENARIOS: tuple[Scenario, ...] = (
     bad_amounts.SCENARIO,
     wrong_types.SCENARIO,
     ledger.SCENARIO,
+    batch_twice.SCENARIO,
+    batch_crash.SCENARIO,
+    batch_replay.SCENARIO,
+    compensate_twice.SCENARIO,
     canary.SCENARIO,
 )
 

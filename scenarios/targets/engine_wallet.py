@@ -11,6 +11,7 @@ import psycopg2.extensions
 
 from attacks.history import Move
 from attacks.http.request import Reply, Request, definite
+from scenarios.targets.engine_batches import EngineBatches
 from scenarios.targets.protocol import Ask, TargetError, WalletRef
 from scenarios.truth import Balance, Effect, GroundTruth, Leg
 
@@ -25,6 +26,9 @@ class EngineWallet:
         self._asks_for_token = meta["defences"]["authentication"] != "none"
         self._operator_password = operator_password
         self._operator_token: str | None = None
+        self.batches = EngineBatches(
+            headers=self._headers, operator_token=lambda: self._operator_token, read=self._read
+        )
 
     def open_wallet(self, ask: Ask, *, can_pay: bool) -> WalletRef:
         token = None

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg2.extensions
 
 from attacks.http.request import Reply, Request
 from scenarios.truth import GroundTruth
+
+if TYPE_CHECKING:
+    from scenarios.targets.batches import BatchTarget
 
 Ask = Callable[[Request], Reply]
 """Sends a request, waits for its answer, and records nothing."""
@@ -27,6 +30,9 @@ class WalletRef:
 
 class Target(Protocol):
     """Turns wallet words into requests. Amounts are in minor units."""
+
+    @property
+    def batches(self) -> "BatchTarget": ...
 
     def open_wallet(self, ask: Ask, *, can_pay: bool) -> WalletRef:
         """An empty wallet of a new owner; `can_pay` also logs the owner in. Raises TargetError."""
