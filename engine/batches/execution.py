@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.batches.orders import is_final, reason_of, row_order
-from engine.batches.running import RowTaken, Run, Runs
+from engine.batches.running import ROWS_AT_ONCE, RowTaken, Run, Runs
 from engine.batches.store import Batch, Row, find_batch
 from engine.database import OpenSession
 from engine.identity import Principal
@@ -106,7 +106,7 @@ class Executions:
                 if self._stopping.is_set():
                     raise Refused(UNAVAILABLE, "the engine stops; the batch can be resumed")
                 self._pay(open_session, batch, run, row)
-            if not rows:
+            if len(rows) < ROWS_AT_ONCE:
                 break
             after = rows[-1].row_index
         with open_session() as session:

@@ -85,7 +85,7 @@ def _fields(content: bytes | None) -> Sequence[str]:
     if content is None:
         raise _Wrong(f"the line is longer than {MOST_LINE_BYTES} bytes")
     try:
-        text = content.decode().rstrip("\r\n")
+        text = content.decode().strip()
     except UnicodeDecodeError as error:
         raise _Wrong("the line is not UTF-8") from error
     try:

@@ -2,8 +2,8 @@
 
 Claim    A batch that was killed at any row resumes where it was: each row is paid once.
 Attack   A batch of two rows is executed again and again. At each of its statements once the service
-         is killed, and once the database's answer is lost; and the service is killed after the last.
-         Then it starts again, and the batch is executed once more.
+         is killed, and once the database's answer is lost; and the service is killed after the
+         last. Then it starts again, and the batch is executed once more.
 Why      Whoever begins the file again pays what was paid before; whoever marks a row before or
          after its payment pays it never or twice.
 Known as Job restart, at-least-once processing; exactly-once.

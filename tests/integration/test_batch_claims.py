@@ -6,10 +6,8 @@ import pytest
 
 from engine.defences import parse_build
 from reports.evidence import Verdict
-from scenarios.batch.batch_crash import SCENARIO as BATCH_CRASH
 from scenarios.batch.batch_replay import SCENARIO as BATCH_REPLAY
 from scenarios.batch.batch_twice import SCENARIO as BATCH_TWICE
-from scenarios.batch.compensate_twice import SCENARIO as COMPENSATE_TWICE
 from scenarios.cell import Observation, run_cell
 from scenarios.model import Scenario
 from scenarios.stand import Stand

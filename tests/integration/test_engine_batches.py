@@ -1,14 +1,17 @@
 """Batch payouts over the API: files good and bad, rows paid once, resumed, taken back."""
 
+import hashlib
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer
-from tests.integration.engine_client import Account, House, house_of
+from tests.integration.engine_client import Account, House, house_in, house_of, problem_of
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +113,387 @@ def test_a_batch_of_which_nothing_could_be_paid_has_failed(house: House) -> None
     payer, payee = house.account(1_00), house.account()
     batch = batch_of(house, payer, (payee, "2.00"), (payee, "3.00"))
     assert executed(house, payer, batch).json()["status"] == "FAILED"
+
+
+def stored_rows(house: House, batch: int) -> int:
+    ((count,),) = house.rows("SELECT count(*) FROM batch_rows WHERE batch_id = %s", batch)
+    return int(count)
+
+
+def test_a_file_is_frozen_with_its_hash(house: House) -> None:
+    payer, payee = house.account(10_00), house.account()
+    batch = opened(house, payer)
+    content = file_of([(payee, "1.00")])
+    first = uploaded(house, payer, batch, content)
+    assert first.json()["file_sha256"] == hashlib.sha256(content.encode()).hexdigest()
+    again = uploaded(house, payer, batch, content)
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert again.headers["Idempotent-Replayed"] == "true"
+    other = uploaded(house, payer, batch, file_of([(payee, "2.00")]))
+    assert (other.status_code, problem_of(other)) == (409, "batch-frozen")
+    assert stored_rows(house, batch) == 1
+
+
+def test_every_wrong_line_is_named_and_nothing_is_stored(house: House) -> None:
+    payer, payee, frozen = house.account(10_00), house.account(), house.account()
+    gold = house.account(0, "GOLD")
+    path = f"/v1/wallets/{frozen.wallet_id}"
+    house.http.patch(path, json={"status": "frozen"}, headers=dict(house.operator))
+    batch = opened(house, payer)
+    lines = [
+        f"{payee.wallet_id},1.00",
+        "999999999,1.00",
+        f"{payee.wallet_id},-1",
+        f"{frozen.wallet_id},1.00",
+        f"{gold.wallet_id},1.00",
+        "nonsense",
+        f"{payer.wallet_id},1.00",
+    ]
+    answer = uploaded(house, payer, batch, "\n".join(["recipient_id,amount", *lines]))
+    assert (answer.status_code, problem_of(answer)) == (422, "rows-invalid")
+    assert [(e["field"], e["message"]) for e in answer.json()["errors"]] == [
+        ("line 3", "there is no such wallet"),
+        ("line 4", "amount is no decimal number such as 50.00"),
+        ("line 5", "the wallet is frozen"),
+        ("line 6", "the wallet holds another asset"),
+        ("line 7", "the line has 1 fields instead of 2"),
+        ("line 8", "the wallet pays itself"),
+    ]
+    assert stored_rows(house, batch) == 0
+    refused = executed(house, payer, batch)
+    assert (refused.status_code, problem_of(refused)) == (409, "batch-empty")
+    assert uploaded(house, payer, batch, file_of([(payee, "1.00")])).status_code == 200
+
+
+def test_the_list_of_wrong_lines_is_bounded_and_the_rest_is_counted(house: House) -> None:
+    payer = house.account(10_00)
+    batch = opened(house, payer)
+    lines = ["999999999,1.00", "wrong"] * 2500
+    answer = uploaded(house, payer, batch, "\n".join(["recipient_id,amount", *lines]))
+    document = answer.json()
+    assert [e["field"] for e in document["errors"]] == [f"line {n}" for n in range(2, 102)]
+    assert document["detail"].startswith("5000 lines are not valid; 4900 of them are not listed")
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        ("amount,recipient_id\n1.00,{payee}\n", "line 1"),
+        ("", "line 1"),
+        ("recipient_id,amount\n", "line 1"),
+        ("recipient_id,amount\n{payee},1.00\n{payee},\u00e9\n".encode("utf-16"), "line 1"),
+        (b"recipient_id,amount\n2,\xff\n", "line 2"),
+        (b"recipient_id,amount\n2," + b"1" * 10_000_000 + b"\n", "line 2"),
+    ],
+    ids=["header", "empty", "no rows", "UTF-16", "not UTF-8", "10 MB"],
+)
+def test_a_bad_file_is_refused_whole(house: House, content: Any, field: str) -> None:
+    payer, payee = house.account(10_00), house.account()
+    batch = opened(house, payer)
+    if isinstance(content, str):
+        content = content.format(payee=payee.wallet_id)
+    answer = uploaded(house, payer, batch, content)
+    assert (answer.status_code, problem_of(answer)) == (422, "rows-invalid")
+    assert answer.json()["errors"][0]["field"] == field
+    assert stored_rows(house, batch) == 0
+
+
+def test_rows_that_come_twice_need_a_word(house: House) -> None:
+    payer, payee = house.account(10_00), house.account()
+    batch = opened(house, payer)
+    content = file_of([(payee, "1.00"), (payee, "2.00"), (payee, "1.0")])
+    answer = uploaded(house, payer, batch, content)
+    assert (answer.status_code, problem_of(answer)) == (422, "rows-double")
+    (error,) = answer.json()["errors"]
+    assert (error["field"], error["message"]) == (
+        "line 4", "the same recipient and amount as in line 2",
+    )  # fmt: skip
+    assert stored_rows(house, batch) == 0
+    assert uploaded(house, payer, batch, content, confirm_duplicates=True).status_code == 200
+
+
+def test_too_large_and_of_another_type(house: House) -> None:
+    payer = house.account()
+    batch = opened(house, payer)
+    large = uploaded(house, payer, batch, b"recipient_id,amount\n" + b"\n" * (33 * 1024 * 1024))
+    assert (large.status_code, problem_of(large)) == (413, "body-too-large")
+    rows = "\n".join(["recipient_id,amount", *["2,1.00"] * 100_001])
+    many = uploaded(house, payer, batch, rows)
+    assert (many.status_code, problem_of(many)) == (413, "body-too-large")
+    for kind in ("application/json", "text/csv; charset=latin-1", "text/plain", ""):
+        headers = {**payer.headers, "Content-Type": kind}
+        answer = house.http.put(f"/v1/batches/{batch}/rows", content=b"x", headers=headers)
+        assert (answer.status_code, problem_of(answer)) == (415, "csv-expected")
+    assert stored_rows(house, batch) == 0
+
+
+def test_a_total_that_no_wallet_can_hold_is_refused(house: House) -> None:
+    payer, payee = house.account(), house.account()
+    batch = opened(house, payer)
+    most = "90071992547409.91"
+    answer = uploaded(
+        house, payer, batch, file_of([(payee, most), (payee, most)]), confirm_duplicates=True
+    )
+    assert (answer.status_code, problem_of(answer)) == (422, "rows-invalid")
+    assert stored_rows(house, batch) == 0
+
+
+def test_a_key_names_one_batch_of_its_user(house: House) -> None:
+    payer, other = house.account(), house.account()
+    key = "payroll of May"
+    assert house.http.post(
+        "/v1/batches",
+        json={"source_wallet_id": payer.wallet_id},
+        headers={**payer.headers, "Idempotency-Key": key},
+    ).status_code == 400  # fmt: skip
+    first = opened(house, payer, key="payroll-may")
+    assert opened(house, payer, key="payroll-may") == first
+    assert opened(house, payer) != opened(house, payer)
+    assert opened(house, other, key="payroll-may") != first
+    gold = house.wallet_for(payer.user_id, "GOLD")
+    headers = {**payer.headers, "Idempotency-Key": "payroll-may"}
+    answer = house.http.post("/v1/batches", json={"source_wallet_id": gold}, headers=headers)
+    assert (answer.status_code, problem_of(answer)) == (422, "idempotency-key-reused")
+
+
+def test_a_batch_is_its_owners(house: House) -> None:
+    payer, stranger = house.account(10_00), house.account()
+    batch = batch_of(house, payer, (stranger, "1.00"))
+    content = file_of([(stranger, "5.00")])
+    for number in (batch, 10**9):
+        refused = [
+            uploaded(house, stranger, number, content),
+            executed(house, stranger, number),
+            house.get(f"/batches/{number}", stranger.headers),
+            house.get(f"/batches/{number}/rows", stranger.headers),
+            house.post(f"/batches/{number}/compensations", {"rows": [1]}, stranger.headers),
+        ]
+        assert [(a.status_code, problem_of(a)) for a in refused] == [(403, "forbidden")] * 5
+    theirs = {"source_wallet_id": payer.wallet_id}
+    assert house.post("/batches", theirs, stranger.headers).status_code == 403
+    assert house.get("/batches", stranger.headers).json() == {"batches": []}
+    assert house.get(f"/batches/{batch}", house.operator).status_code == 200
+    assert executed(house, Account(user_id=0, wallet_id=0, headers=house.operator), batch
+                    ).status_code == 403  # fmt: skip
+    assert house.post(f"/batches/{batch}/executions", None).status_code == 401
+    assert house.balance(payer) == 10_00
+
+
+def test_batches_and_rows_are_read_page_by_page(house: House) -> None:
+    payer, payee = house.account(10_00), house.account()
+    batches = [opened(house, payer) for _ in range(3)]
+    newest = house.get("/batches?limit=2", payer.headers).json()["batches"]
+    assert [b["id"] for b in newest] == [batches[2], batches[1]]
+    rest = house.get(f"/batches?limit=2&before={newest[-1]['id']}", payer.headers).json()
+    assert [b["id"] for b in rest["batches"]] == [batches[0]]
+    batch = batch_of(house, payer, *[(payee, f"0.{n:02}") for n in range(1, 6)])
+    seen, after = [], 0
+    while after is not None:
+        page = house.get(f"/batches/{batch}/rows?limit=2&after={after}", payer.headers).json()
+        seen += [row["row"] for row in page["rows"]]
+        after = page["next_after"]
+    assert seen == [1, 2, 3, 4, 5]
+
+
+def pretend_died(house: House, batch: int, holder: str) -> None:
+    """As if a process at that place had paid the first row and was killed."""
+    house.rows(
+        "UPDATE batches SET status = 'PROCESSING', lease_token = gen_random_uuid(), "
+        "lease_holder = %s, lease_until = now() + interval '1 hour' WHERE id = %s",
+        holder,
+        batch,
+    )
+
+
+def place_of(house: House) -> str:
+    runs: Any = house.services.executions.runs
+    return str(runs._leases.holder)
+
+
+def test_a_lease_of_somebody_else_is_respected_until_it_ends(house: House) -> None:
+    payer, payee = house.account(10_00), house.account()
+    batch = batch_of(house, payer, (payee, "1.00"))
+    pretend_died(house, batch, "elsewhere:1")
+    running = executed(house, payer, batch)
+    assert (running.status_code, problem_of(running)) == (409, "batch-running")
+    assert running.headers["Retry-After"]
+    assert house.balance(payee) == 0
+    house.rows("UPDATE batches SET lease_until = now() WHERE id = %s", batch)
+    assert executed(house, payer, batch).json()["status"] == "COMPLETED"
+    assert house.balance(payee) == 1_00
+
+
+def test_a_lease_of_a_process_that_died_here_is_taken_over(house: House) -> None:
+    payer, payee = house.account(10_00), house.account()
+    batch = batch_of(house, payer, (payee, "1.00"))
+    pretend_died(house, batch, place_of(house))
+    assert executed(house, payer, batch).json()["status"] == "COMPLETED"
+
+
+def test_whoever_lost_the_lease_pays_no_further_row(house: House) -> None:
+    payer, payee = house.account(10_00), house.account()
+    batch = batch_of(house, payer, (payee, "1.00"), (payee, "2.00"))
+    payments = house.services.executions._payments
+    pay, paid = payments.execute, threading.Event()
+
+    def robbed(open_session: Any, order: Any) -> Any:
+        answer = pay(open_session, order)
+        pretend_died(house, batch, "elsewhere:1")
+        paid.set()
+        return answer
+
+    payments.execute = robbed  # type: ignore[method-assign]
+    try:
+        answer = executed(house, payer, batch)
+    finally:
+        payments.execute = pay  # type: ignore[method-assign]
+    assert paid.is_set()
+    assert (answer.status_code, problem_of(answer)) == (409, "batch-running")
+    assert [row["status"] for row in rows_of(house, payer, batch)] == ["PAID", "PENDING"]
+    assert house.balance(payee) == 1_00
+
+
+def test_trouble_that_passes_leaves_the_row_to_the_next_execution(house: House) -> None:
+    payer, payee = house.account(10_00), house.account()
+    batch = batch_of(house, payer, (payee, "1.00"), (payee, "2.00"))
+    house.rows(
+        "CREATE FUNCTION not_now() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = '57014'; END $$"
+    )
+    house.rows(
+        "CREATE TRIGGER not_now BEFORE INSERT ON transactions FOR EACH ROW "
+        "WHEN (NEW.amount = 200) EXECUTE FUNCTION not_now()"
+    )
+    try:
+        assert executed(house, payer, batch).status_code == 503
+    finally:
+        house.rows("DROP FUNCTION not_now CASCADE")
+    state = house.get(f"/batches/{batch}", payer.headers).json()
+    assert (state["status"], state["last_processed_row"]) == ("PROCESSING", 1)
+    assert executed(house, payer, batch).json()["status"] == "COMPLETED"
+    assert house.balance(payee) == 3_00
+
+
+def test_an_engine_that_starts_goes_on_with_what_was_left(
+    databases: Databases, postgres: PostgresServer, redis_server: RedisServer
+) -> None:
+    with house_of("hardened", databases, postgres, redis_server.url) as first:
+        payer, payee = first.account(500_00), first.account()
+        small = batch_of(first, payer, (payee, "1.00"), (payee, "2.00"))
+        large = batch_of(first, payer, *[(payee, f"{n}.00") for n in range(1, 31)] * 5)
+        for batch in (small, large):
+            pretend_died(first, batch, place_of(first))
+        # 465 of 2325 is there: the last rows of the large batch will be refused.
+        with house_in(first.database_url, "hardened", redis_server.url) as second:
+            assert second.get(f"/batches/{small}", payer.headers).json()["status"] == "COMPLETED"
+            second.services.executions._background.shutdown()
+            state = second.get(f"/batches/{large}", payer.headers).json()
+            assert state["status"] == "PARTIALLY_FAILED"
+            assert state["success_count"] + state["failure_count"] == 150
+            assert second.balance(payer) + second.balance(payee) == 500_00
+
+
+def test_a_large_batch_is_paid_in_the_background(
+    databases: Databases, postgres: PostgresServer, redis_server: RedisServer
+) -> None:
+    with house_of("hardened", databases, postgres, redis_server.url) as house:
+        payer, payee = house.account(500_00), house.account()
+        batch = batch_of(house, payer, *[(payee, "1.00")] * 600)
+        answer = executed(house, payer, batch)
+        assert (answer.status_code, answer.headers["Location"]) == (202, f"/v1/batches/{batch}")
+        running = executed(house, payer, batch)
+        assert running.status_code in {409, 200}
+        house.services.executions._background.shutdown()
+        state = house.get(f"/batches/{batch}", payer.headers).json()
+        assert (state["status"], state["success_count"], state["last_processed_row"]) == (
+            "PARTIALLY_FAILED", 500, 600,
+        )  # fmt: skip
+        assert house.balance(payee) == 500_00
+
+
+def test_an_engine_that_stops_leaves_the_rest_to_the_next(
+    databases: Databases, postgres: PostgresServer, redis_server: RedisServer
+) -> None:
+    with house_of("hardened", databases, postgres, redis_server.url) as house:
+        payer, payee = house.account(10_00), house.account()
+        batch = batch_of(house, payer, (payee, "1.00"))
+        house.services.executions.stop()
+        assert executed(house, payer, batch).status_code == 503
+        with house_in(house.database_url, "hardened", redis_server.url) as second:
+            assert second.get(f"/batches/{batch}", payer.headers).json()["status"] == "COMPLETED"
+
+
+def take_back(house: House, batch: int, *rows: int) -> httpx.Response:
+    return house.post(f"/batches/{batch}/compensations", {"rows": rows}, house.operator)
+
+
+def test_rows_are_taken_back_once(house: House) -> None:
+    payer, first, second = house.account(100_00), house.account(), house.account()
+    batch = batch_of(house, payer, (first, "10.00"), (second, "20.00"), (first, "30.00"))
+    executed(house, payer, batch)
+    done = take_back(house, batch, 3, 1)
+    assert done.status_code == 200, done.text
+    assert [(row["row"], row["status"]) for row in done.json()["rows"]] == [
+        (1, "COMPENSATED"), (3, "COMPENSATED"),
+    ]  # fmt: skip
+    assert take_back(house, batch, 1, 3).json() == done.json()
+    assert [house.balance(a) for a in (payer, first, second)] == [80_00, 0, 20_00]
+    state = house.get(f"/batches/{batch}", payer.headers).json()
+    assert (state["compensated_count"], state["status"]) == (2, "COMPLETED")
+    assert house.get("/ledger/reconciliation", house.operator).status_code == 200
+
+
+def test_what_the_recipient_has_spent_is_said_and_the_next_row_runs(house: House) -> None:
+    payer, first, second = house.account(50_00), house.account(), house.account()
+    batch = batch_of(house, payer, (first, "10.00"), (second, "20.00"))
+    executed(house, payer, batch)
+    house.pay(first, second, 10_00)
+    rows = take_back(house, batch, 1, 2).json()["rows"]
+    assert [row["status"] for row in rows] == ["PAID", "COMPENSATED"]
+    assert rows[0]["error"].startswith("insufficient-funds")
+
+
+def test_what_was_never_paid_is_not_taken_back(house: House) -> None:
+    payer, payee = house.account(10_00), house.account()
+    batch = batch_of(house, payer, (payee, "1.00"), (payee, "20.00"))
+    executed(house, payer, batch)
+    answer = take_back(house, batch, 1, 2, 9)
+    assert (answer.status_code, problem_of(answer)) == (422, "rows-not-paid")
+    assert [e["message"] for e in answer.json()["errors"]] == [
+        "row 2 was not paid", "row 9 was not paid",
+    ]  # fmt: skip
+    assert house.balance(payee) == 1_00
+    for rows in ([], [0], [True], ["1"], None):
+        answer = house.post(f"/batches/{batch}/compensations", {"rows": rows}, house.operator)
+        assert answer.status_code == 422
+
+
+def test_bare_numbers_work_too(fragile: House) -> None:
+    payer, payee = fragile.account(10_00), fragile.account()
+    batch = batch_of(fragile, payer, (payee, "1.25"), (payee, "0.10"))
+    done = executed(fragile, payer, batch).json()
+    assert (done["status"], done["total"]) == ("COMPLETED", 1.35)
+    assert fragile.balance(payee) == 1_35
+    assert take_back(fragile, batch, 1).json()["rows"][0]["status"] == "COMPENSATED"
+    assert fragile.balance(payee) == 10
+
+
+def test_answers_look_as_described(house: House) -> None:
+    document = house.http.get("/openapi.json").json()
+    payer, payee = house.account(10_00), house.account()
+    batch = batch_of(house, payer, (payee, "1.00"))
+    path = "/batches/{batch_id}"
+    answers = {
+        ("post", "/batches"): house.post(
+            "/batches", {"source_wallet_id": payer.wallet_id}, payer.headers
+        ),
+        ("get", "/batches"): house.get("/batches", payer.headers),
+        ("post", f"{path}/executions"): executed(house, payer, batch),
+        ("get", path): house.get(f"/batches/{batch}", payer.headers),
+        ("get", f"{path}/rows"): house.get(f"/batches/{batch}/rows", payer.headers),
+        ("post", f"{path}/compensations"): take_back(house, batch, 1),
+    }
+    for (method, route), answer in answers.items():
+        described = document["paths"][f"/v1{route}"][method]["responses"][str(answer.status_code)]
+        schema = described["content"]["application/json"]["schema"]
+        jsonschema.validate(answer.json(), schema | {"components": document["components"]})
