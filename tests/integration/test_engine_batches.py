@@ -287,7 +287,8 @@ def test_batches_and_rows_are_read_page_by_page(house: House) -> None:
     rest = house.get(f"/batches?limit=2&before={newest[-1]['id']}", payer.headers).json()
     assert [b["id"] for b in rest["batches"]] == [batches[0]]
     batch = batch_of(house, payer, *[(payee, f"0.{n:02}") for n in range(1, 6)])
-    seen, after = [], 0
+    seen: list[int] = []
+    after: int | None = 0
     while after is not None:
         page = house.get(f"/batches/{batch}/rows?limit=2&after={after}", payer.headers).json()
         seen += [row["row"] for row in page["rows"]]
@@ -296,7 +297,7 @@ def test_batches_and_rows_are_read_page_by_page(house: House) -> None:
 
 
 def pretend_died(house: House, batch: int, holder: str) -> None:
-    """As if a process at that place had paid the first row and was killed."""
+    """As if a process at that place had claimed the batch and was killed."""
     house.rows(
         "UPDATE batches SET status = 'PROCESSING', lease_token = gen_random_uuid(), "
         "lease_holder = %s, lease_until = now() + interval '1 hour' WHERE id = %s",
