@@ -46,9 +46,7 @@ VERSION_CONFLICT = _passing("version-conflict", 409, "The wallet changed meanwhi
 TOO_LARGE = Problem(name="body-too-large", status=413, title="The body is too large")
 NOT_JSON = Problem(name="unsupported-media-type", status=415, title="Send application/json")
 NOT_CSV = Problem(name="csv-expected", status=415, title="Send text/csv in UTF-8")
-BATCH_RUNNING = Problem(
-    name="batch-running", status=409, title="The batch is being paid out", retriable=True
-)
+BATCH_RUNNING = _passing("batch-running", 409, "The batch is being paid out")
 BATCH_FROZEN = Problem(name="batch-frozen", status=409, title="The batch has its rows")
 BATCH_EMPTY = Problem(name="batch-empty", status=409, title="The batch has no rows yet")
 ROWS_INVALID = Problem(name="rows-invalid", status=422, title="The file has lines that are wrong")

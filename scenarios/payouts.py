@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from attacks.http.request import Request
 from scenarios.lab import Lab, Wallet
-from scenarios.targets.batches import Payment
+from scenarios.targets.protocol import Payment
 
 
 @dataclass(frozen=True, kw_only=True)

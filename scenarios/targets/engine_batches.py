@@ -8,8 +8,7 @@ import httpx
 
 from attacks.history import Move
 from attacks.http.request import ReadReply, Reply, Request
-from scenarios.targets.batches import Payment
-from scenarios.targets.protocol import WalletRef
+from scenarios.targets.protocol import Payment, WalletRef
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,15 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import psycopg2.extensions
 
 from attacks.http.request import Reply, Request
 from scenarios.truth import GroundTruth
-
-if TYPE_CHECKING:
-    from scenarios.targets.batches import BatchTarget
 
 Ask = Callable[[Request], Reply]
 """Sends a request, waits for its answer, and records nothing."""
@@ -67,3 +64,37 @@ class Target(Protocol):
 
     def read_truth(self, connection: psycopg2.extensions.connection) -> GroundTruth:
         """Everything, in one REPEATABLE READ snapshot. The connection is idle before and after."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payment:
+    """One row of a batch, in minor units."""
+
+    payee: WalletRef
+    amount_minor: int
+
+
+class BatchTarget(Protocol):
+    """Turns the words of batch payouts into requests."""
+
+    def set_up(self, payer: WalletRef, *, key: str) -> Request:
+        """A batch without rows, named by the key; its reply's values have its id."""
+
+    def upload(self, payer: WalletRef, batch_id: str, rows: Sequence[Payment]) -> Request:
+        """The rows, as a file."""
+
+    def execution(
+        self, payer: WalletRef, batch_id: str, rows: Sequence[Payment], *, work: str
+    ) -> Request:
+        """Acknowledged when all rows are paid. Requests of one `work` are to have one effect."""
+
+    def compensation(
+        self,
+        payer: WalletRef,
+        batch_id: str,
+        rows: Sequence[Payment],
+        chosen: Sequence[int],
+        *,
+        work: str,
+    ) -> Request:
+        """Takes back what these rows paid; they are counted from 1."""
