@@ -158,11 +158,15 @@ def _money_routes(services: Services) -> APIRouter:
 
         Needs no key: a row is paid once.
         """
-        batch = _owned(services, open_session, caller, batch_id)
-        if batch.file_sha256 is None:
-            raise Refused(BATCH_EMPTY, "send the rows first")
         before_money_moves(services, caller)
-        services.executions.execute(open_session, batch)
+
+        def allowed(found: Batch | None) -> Batch:
+            services.permissions.to_act_for(caller, found.user_id if found else None)
+            if _existing(found).file_sha256 is None:
+                raise Refused(BATCH_EMPTY, "send the rows first")
+            return _existing(found)
+
+        services.executions.execute(open_session, batch_id, allowed)
         batch = _owned(services, open_session, caller, batch_id)
         headers = {"Location": f"/v1/batches/{batch_id}"}
         return _answer(services, open_session, batch, 200 if batch.ended else 202, headers)
@@ -173,10 +177,10 @@ def _money_routes(services: Services) -> APIRouter:
     ) -> dict[str, Any]:
         """Take back what these rows paid, each once; takes the operator's role where roles are
         asked for, because the recipients are not asked."""
+        before_money_moves(services, caller)
         services.permissions.to_operate(caller)
         with open_session() as session:
             batch = _existing(find_batch(session, batch_id))
-        before_money_moves(services, caller)
         done = services.compensations.compensate(open_session, batch, sorted(set(body.rows)))
         return {"rows": [compensation_view(row) for row in done]}
 
@@ -186,7 +190,7 @@ def _money_routes(services: Services) -> APIRouter:
 def before_money_moves(services: Services, caller: Principal) -> None:
     """Whatever else an execution or a compensation takes of the caller: the one place for it.
 
-    Raises Refused.
+    Nothing is locked yet, and no connection is in hand. Raises Refused.
     """
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -22,6 +23,9 @@ ROWS_IN_REQUEST = 100
 BACKGROUND_THREADS = 2
 """Each takes one connection: other requests keep the rest."""
 
+Allowed = Callable[[Batch | None], Batch]
+"""Gives back a batch that may be paid out. Raises Refused."""
+
 
 class Executions:
     """The executions of one engine process."""
@@ -37,17 +41,17 @@ class Executions:
         self._stopping = threading.Event()
         self._background = ThreadPoolExecutor(BACKGROUND_THREADS, thread_name_prefix="batch")
 
-    def execute(self, open_session: OpenSession, batch: Batch) -> None:
+    def execute(self, open_session: OpenSession, batch_id: int, allowed: Allowed) -> None:
         """Pay out what is not paid yet: here when it is little, else in the background.
 
-        A batch that has ended stays as it is. Raises Refused while somebody else is at it, and for
-        trouble that passes: then the rows so far are settled, and another call goes on.
+        A batch that has ended stays as it is. Raises what `allowed` raises, Refused while somebody
+        else is at it, and for trouble that passes: then the rows so far are settled, and another
+        call goes on.
         """
-        with open_session() as session:
-            run = self.runs.begin(session, batch.id)
+        batch, run = self._begin(open_session, batch_id, allowed)
         if run is None:
             return
-        if batch.item_count - batch.last_processed_row <= ROWS_IN_REQUEST:
+        if _left(batch) <= ROWS_IN_REQUEST:
             self._run(open_session, batch, run)
         else:
             self._background.submit(self._run_alone, batch, run)
@@ -58,27 +62,33 @@ class Executions:
         What is little is done when this returns.
         """
         with self._open_session() as session:
-            found = [find_batch(session, i) for i in self.runs.unfinished(session)]
+            found = self.runs.unfinished(session)
         left = ROWS_IN_REQUEST
-        for batch in (batch for batch in found if batch is not None):
-            rows = batch.item_count - batch.last_processed_row
-            left -= rows
+        for batch in found:
+            left -= _left(batch)
             try:
-                if left < 0 and (run := self._begun(batch)):
+                _, run = self._begin(self._open_session, batch.id, _whatever_exists)
+                if run and left < 0:
                     self._background.submit(self._run_alone, batch, run)
-                elif left >= 0:
-                    self.execute(self._open_session, batch)
+                elif run:
+                    self._run(self._open_session, batch, run)
             except (Refused, RedisError, SQLAlchemyError) as error:
                 LOG.warning("batch %s was not resumed: %s", batch.id, error)
+
+    def _begin(
+        self, open_session: OpenSession, batch_id: int, allowed: Allowed
+    ) -> tuple[Batch, Run | None]:
+        with open_session() as session:
+            try:
+                batch = allowed(find_batch(session, batch_id, lock=self.runs.claims))
+                return batch, self.runs.begin(session, batch)
+            finally:
+                session.rollback()  # Of what was not committed: the lock.
 
     def stop(self) -> None:
         """Let the rows under way end. The rest waits for the next start."""
         self._stopping.set()
         self._background.shutdown(cancel_futures=True)
-
-    def _begun(self, batch: Batch) -> Run | None:
-        with self._open_session() as session:
-            return self.runs.begin(session, batch.id)
 
     def _run_alone(self, batch: Batch, run: Run) -> None:
         """Nobody waits for this: what goes wrong is logged, and the state shows it."""
@@ -145,3 +155,12 @@ class Executions:
     def _check(self, open_session: OpenSession, run: Run) -> None:
         with open_session() as session:
             self.runs.check(session, run)
+
+
+def _left(batch: Batch) -> int:
+    return batch.item_count - batch.last_processed_row
+
+
+def _whatever_exists(batch: Batch | None) -> Batch:
+    assert batch is not None, "batches are never deleted"
+    return batch

@@ -14,16 +14,15 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from engine.batches.leases import LEASE_S, Leases
-from engine.batches.store import ENDED, Row, rows_after
+from engine.batches.store import Batch, Row, rows_after, unfinished_batches
 from engine.defences import Defences
 from engine.payments import Along
-from engine.refusals import BATCH_RUNNING, NOT_FOUND, Refused
+from engine.refusals import BATCH_RUNNING, Refused
 from engine.unit_of_work import commit
 from engine.wallets import Posting
 
 ROWS_AT_ONCE = 500
 
-LOOK = sa.text("SELECT status FROM batches WHERE id = :batch_id")
 SET_PROCESSING = sa.text("UPDATE batches SET status = 'PROCESSING' WHERE id = :batch_id")
 MARK = sa.text(
     "UPDATE batch_rows SET status = :status, transaction_id = :transaction_id, error = :error "
@@ -44,10 +43,6 @@ END = sa.text(
     "WHERE id = :batch_id AND lease_token IS NOT DISTINCT FROM CAST(:token AS uuid)"
 )
 
-LOOK_AND_LOCK = sa.text(
-    "SELECT status, lease_token, lease_holder, lease_until > clock_timestamp() AS holds "
-    "FROM batches WHERE id = :batch_id FOR NO KEY UPDATE"
-)
 CLAIM = sa.text(
     "UPDATE batches SET status = 'PROCESSING', lease_token = :token, lease_holder = :holder, "
     "lease_until = clock_timestamp() + make_interval(secs => :lease_s) WHERE id = :batch_id"
@@ -67,10 +62,6 @@ LET_GO = sa.text(
     "UPDATE batches SET lease_token = NULL, lease_holder = NULL, lease_until = NULL "
     "WHERE id = :batch_id AND lease_token = :token"
 )
-UNFINISHED = sa.text(
-    "SELECT id, lease_token, lease_holder, lease_until > clock_timestamp() AS holds "
-    "FROM batches WHERE status = 'PROCESSING' ORDER BY id"
-)
 
 
 class RowTaken(Exception):  # noqa: N818 - the row is taken; that is the whole story
@@ -89,11 +80,14 @@ class Runs(Protocol):
     keyed: bool
     """Whether a batch's idempotency key is looked at."""
 
-    def unfinished(self, session: Session) -> list[int]:
+    claims: bool
+    """Whether the batch's row is to be locked when it is read to begin."""
+
+    def unfinished(self, session: Session) -> list[Batch]:
         """Batches that a start of the engine is to go on with."""
 
-    def begin(self, session: Session, batch_id: int) -> Run | None:
-        """None when it has ended. Raises Refused while somebody else pays it out."""
+    def begin(self, session: Session, batch: Batch) -> Run | None:
+        """Commits. None when it has ended. Raises Refused while somebody else pays it out."""
 
     def next_rows(self, session: Session, run: Run, after: int) -> list[Row]:
         """The next ones to be paid behind that index."""
@@ -118,17 +112,17 @@ class Runs(Protocol):
 
 class NaiveRuns:
     keyed = False
+    claims = False
 
-    def unfinished(self, session: Session) -> list[int]:  # noqa: ARG002
+    def unfinished(self, session: Session) -> list[Batch]:  # noqa: ARG002
         return []
 
-    def begin(self, session: Session, batch_id: int) -> Run | None:
-        status = session.execute(LOOK, {"batch_id": batch_id}).scalar()
-        if status in ENDED:
+    def begin(self, session: Session, batch: Batch) -> Run | None:
+        if batch.ended:
             return None
-        session.execute(SET_PROCESSING, {"batch_id": batch_id})
+        session.execute(SET_PROCESSING, {"batch_id": batch.id})
         commit(session)
-        return Run(batch_id=batch_id)
+        return Run(batch_id=batch.id)
 
     def next_rows(self, session: Session, run: Run, after: int) -> list[Row]:
         return rows_after(session, run.batch_id, after, limit=ROWS_AT_ONCE)
@@ -160,41 +154,33 @@ class NaiveRuns:
 
 class ResumableRuns:
     keyed = True
+    claims = True
 
     def __init__(self, leases: Leases) -> None:
         self._leases = leases
 
-    def unfinished(self, session: Session) -> list[int]:
-        return [row.id for row in session.execute(UNFINISHED) if self._is_free(row)]
+    def unfinished(self, session: Session) -> list[Batch]:
+        return [batch for batch in unfinished_batches(session) if self._is_free(batch)]
 
-    def begin(self, session: Session, batch_id: int) -> Run | None:
-        found = session.execute(LOOK_AND_LOCK, {"batch_id": batch_id}).first()
-        if found is None:
-            raise Refused(NOT_FOUND, "there is no such batch")
-        # Only under the lock is it known which of our tokens are alive.
-        free = self._is_free(found)
-        if found.status in ENDED or not free:
-            session.rollback()
-            if found.status in ENDED:
-                return None
+    def begin(self, session: Session, batch: Batch) -> Run | None:
+        if batch.ended:
+            return None
+        # Only under the batch's lock is it known which of our tokens are alive.
+        if not self._is_free(batch):
             raise Refused(BATCH_RUNNING, "the batch is being paid out: look at its state")
         token = self._leases.new_token()
-        values = {
-            "batch_id": batch_id,
-            "token": token,
-            "holder": self._leases.holder,
-            "lease_s": LEASE_S,
-        }
+        values = {"batch_id": batch.id, "token": token, "holder": self._leases.holder}
         try:
-            session.execute(CLAIM, values)
+            session.execute(CLAIM, values | {"lease_s": LEASE_S})
             commit(session)
         except BaseException:
             self._leases.forget(token)
             raise
-        return Run(batch_id=batch_id, token=token)
+        return Run(batch_id=batch.id, token=token)
 
-    def _is_free(self, found: Any) -> bool:
-        return not found.holds or self._leases.is_dead(found.lease_token, found.lease_holder)
+    def _is_free(self, batch: Batch) -> bool:
+        dead = self._leases.is_dead(batch.lease_token, batch.lease_holder)
+        return dead or not batch.lease_holds
 
     def next_rows(self, session: Session, run: Run, after: int) -> list[Row]:
         return rows_after(session, run.batch_id, after, limit=ROWS_AT_ONCE, only_pending=True)

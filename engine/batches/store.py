@@ -15,10 +15,13 @@ ENDED = frozenset({"COMPLETED", "PARTIALLY_FAILED", "FAILED"})
 BATCH = """
 SELECT b.id, b.user_id, b.source_wallet_id, b.status, b.total_amount, b.item_count,
        b.success_count, b.failure_count, b.compensated_count, b.last_processed_row,
-       b.file_sha256, b.timestamp, w.asset_type_id
+       b.file_sha256, b.timestamp, w.asset_type_id, b.lease_token, b.lease_holder,
+       coalesce(b.lease_until > clock_timestamp(), false) AS lease_holds
 FROM batches b JOIN wallets w ON w.id = b.source_wallet_id
 """
 FIND = sa.text(f"{BATCH} WHERE b.id = :batch_id")
+FIND_AND_LOCK = sa.text(f"{BATCH} WHERE b.id = :batch_id FOR NO KEY UPDATE OF b")
+UNFINISHED = sa.text(f"{BATCH} WHERE b.status = 'PROCESSING' ORDER BY b.id")
 NEWEST = sa.text(
     f"{BATCH} WHERE (CAST(:user_id AS bigint) IS NULL OR b.user_id = :user_id) AND b.id < :before "
     "ORDER BY b.id DESC LIMIT :limit"
@@ -59,6 +62,10 @@ class Batch:
     """None until it has its rows, which then never change."""
     timestamp: datetime
     asset_type_id: int
+    lease_token: UUID | None
+    lease_holder: str | None
+    lease_holds: bool
+    """By the database's clock, when it was read."""
 
     @property
     def ended(self) -> bool:
@@ -80,9 +87,14 @@ class Row:
     error: str | None
 
 
-def find_batch(session: Session, batch_id: int) -> Batch | None:
-    found = session.execute(FIND, {"batch_id": batch_id}).mappings().first()
+def find_batch(session: Session, batch_id: int, *, lock: bool = False) -> Batch | None:
+    statement = FIND_AND_LOCK if lock else FIND
+    found = session.execute(statement, {"batch_id": batch_id}).mappings().first()
     return Batch(**found) if found else None
+
+
+def unfinished_batches(session: Session) -> list[Batch]:
+    return [Batch(**found) for found in session.execute(UNFINISHED).mappings()]
 
 
 def newest_batches(
