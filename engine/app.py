@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from redis.exceptions import RedisError
 
 from engine.accounts import ensure_operator
+from engine.api.batches import batch_routes
 from engine.api.books import book_routes
 from engine.api.documents import install_documents
 from engine.api.health import health_routes
@@ -43,6 +44,7 @@ def create_app(settings: Settings, build: Build) -> FastAPI:
     for routes in (user_routes, wallet_routes, movement_routes, book_routes, health_routes):
         app.include_router(routes(services), prefix="/v1")
     app.include_router(limit_routes(services), prefix="/v1")
+    app.include_router(batch_routes(services), prefix="/v1")
     if build.legacy_routes:
         app.include_router(legacy_routes(services))
     install_documents(app, app.state.error_style)
@@ -53,6 +55,7 @@ def create_app(settings: Settings, build: Build) -> FastAPI:
 async def _lifespan(services: Services) -> AsyncIterator[None]:
     _start(services)
     yield
+    services.executions.stop()
     services.database.dispose()
 
 
@@ -71,6 +74,7 @@ def _start(services: Services) -> None:
     if services.settings.operator_password:
         with services.scope.new() as session:
             ensure_operator(session, services.settings.operator_password)
+    services.executions.resume()
 
 
 def _other_schema(build: Build, recorded: Shape | None) -> str:

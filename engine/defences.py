@@ -252,6 +252,24 @@ class Defences:
             hardened_does="takes a connection when it needs one and returns it before answering",
         ),
     ]
+    batch: Annotated[
+        Literal["naive", "resumable"],
+        Switch(
+            fragile_count=1,
+            fragile_does="pays a batch in a loop, a commit a row, ignores the batch's key, and "
+            "after a crash begins the file again",
+            hardened_does="claims a batch by a lease, and marks each row in the database "
+            "transaction that pays it",
+        ),
+    ]
+    compensation: Annotated[
+        Literal["naive", "once"],
+        Switch(
+            fragile_count=1,
+            fragile_does="pays a batch's row back by a new transfer each time it is asked to",
+            hardened_does="marks the row as paid back in the database transaction that does it",
+        ),
+    ]
     funding: Annotated[
         Literal["open", "system"],
         Switch(

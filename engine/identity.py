@@ -142,6 +142,11 @@ class Permissions:
         if self._applies_to(principal) and not mine:
             raise Refused(FORBIDDEN, "that belongs to somebody else")
 
+    def to_act_for(self, principal: Principal, user_id: int | None) -> None:
+        """What a user set up is set going by that user only; None is what does not exist."""
+        if self._applies_to(principal) and principal.user_id != user_id:
+            raise Refused(FORBIDDEN, "that belongs to somebody else")
+
     def to_operate(self, principal: Principal) -> None:
         if self._applies_to(principal) and principal.role != "operator":
             raise Refused(FORBIDDEN, "that takes the operator's role")

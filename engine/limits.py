@@ -8,7 +8,7 @@ is under either is flagged (`WalletState.limited`), so that nobody else pays for
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -126,8 +126,7 @@ def _goes_out(posting: Posting, limit: Limit, decision: Decision) -> bool:
 
 def _total(session: Session, query: sa.TextClause, limit: Limit, **values: Any) -> Amount:
     values |= {"user_id": limit.user_id, "asset_type_id": limit.asset_type_id}
-    total = session.execute(query, values).scalar_one()
-    return total if isinstance(total, float) else int(total)
+    return cast("Amount", session.execute(query, values).scalar_one())
 
 
 def _day(moment: datetime) -> datetime:

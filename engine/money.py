@@ -31,6 +31,9 @@ class Money(Protocol):
 
     def write(self, amount: Amount, asset: str) -> Any: ...
 
+    def of_decimal(self, major: Decimal, decimals: int) -> Amount:
+        """From major units, as people and files write them, of an asset with so many decimals."""
+
 
 class StrictMinorUnits(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -70,6 +73,9 @@ class MinorUnits:
     def write(self, amount: Amount, asset: str) -> Any:
         return {"amount": int(amount), "asset": asset}
 
+    def of_decimal(self, major: Decimal, decimals: int) -> Amount:
+        return int(major.scaleb(decimals))
+
 
 class Floats:
     view_type: Any = float | Literal["nan", "inf", "-inf"]
@@ -82,6 +88,9 @@ class Floats:
 
     def write(self, amount: Amount, asset: str) -> Any:  # noqa: ARG002 - one signature for both
         return json_number(amount)
+
+    def of_decimal(self, major: Decimal, decimals: int) -> Amount:  # noqa: ARG002 - as above
+        return float(major)
 
 
 class Numerics:
@@ -97,6 +106,9 @@ class Numerics:
 
     def write(self, amount: Amount, asset: str) -> Any:  # noqa: ARG002 - one signature for all
         return json_number(float(amount))
+
+    def of_decimal(self, major: Decimal, decimals: int) -> Amount:  # noqa: ARG002 - as above
+        return cast("Amount", major)
 
 
 def json_number(amount: Amount) -> Amount | str:

@@ -28,6 +28,11 @@ from engine.wallets import Answer, Movement, Posting, Settlement, WalletState, W
 Present = Callable[[Sequence[Posting], Mapping[int, str]], dict[str, Any]]
 """Makes the answer's body from the postings and each wallet's asset code."""
 PresentRefusal = Callable[[Refused], Answer]
+Along = Callable[[Session, Sequence[Posting]], None]
+"""Writes what else belongs to the movements, in their database transaction and before them.
+
+Whatever it raises stops them.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +44,7 @@ class Order:
     movements: tuple[Movement, ...]
     present: Present
     present_refusal: PresentRefusal
+    along: Along | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +226,8 @@ class Payments:
             postings=decision.postings,
             kept=parts.keys.kept(order.request, draft.answer) if draft.answer else None,
         )
+        if order.along is not None and draft.answer is not None:
+            order.along(session, decision.postings)
         with parts.work.writing(session):
             for write in parts.books(session).settle(settlement, parts.work.checkpoint(session)):
                 wallet = after[write.wallet_id]

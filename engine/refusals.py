@@ -4,6 +4,7 @@
 too, and worth another try. After `OutcomeUnknown` only the idempotency key can tell.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -50,6 +51,13 @@ CHANGED_MEANWHILE = Problem(
 )
 TOO_LARGE = Problem(name="body-too-large", status=413, title="The body is too large")
 NOT_JSON = Problem(name="unsupported-media-type", status=415, title="Send application/json")
+NOT_CSV = Problem(name="csv-expected", status=415, title="Send text/csv in UTF-8")
+BATCH_RUNNING = _passing("batch-running", 409, "The batch is being paid out")
+BATCH_FROZEN = Problem(name="batch-frozen", status=409, title="The batch has its rows")
+BATCH_EMPTY = Problem(name="batch-empty", status=409, title="The batch has no rows yet")
+ROWS_INVALID = Problem(name="rows-invalid", status=422, title="The file has lines that are wrong")
+ROWS_DOUBLE = Problem(name="rows-double", status=422, title="The file has rows more than once")
+ROWS_NOT_PAID = Problem(name="rows-not-paid", status=422, title="These rows were never paid")
 INVALID = Problem(name="invalid-request", status=422, title="The request is not valid")
 KEY_REUSED = Problem(
     name="idempotency-key-reused", status=422, title="Idempotency-Key reused with another payload"
@@ -74,11 +82,19 @@ class Refused(Exception):  # noqa: N818 - reads as the sentence "the request was
     """The request ends with this problem; `detail` may be shown to the caller."""
 
     def __init__(
-        self, problem: Problem, detail: str, *, field: str | None = None, retry_after_s: int = 1
+        self,
+        problem: Problem,
+        detail: str,
+        *,
+        field: str | None = None,
+        errors: Sequence[dict[str, str]] = (),
+        retry_after_s: int = 1,
     ) -> None:
+        """`errors`: field and message of each, where more than one thing is wrong."""
         super().__init__(detail)
         self.problem = problem
         self.detail = detail
         self.field = field
         self.retry_after_s = retry_after_s
         """Told to the client where a retry makes sense."""
+        self.errors = list(errors)

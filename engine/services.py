@@ -1,16 +1,20 @@
 """One engine put together: each switch has chosen its part, and is not asked again."""
 
-from dataclasses import dataclass
+import socket
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
 from engine.assets import Assets
 from engine.balance_cache import BalanceCache, balance_cache
+from engine.batches.compensation import Compensations, compensation_of
+from engine.batches.execution import Executions
+from engine.batches.running import runs_of
 from engine.books import OpenBooks, books_of
 from engine.database import SessionScope, create_engine, waits_of
 from engine.defences import Build, Defences
 from engine.funding import funding_of
-from engine.idempotency import KeyRules, Keys, keys_of
+from engine.idempotency import KeyRules, Keys, KeysIgnored, keys_of
 from engine.identity import Permissions, Tokens
 from engine.limits import limit_check_of
 from engine.locking import Locking, lock_order_of
@@ -19,7 +23,7 @@ from engine.payments import Parts, Payments
 from engine.rate_limits import RateLimits
 from engine.readings import BulkRead, bulk_read_of
 from engine.redis_client import RedisAccess, redis_access
-from engine.replay_cache import ReplayCache, replay_cache
+from engine.replay_cache import NoReplayCache, ReplayCache, replay_cache
 from engine.retry import Retry
 from engine.settings import Settings
 from engine.shape import Shape
@@ -52,6 +56,8 @@ class Services:
     assets: Assets
     books: OpenBooks
     bulk_read: BulkRead
+    executions: Executions
+    compensations: Compensations
 
 
 def assemble(settings: Settings, build: Build) -> Services:
@@ -68,11 +74,15 @@ def assemble(settings: Settings, build: Build) -> Services:
     keys = keys_of(defences, redis, namespace, rules)
     replays = replay_cache(defences, redis, namespace, rules)
     parts = _parts(defences, shape, keys, replays, cache)
+    scope = SessionScope(database, defences)
+    # A row of a batch is claimed by its own state, not by a key.
+    rows = Payments(replace(parts, keys=KeysIgnored(), replays=NoReplayCache()))
+    place = f"{socket.gethostname()}:{settings.engine_port}"
     return Services(
         build=build,
         settings=settings,
         database=database,
-        scope=SessionScope(database, defences),
+        scope=scope,
         redis=redis,
         limits=RateLimits(defences, redis, settings),
         tokens=Tokens(settings, defences),
@@ -89,6 +99,8 @@ def assemble(settings: Settings, build: Build) -> Services:
         assets=parts.assets,
         books=parts.books,
         bulk_read=bulk_read_of(defences),
+        executions=Executions(runs_of(defences, place), rows, scope.new),
+        compensations=Compensations(compensation_of(defences), rows),
     )
 
 

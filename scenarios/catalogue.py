@@ -11,6 +11,7 @@ from scenarios.atomicity import (
     persistence,
     refused_movement,
 )
+from scenarios.batch import batch_crash, batch_replay, batch_twice, compensate_twice
 from scenarios.concurrency import (
     conflict,
     deadlock,
@@ -97,6 +98,10 @@ SCENARIOS: tuple[Scenario, ...] = (
     cache_loss.SCENARIO,
     dirty_cache.SCENARIO,
     read_your_write.SCENARIO,
+    batch_twice.SCENARIO,
+    batch_crash.SCENARIO,
+    batch_replay.SCENARIO,
+    compensate_twice.SCENARIO,
     canary.SCENARIO,
 )
 

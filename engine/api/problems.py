@@ -125,7 +125,7 @@ def install_error_handlers(app: FastAPI, style: ErrorStyle) -> None:
 
     def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Refused)
-        return respond(style, request, error)
+        return respond(style, request, error, error.errors)
 
     def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)

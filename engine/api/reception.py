@@ -15,6 +15,9 @@ from engine.refusals import OUTCOME_UNKNOWN, Refused
 
 REQUEST_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 LARGEST_BODY_BYTES = 256 * 1024
+UPLOAD = re.compile(r"/v1/batches/[^/]+/rows")
+LARGEST_UPLOAD_BYTES = 32 * 1024 * 1024
+"""Of the file of a batch, which is never in memory as a whole."""
 
 
 class Reception:
@@ -33,7 +36,7 @@ class Reception:
         request_id = _request_id(Headers(scope=scope).get("X-Request-Id", ""))
         scope.setdefault("state", {})["request_id"] = request_id
         answer = _Answer(send, request_id)
-        work = self._app(scope, _limited(receive), answer.send)
+        work = self._app(scope, _limited(receive, _limit_of(scope)), answer.send)
         if self._deadline_s is None:
             await work
         else:
@@ -89,7 +92,12 @@ def _request_id(sent: str) -> str:
     return sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
 
 
-def _limited(receive: Receive) -> Receive:
+def _limit_of(scope: Scope) -> int:
+    is_upload = scope["method"] == "PUT" and UPLOAD.fullmatch(scope["path"])
+    return LARGEST_UPLOAD_BYTES if is_upload else LARGEST_BODY_BYTES
+
+
+def _limited(receive: Receive, most_bytes: int) -> Receive:
     """Stop to read a body that is too large, however it is sent."""
     seen_bytes = 0
 
@@ -97,7 +105,7 @@ def _limited(receive: Receive) -> Receive:
         nonlocal seen_bytes
         message = await receive()
         seen_bytes += len(message.get("body", b""))
-        if seen_bytes > LARGEST_BODY_BYTES:
+        if seen_bytes > most_bytes:
             raise HTTPException(413)
         return message
 

@@ -12,6 +12,7 @@ import psycopg2.extensions
 
 from attacks.history import Move
 from attacks.http.request import Reply, Request, definite
+from scenarios.targets.engine_batches import EngineBatches
 from scenarios.targets.engine_keys import advice_of, fate_of, keyed
 from scenarios.targets.protocol import Ask, TargetError, WalletRef
 from scenarios.truth import Balance, Effect, GroundTruth, Leg
@@ -34,6 +35,9 @@ class EngineWallet:
         self._legs_kept = meta["defences"]["ledger"] != "single_entry"
         self._operator_password = operator_password
         self._operator_token: str | None = None
+        self.batches = EngineBatches(
+            headers=self._headers, operator_token=lambda: self._operator_token, read=self._read
+        )
 
     def open_wallet(self, ask: Ask, *, can_pay: bool) -> WalletRef:
         token = None

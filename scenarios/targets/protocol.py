@@ -29,6 +29,9 @@ class WalletRef:
 class Target(Protocol):
     """Turns wallet words into requests. Amounts are in minor units."""
 
+    @property
+    def batches(self) -> "BatchTarget": ...
+
     def open_wallet(self, ask: Ask, *, can_pay: bool) -> WalletRef:
         """An empty wallet of a new owner; `can_pay` also logs the owner in. Raises TargetError."""
 
@@ -101,3 +104,37 @@ class Target(Protocol):
 
     def read_truth(self, connection: psycopg2.extensions.connection) -> GroundTruth:
         """Everything, in one REPEATABLE READ snapshot. The connection is idle before and after."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payment:
+    """One row of a batch, in minor units."""
+
+    payee: WalletRef
+    amount_minor: int
+
+
+class BatchTarget(Protocol):
+    """Turns the words of batch payouts into requests."""
+
+    def set_up(self, payer: WalletRef, *, key: str) -> Request:
+        """A batch without rows, named by the key; its reply's values have its id."""
+
+    def upload(self, payer: WalletRef, batch_id: str, rows: Sequence[Payment]) -> Request:
+        """The rows, as a file."""
+
+    def execution(
+        self, payer: WalletRef, batch_id: str, rows: Sequence[Payment], *, work: str
+    ) -> Request:
+        """Acknowledged when all rows are paid. Requests of one `work` are to have one effect."""
+
+    def compensation(
+        self,
+        payer: WalletRef,
+        batch_id: str,
+        rows: Sequence[Payment],
+        chosen: Sequence[int],
+        *,
+        work: str,
+    ) -> Request:
+        """Takes back what these rows paid; they are counted from 1."""

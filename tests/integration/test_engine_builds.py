@@ -140,7 +140,9 @@ def test_the_api_is_described_whole(house: House) -> None:
         "/v1/wallets/{wallet_id}/deposits", "/v1/wallets/{wallet_id}/withdrawals", "/v1/transfers",
         "/v1/transfers/{transfer_id}", "/v1/chains", "/v1/idempotency/{key}", "/v1/assets",
         "/v1/ledger/reconciliation", "/v1/ledger/trial-balance", "/v1/health/live",
-        "/v1/health/ready", "/v1/meta",
+        "/v1/health/ready", "/v1/meta", "/v1/batches", "/v1/batches/{batch_id}",
+        "/v1/batches/{batch_id}/rows", "/v1/batches/{batch_id}/executions",
+        "/v1/batches/{batch_id}/compensations",
     }  # fmt: skip
     assert served <= set(document["paths"])
 

@@ -16,7 +16,7 @@ from engine.defences import parse_build
 from engine.migrations import MigrationError, Shape, create_revision, down, status, up
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer
-from tests.integration.engine_client import house_of
+from tests.integration.engine_client import Account, House, house_of
 
 SHAPES = [
     Shape(money=money, constraints=constraints, double_entry=double_entry)
@@ -94,8 +94,7 @@ def test_down_and_up_with_data_loses_no_money(
         account = house.account(12_34)
         held = "SELECT * FROM wallets WHERE balance <> 0 ORDER BY id"
         before = house.rows(held), house.rows("SELECT * FROM transactions")
-        for _ in range(2):
-            down(house.database_url)
+        down(house.database_url, revision="0003")
         up(house.database_url, Shape.of(house.services.build.defences))
         assert (house.rows(held), house.rows("SELECT * FROM transactions")) == before
         assert house.balance(account) == 12_34
@@ -153,3 +152,31 @@ def test_a_new_revision_follows_the_last(tmp_path: Path) -> None:
     assert f'down_revision = "{LAST}"' in text or f"down_revision = '{LAST}'" in text
     compile(text, str(file), "exec")
     assert sorted(own.rglob("*.py")) == before
+
+
+@pytest.mark.parametrize("text", ["fragile", "hardened"])
+def test_batches_go_with_their_migration_and_the_money_stays(
+    databases: Databases, postgres: PostgresServer, redis_server: RedisServer, text: str
+) -> None:
+    with house_of(text, databases, postgres, redis_server.url) as house:
+        payer, payee = house.account(10_00), house.account()
+        paid = _paid_batch(house, payer, payee)
+        assert paid["status"] == "COMPLETED"
+        shape = Shape.of(house.services.build.defences)
+        down(house.database_url, revision="0007")
+        assert not {"batches", "batch_rows"} & tables(house.database_url)
+        assert house.balance(payee) == 2_00
+        up(house.database_url, shape)
+        assert _paid_batch(house, payer, payee)["status"] == "COMPLETED"
+        assert (house.balance(payer), house.balance(payee)) == (6_00, 4_00)
+
+
+def _paid_batch(house: House, payer: Account, payee: Account) -> Any:
+    body = {"source_wallet_id": payer.wallet_id}
+    batch = house.post("/batches", body, payer.headers).json()["id"]
+    house.http.put(
+        f"/v1/batches/{batch}/rows",
+        content=f"recipient_id,amount\n{payee.wallet_id},2.00\n",
+        headers={**payer.headers, "Content-Type": "text/csv"},
+    )
+    return house.post(f"/batches/{batch}/executions", None, payer.headers).json()

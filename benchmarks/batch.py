@@ -1,0 +1,174 @@
+"""How long does the engine take to pay a batch out, and how much memory does that take?
+
+    python benchmarks/batch.py                 # 10,000 rows, wanted: at most 60 s
+    python benchmarks/batch.py --rows 100000
+
+On embedded PostgreSQL, without Redis. Memory is the engine process's largest resident set so far
+(VmHWM); its CPU time says how many of the seconds are its own on a machine that is not quiet.
+"""
+
+import argparse
+import os
+import platform
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import psycopg2
+from figures import row, table
+
+from engine.defences import parse_build
+from engine.ownership import Workspace, sweep
+from engine.process import EngineConfig, EngineProcess, launched_in, start_engine
+from engine.provision import Databases
+from engine.stores import open_postgres
+
+WANTED_S = 60.0
+WANTED_ROWS = 10_000
+RECIPIENTS = 100
+POLL_S = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """A running engine, the payer's client, and whom it can pay."""
+
+    engine: EngineProcess
+    http: httpx.Client
+    payer: int
+    recipients: list[int]
+
+    def cpu_s(self) -> float:
+        times = psutil.Process(self.engine.pid).cpu_times()
+        return times.user + times.system
+
+    def memory_mb(self) -> float:
+        status = Path(f"/proc/{self.engine.pid}/status").read_text()
+        (kb,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+        return int(kb) / 1024
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=WANTED_ROWS)
+    parser.add_argument("--build", default="hardened")
+    wanted = parser.parse_args()
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()},", end=""
+    )
+    print(f" {wanted.build}, {wanted.rows} rows")
+    with _bench(wanted.build) as bench:
+        took_s = _measure(bench, wanted.rows)
+    allowed_s = WANTED_S * wanted.rows / WANTED_ROWS
+    print(f"wanted: at most {allowed_s:.0f} s for so many rows")
+    return 0 if took_s <= allowed_s else 1
+
+
+def _measure(bench: Bench, rows: int) -> float:
+    """Seconds from the call to the last row."""
+    table("step", "seconds", "rows/s", "engine's CPU, s", "memory, MB")
+    row("before", "", "", f"{bench.cpu_s():.1f}", f"{bench.memory_mb():.0f}")
+    opened = _done(bench.http.post("/v1/batches", json={"source_wallet_id": bench.payer}))
+    path = f"/v1/batches/{opened['id']}"
+    content = _file(bench.recipients, rows)
+    began_s = time.monotonic()
+    query = {"confirm_duplicates": True}
+    csv = {"Content-Type": "text/csv"}
+    _done(bench.http.put(f"{path}/rows", content=content, params=query, headers=csv))
+    took_s = time.monotonic() - began_s
+    _show(bench, "upload", rows, took_s)
+    began_s = time.monotonic()
+    state = _done(bench.http.post(f"{path}/executions"))
+    while state["status"] == "PROCESSING":
+        time.sleep(POLL_S)
+        state = _done(bench.http.get(path))
+    took_s = time.monotonic() - began_s
+    _show(bench, "execution", rows, took_s)
+    if (state["status"], state["success_count"]) != ("COMPLETED", rows):
+        raise SystemExit(f"not all rows were paid: {state}")
+    return took_s
+
+
+def _show(bench: Bench, step: str, rows: int, took_s: float) -> None:
+    """CPU and memory since the process began."""
+    cells = (f"{took_s:.1f}", f"{rows / took_s:.0f}", f"{bench.cpu_s():.1f}")
+    row(step, *cells, f"{bench.memory_mb():.0f}")
+
+
+def _file(recipients: list[int], rows: int) -> bytes:
+    lines = (f"{recipients[n % len(recipients)]},{1 + n % 97 / 100:.2f}" for n in range(rows))
+    return "\n".join(["recipient_id,amount", *lines, ""]).encode()
+
+
+@contextmanager
+def _bench(build_name: str) -> Iterator[Bench]:
+    build = parse_build(build_name)
+    sweep()
+    with Workspace() as workspace:
+        postgres = open_postgres("embedded", workspace)
+        try:
+            database = Databases(postgres).create(build.defences)
+            config = EngineConfig(
+                build=build,
+                database_url=postgres.url(database),
+                redis_url="",
+                redis_namespace=database,
+            )
+            engine = start_engine(launched_in(workspace), config)
+            with httpx.Client(base_url=engine.base_url, timeout=120) as http:
+                floats = build.defences.money == "float"
+                yield _with_wallets(engine, http, postgres.url(database), floats=floats)
+            engine.stop()
+        finally:
+            postgres.close()
+
+
+def _with_wallets(
+    engine: EngineProcess, http: httpx.Client, database_url: str, *, floats: bool
+) -> Bench:
+    operator = _log_in(http, "operator", engine.operator_password)
+    password = secrets.token_urlsafe(12)
+    user = _done(http.post("/v1/users", json={"username": "payer", "password": password}))
+    body = {"user_id": user["id"], "asset": "USD"}
+    payer = _done(http.post("/v1/wallets", json=body, headers=operator))["id"]
+    much: Any = 1e9 if floats else {"amount": 10**11, "asset": "USD"}
+    keyed = {**operator, "Idempotency-Key": secrets.token_hex(8)}
+    _done(http.post(f"/v1/wallets/{payer}/deposits", json={"amount": much}, headers=keyed))
+    http.headers.update(_log_in(http, "payer", password))
+    return Bench(engine=engine, http=http, payer=payer, recipients=_recipients(database_url))
+
+
+def _recipients(database_url: str) -> list[int]:
+    """Past the API: signing up so many would take longer than the measurement."""
+    with psycopg2.connect(database_url) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "WITH made AS (INSERT INTO users (username) SELECT 'recipient ' || n "
+            "FROM generate_series(1, %s) AS n RETURNING id) "
+            "INSERT INTO wallets (user_id, asset_type_id) "
+            "SELECT made.id, a.id FROM made, asset_types a WHERE a.code = 'USD' RETURNING id",
+            (RECIPIENTS,),
+        )
+        return [int(wallet_id) for (wallet_id,) in cursor.fetchall()]
+
+
+def _log_in(http: httpx.Client, username: str, password: str) -> dict[str, str]:
+    body = {"username": username, "password": password}
+    answer = _done(http.post("/v1/auth/token", json=body))
+    return {"Authorization": f"Bearer {answer['access_token']}"}
+
+
+def _done(answer: httpx.Response) -> Any:
+    if not answer.is_success:
+        raise SystemExit(f"{answer.request.method} {answer.request.url.path}: {answer.text}")
+    return answer.json()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
