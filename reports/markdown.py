@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from reports.ablation import Row, Table, ablation_table
 from reports.evidence import Cell, Evidence, Exploration, Verdict
 from reports.judgement import is_canary, needs_attention
 from reports.matrix import Entry, Group, Line, matrix
@@ -24,7 +25,10 @@ def render_markdown(evidence: Evidence, *, folder: Path | None = None) -> str:
     """`folder` is the run's, as it is to be typed in the commands that show a failure again."""
     result = headline(evidence)
     parts = [f"# Assay: {_text(result.title)}", _text(result.detail), *_banner(evidence)]
-    parts += [_facts(evidence), "## The matrix", _matrix(evidence), *_searches(evidence)]
+    table = ablation_table(evidence)
+    grid = ["## What each defence is for", *_ablation(table)] if table else []
+    parts += [_facts(evidence), *(grid or ["## The matrix", _matrix(evidence)])]
+    parts += _searches(evidence)
     shown = needs_attention(evidence)[:BLOCKS_SHOWN]
     if shown:
         parts += ["## What needs your eyes", *_blocks(evidence, shown, folder)]
@@ -75,6 +79,24 @@ def _matrix(evidence: Evidence) -> str:
     for group in matrix(evidence):
         lines += _group(group)
     return "\n".join(lines)
+
+
+def _ablation(table: Table) -> list[str]:
+    """Claims across by number: their names would make a table that nobody can read."""
+    numbers = [str(number) for number in range(1, len(table.claims) + 1)]
+    lines = [
+        f"| {' | '.join(['Removed from hardened', *numbers, 'What came of it'])} |",
+        f"|---|{':-:|' * len(numbers)}---|",
+        *(_removal(row) for row in table.rows),
+    ]
+    names = [f"**{n}** {_text(name)}" for n, name in zip(numbers, table.claims, strict=True)]
+    signs = "✕ violated, and so caught; ✓ held, as predicted; ! not as predicted; ? unknown"
+    return ["\n".join(lines), f"{', '.join(names)}. {signs}."]
+
+
+def _removal(row: Row) -> str:
+    signs = [place.symbol for place in row.places]
+    return f"| {' | '.join([_code(row.title), *signs, _text(row.because)])} |"
 
 
 def _group(group: Group) -> list[str]:

@@ -20,6 +20,7 @@ from engine.process import EngineError
 from engine.stores import StoreError, inspect_stores
 from reports.store import EvidenceError, RunFolder, read_evidence, write_reports
 from reports.words import headline
+from scenarios.ablation import removals
 from scenarios.catalogue import SCENARIOS, UnknownScenario, select
 from scenarios.console import console_for, counting, show_result, watching
 from scenarios.explaining import explain as explained
@@ -88,6 +89,38 @@ def compare(  # noqa: PLR0913, PLR0917 - the command's options
 
 
 @app.command()
+def ablate(  # noqa: PLR0913, PLR0917 - the command's options
+    only: Annotated[
+        list[str] | None, typer.Option(help="A defence (locking), or one value (retry=blind).")
+    ] = None,
+    stores: StoresOption = "auto",
+    seed: Seed = None,
+    effort: Effort = 1.0,
+    workers: Workers = 1,
+    out: Out = OUT,
+    as_json: AsJson = False,
+) -> None:
+    """Remove each defence of `hardened` in turn; green when a claim catches every removal."""
+    removed = removals(SCENARIOS, only or ())
+    named = {scenario.name for removal in removed for scenario in removal.scenarios}
+    _run_plan(
+        Plan(
+            command=f"assay {shlex.join(sys.argv[1:])}",
+            scenarios=tuple(scenario for scenario in SCENARIOS if scenario.name in named),
+            builds=tuple(removal.build for removal in removed),
+            by_prediction=True,
+            stores=stores,
+            seed=new_seed() if seed is None else seed,
+            effort=effort,
+            workers=workers,
+            out=out,
+            removals=removed,
+        ),
+        as_json=as_json,
+    )
+
+
+@app.command()
 def replay(
     file: Annotated[Path, typer.Argument(help="A schedule from the folder of a run.")],
     stores: StoresOption = "auto",
@@ -141,8 +174,12 @@ def _run(  # noqa: PLR0913, PLR0917 - what both commands hand over
         workers=workers,
         out=out,
     )
+    _run_plan(plan, as_json=as_json)
+
+
+def _run_plan(plan: Plan, *, as_json: bool) -> NoReturn:
     console = console_for(to_stderr=as_json)
-    with watching(console, cells=len(plan.scenarios) * len(plan.builds)) as watcher:
+    with watching(console, cells=len(plan.cells)) as watcher:
         folder, evidence = run(plan, watcher)
     show_result(console, evidence, folder)
     if as_json:

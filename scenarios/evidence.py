@@ -28,6 +28,10 @@ from reports.evidence import (
     SuiteVerdict,
     Verdict,
 )
+from reports.evidence import (
+    Removal as RemovalRecord,
+)
+from scenarios.ablation import Removal
 from scenarios.blame import guilty
 from scenarios.cell import Observation
 from scenarios.invariants import Finding as FoundContradiction
@@ -70,6 +74,16 @@ def build_of(build: Build, isolation_level: str) -> BuildRecord:
         name=build.name,
         defences=as_dict(build.defences),
         isolation_level=isolation_level,
+    )
+
+
+def removal_of(removal: Removal) -> RemovalRecord:
+    return RemovalRecord(
+        build=removal.build.name,
+        removed=removal.removed,
+        breaks=tuple(scenario.name for scenario in removal.breaks),
+        keeps=tuple(scenario.name for scenario in removal.keeps),
+        covered_in=removal.covered_in,
     )
 
 

@@ -129,6 +129,7 @@ class Attack:
 def attack(lab: Lab) -> None:
     going = _counted(lab)
     cases = _strike_all(going, _payments(lab, going.commands["payment"]))
+    _read_payers(going, cases)
     for what in LATER:
         _strike_all(going, _later(cases, what, going.commands))
     if going.contradicted:
@@ -137,6 +138,14 @@ def attack(lab: Lab) -> None:
     for case in cases:
         for wallet in (case.payer, case.payee):
             lab.sender.send(wallet.read(), round=case.number)
+
+
+def _read_payers(going: Attack, cases: Iterable[Case]) -> None:
+    """Now that Redis is back, and before it is made to lose what it has kept of the payments."""
+    if not going.contradicted:
+        until_redis_is_asked(going.lab, going.probe)
+        for case in cases:
+            going.lab.sender.send(case.payer.read(), round=case.number)
 
 
 def _counted(lab: Lab) -> Attack:
