@@ -65,6 +65,15 @@ class Row:
         return ", ".join(f"{name}={value}" for name, value in self.removal.removed.items())
 
     @property
+    def tone(self) -> str:
+        """ "good", "bad" or "open": what colour it deserves."""
+        return "bad" if self.outcome in BAD else "open" if self.outcome in OPEN else "good"
+
+    @property
+    def word(self) -> str:
+        return self.outcome.value.upper() if self.outcome in BAD else self.outcome.value
+
+    @property
     def because(self) -> str:
         """What came of it, and why, in a few words."""
         if self.outcome is Outcome.CAUGHT:
@@ -123,6 +132,17 @@ def ablation_table(evidence: Evidence) -> Table | None:
         for removal in evidence.ablation
     )
     return Table(claims=claims, rows=rows)
+
+
+def base_defences(evidence: Evidence) -> dict[str, str]:
+    """The switches of the build that everything was removed from, as far as they can be told."""
+    removed = {removal.build: removal.removed for removal in evidence.ablation}
+    return {
+        name: value
+        for build in evidence.builds
+        for name, value in build.defences.items()
+        if name not in removed.get(build.name, {})
+    }
 
 
 Cells = dict[tuple[str, str], Cell]

@@ -85,8 +85,8 @@ def _ablation(table: Table) -> list[str]:
     """Claims across by number: their names would make a table that nobody can read."""
     numbers = [str(number) for number in range(1, len(table.claims) + 1)]
     lines = [
-        f"| {' | '.join(['Removed from hardened', *numbers, 'What came of it'])} |",
-        f"|---|{':-:|' * len(numbers)}---|",
+        f"| {' | '.join(['Removed from hardened', 'What came of it', *numbers])} |",
+        f"|---|---|{':-:|' * len(numbers)}",
         *(_removal(row) for row in table.rows),
     ]
     names = [f"**{n}** {_text(name)}" for n, name in zip(numbers, table.claims, strict=True)]
@@ -96,7 +96,7 @@ def _ablation(table: Table) -> list[str]:
 
 def _removal(row: Row) -> str:
     signs = [place.symbol for place in row.places]
-    return f"| {' | '.join([_code(row.title), *signs, _text(row.because)])} |"
+    return f"| {' | '.join([_code(row.title), _text(row.because), *signs])} |"
 
 
 def _group(group: Group) -> list[str]:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.defences import Build
-from reports.ablation import BAD, OPEN, Row, ablation_table
+from reports.ablation import Row, ablation_table
 from reports.ablation import Table as AblationTable
 from reports.evidence import Cell, Environment, Evidence, StoreUsed, Verdict
 from reports.judgement import needs_attention
@@ -129,12 +129,11 @@ def ablation_lines(table: AblationTable) -> list[Text]:
 
 
 def _removal_line(row: Row, wide: int) -> Text:
-    bad, undecided = row.outcome in BAD, row.outcome in OPEN
+    colour = {"bad": "bold red", "open": "yellow"}.get(row.tone, "green")
     line = Text(f"{row.title:<{wide}}")
     for place in row.places:
         line.append(f"{place.symbol:<2}", "bold red" if place.symbol == "!" else "")
-    word = row.outcome.value.upper() if bad else row.outcome.value
-    return line.append(f" {word}", "bold red" if bad else "yellow" if undecided else "green")
+    return line.append(f" {row.word}", colour)
 
 
 def _suite_cell(evidence: Evidence, name: str, build: str) -> Text:
