@@ -8,7 +8,7 @@ from pathlib import Path
 from reports.ablation import Row, Table, ablation_table
 from reports.evidence import Cell, Evidence, Exploration, Verdict
 from reports.judgement import is_canary, needs_attention
-from reports.matrix import Entry, Group, Line, matrix
+from reports.matrix import BUILDS_WITH_ROOM, Entry, Group, Line, matrix
 from reports.search_text import shown_exploration
 from reports.sql_drawing import sql_drawing
 from reports.sql_timeline import lay_out_sql
@@ -18,6 +18,7 @@ from reports.words import count, duration, exit_code_in_words, headline, moment
 # GitHub refuses a job summary above 1 MiB; these bounds stay far below it.
 BLOCKS_SHOWN = 30
 SEARCHES_SHOWN = 60
+FORESEEN = " <sub>as predicted</sub>"
 SYMBOLS = {"PASS": "✅", "FAIL": "❌", "UNKNOWN": "❔", "N/A": "⚪", "not run": "·"}
 
 
@@ -78,7 +79,11 @@ def _matrix(evidence: Evidence) -> str:
     lines = [f"| | {head} |", f"{rule}|"]
     for group in matrix(evidence):
         lines += _group(group)
-    return "\n".join(lines)
+    table = "\n".join(lines)
+    if len(evidence.builds) <= BUILDS_WITH_ROOM:
+        return table
+    # Only what is odd is marked: five columns of remarks fit no screen.
+    return f"{table.replace(FORESEEN, '')}\n\nWhat is not marked came out as predicted."
 
 
 def _ablation(table: Table) -> list[str]:
@@ -114,8 +119,7 @@ def _entry(entry: Entry) -> str:
     shown = f"{SYMBOLS[entry.shown]} {entry.shown}"
     if entry.verdict is None:
         return shown
-    marker = "as predicted" if entry.as_predicted else "**NOT as predicted**"
-    return f"{shown} <sub>{marker}</sub>"
+    return f"{shown}{FORESEEN if entry.as_predicted else ' <sub>**NOT as predicted**</sub>'}"
 
 
 def _searches(evidence: Evidence) -> list[str]:

@@ -8,7 +8,7 @@ from reports.ablation import Table, ablation_table, base_defences
 from reports.chart import Chart, lay_out_chart
 from reports.evidence import Build, Cell, Claim, Evidence, Finding, Verdict
 from reports.judgement import Judgement, judge, needs_attention
-from reports.matrix import Group, cell_anchor, matrix
+from reports.matrix import BUILDS_WITH_ROOM, Group, cell_anchor, matrix
 from reports.search_page import SearchView, lay_out_search
 from reports.timeline import Timeline, lay_out
 from reports.words import (
@@ -24,7 +24,6 @@ from reports.words import (
 )
 
 FINDINGS_SHOWN = 5
-BUILDS_WITH_ROOM = 3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,7 +105,9 @@ def _broken(claims: Iterable[Scenario], removed: dict[str, str]) -> tuple[Scenar
     return tuple(
         claim
         for claim in claims
-        if set(removed) & set(claim.holds_when.switches) and not claim.holds_when.holds(values)
+        if set(removed) & set(claim.holds_when.switches)
+        and claim.applies_when.holds(values)
+        and not claim.holds_when.holds(values)
     )
 
 

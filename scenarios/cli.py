@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from attacks.postgres.observer import ObserverError
-from engine.defences import DefenceError, parse_build
+from engine.defences import Build, DefenceError, parse_build
 from engine.migrations import MigrationError, Shape, create_revision, down, status, up
 from engine.ownership import WorkspaceError
 from engine.process import EngineError
@@ -28,7 +28,7 @@ from scenarios.loading import LoadPlan, show_loaded
 from scenarios.loading import load as load_build
 from scenarios.replaying import replay as replay_schedule
 from scenarios.replaying import told
-from scenarios.runner import OUT, Plan, choose_builds, new_seed, run
+from scenarios.runner import OUT, Plan, new_seed, read_builds, run
 from scenarios.schedule_file import ScheduleError, order_in_words, read_schedule
 from scenarios.serving import Serving
 from scenarios.serving import serve as serve_build
@@ -74,7 +74,12 @@ class Interrupted(BaseException):
 
 @app.command()
 def compare(  # noqa: PLR0913, PLR0917 - the command's options
-    build: Annotated[list[str] | None, typer.Option(help="A build; may be given again.")] = None,
+    build: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--build", "--builds", help="`all`, or builds with commas; may be given again."
+        ),
+    ] = None,
     only: Only = None,
     stores: StoresOption = "auto",
     seed: Seed = None,
@@ -85,7 +90,17 @@ def compare(  # noqa: PLR0913, PLR0917 - the command's options
 ) -> None:
     """Run every claim against builds side by side; green when every prediction came true."""
     names = build or ["fragile", "hardened"]
-    _run(names, only, stores, seed, effort, workers, out, as_json=as_json, by_prediction=True)
+    _run(
+        read_builds(names),
+        only,
+        stores,
+        seed,
+        effort,
+        workers,
+        out,
+        as_json=as_json,
+        by_prediction=True,
+    )
 
 
 @app.command()
@@ -148,11 +163,21 @@ def verify(  # noqa: PLR0913, PLR0917 - the command's options
     as_json: AsJson = False,
 ) -> None:
     """Run every claim against one build; green when every claim held. The gate for CI."""
-    _run([build], only, stores, seed, effort, workers, out, as_json=as_json, by_prediction=False)
+    _run(
+        (parse_build(build),),
+        only,
+        stores,
+        seed,
+        effort,
+        workers,
+        out,
+        as_json=as_json,
+        by_prediction=False,
+    )
 
 
 def _run(  # noqa: PLR0913, PLR0917 - what both commands hand over
-    names: list[str],
+    builds: tuple[Build, ...],
     only: list[str] | None,
     stores: Stores,
     seed: int | None,
@@ -166,7 +191,7 @@ def _run(  # noqa: PLR0913, PLR0917 - what both commands hand over
     plan = Plan(
         command=f"assay {shlex.join(sys.argv[1:])}",
         scenarios=select(tuple(only or ())),
-        builds=choose_builds([parse_build(name) for name in names]),
+        builds=builds,
         by_prediction=by_prediction,
         stores=stores,
         seed=new_seed() if seed is None else seed,

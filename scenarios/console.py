@@ -15,6 +15,7 @@ from reports.ablation import Row, ablation_table
 from reports.ablation import Table as AblationTable
 from reports.evidence import Cell, Environment, Evidence, StoreUsed, Verdict
 from reports.judgement import needs_attention
+from reports.matrix import BUILDS_WITH_ROOM
 from reports.store import RunFolder
 from reports.terminal import render_text
 from reports.words import headline, strength_in_brief
@@ -108,6 +109,9 @@ def suite_table(evidence: Evidence) -> Table:
     table.add_column("suite")
     for build in evidence.builds:
         table.add_column(build.name)
+    if len(evidence.builds) > BUILDS_WITH_ROOM and evidence.judged_by == "prediction":
+        table.caption = "what is not marked came out as predicted"
+        table.caption_justify = "left"
     for name in dict.fromkeys(suite.suite for suite in evidence.suites):
         row = [_suite_cell(evidence, name, build.name) for build in evidence.builds]
         table.add_row(Text(name), *row)
@@ -140,7 +144,8 @@ def _suite_cell(evidence: Evidence, name: str, build: str) -> Text:
     for suite in evidence.suites:
         if suite.suite == name and suite.build == build:
             expected = suite.verdict == suite.predicted
-            compared = "as predicted" if evidence.judged_by == "prediction" else ""
+            roomy = len(evidence.builds) <= BUILDS_WITH_ROOM
+            compared = "as predicted" if roomy and evidence.judged_by == "prediction" else ""
             note = compared if expected else f"{suite.predicted.shown} was predicted"
             return Text.assemble(
                 (f"{suite.verdict.shown:<8}", COLOURS[suite.verdict]),

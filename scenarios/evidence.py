@@ -89,7 +89,10 @@ def removal_of(removal: Removal) -> RemovalRecord:
 
 def predicted(scenario: Scenario, build: Build) -> Verdict:
     """What the build's switches say about the claim."""
-    holds = scenario.holds_when.holds(as_dict(build.defences))
+    values = as_dict(build.defences)
+    if not scenario.applies_when.holds(values):
+        return Verdict.NOT_APPLICABLE
+    holds = scenario.holds_when.holds(values)
     return Verdict.HELD if holds else Verdict.VIOLATED
 
 

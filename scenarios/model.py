@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from attacks.history import History
 from reports.evidence import FaultCase, Measure
 from scenarios.invariants import Invariant
 from scenarios.lab import Lab
-from scenarios.needs import Need
+from scenarios.needs import Need, nothing
 from scenarios.truth import GroundTruth
 
 Suite = Literal["double spend", "read skew", "partial commit", "replay", "deadlock", "Redis outage"]
@@ -51,6 +51,10 @@ class Scenario:
     fault_cases: FaultCases | None = None
     """Reads the faults of an attack that lets them strike by itself out of its history."""
     canary: bool = False
+    applies_when: Need = field(default_factory=nothing)
+    """Where a build has what the attack is about; elsewhere the claim makes no sense."""
+    applies_not: str = ""
+    """Why, for the builds to which it does not apply: "this build never asks Redis"."""
 
     def told(self, heading: str) -> str:
         """A paragraph of the story, on one line."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from engine.defences import Build
+from engine.defences import Build, named_builds, parse_build
 from reports.evidence import Cell, Environment, Evidence
 from reports.judgement import exit_code
 from reports.store import RunFolder, write_evidence, write_reports
@@ -243,6 +243,17 @@ def new_seed() -> int:
     return secrets.randbelow(2**31)
 
 
-def choose_builds(builds: Sequence[Build]) -> tuple[Build, ...]:
-    """Each build once, in the order given."""
-    return tuple({build.name: build for build in builds}.values())
+def read_builds(texts: Sequence[str]) -> tuple[Build, ...]:
+    """Builds as one types them: `all`, or names with a comma between them, given once or again.
+
+    What holds a "=" belongs to the build before it: "fragile,hardened,locking=none" are two.
+    Raises DefenceError as `parse_build` does.
+    """
+    names: list[str] = []
+    for text in texts:
+        for part in text.split(","):
+            if "=" in part and names:
+                names[-1] += f",{part.strip()}"
+            else:
+                names += named_builds() if part.strip() == "all" else [part.strip()]
+    return tuple({build.name: build for build in map(parse_build, names)}.values())

@@ -39,8 +39,8 @@ from scenarios.invariants import (
 )
 from scenarios.lab import AttackFailed, Lab, Wallet
 from scenarios.model import Scenario
-from scenarios.needs import all_of, switch
-from scenarios.outage.faults import NEVER_ASKED, until_redis_is_asked
+from scenarios.needs import ASKS_REDIS, all_of, switch
+from scenarios.outage.faults import NEVER_ASKED, NO_REDIS, until_redis_is_asked
 from scenarios.requirements import acknowledged, rounds_of
 from scenarios.truth import GroundTruth
 
@@ -394,4 +394,6 @@ SCENARIO = Scenario(
     measures=(commands,),
     fault_cases=fault_cases,
     strength="bounded",
+    applies_when=ASKS_REDIS,
+    applies_not=NO_REDIS,
 )
