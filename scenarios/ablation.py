@@ -6,7 +6,7 @@ that one is removed as well, in a build of its own, and then a claim has to brea
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from engine.defences import (
@@ -21,6 +21,8 @@ from engine.defences import (
 from scenarios.model import Scenario
 
 BASE = "hardened"
+MOST_CLAIMS = 4
+"""So many claims a removal keep a run of all of them short."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +52,14 @@ def name_of(removed: dict[str, str]) -> str:
     return ",".join([BASE, *(f"{name}={value}" for name, value in removed.items())])
 
 
-def removals(scenarios: Sequence[Scenario], only: Iterable[str] = ()) -> tuple[Removal, ...]:
+def removals(
+    scenarios: Sequence[Scenario], only: Iterable[str] = (), *, most: int | None = None
+) -> tuple[Removal, ...]:
     """Every removal of every defence, or of those named ("locking", "retry=blind"); pairs last.
 
-    Raises DefenceError for a name that is no defence, or that only changes speed or shape.
+    `most` bounds the claims of each: those stay whose needs look at the fewest switches, because
+    they say most clearly what was removed. Raises DefenceError for a name that is no defence, or
+    that only changes speed or shape.
     """
     chosen = frozenset(map(_checked, only))
     claims = [scenario for scenario in scenarios if not scenario.canary]
@@ -72,7 +78,12 @@ def removals(scenarios: Sequence[Scenario], only: Iterable[str] = ()) -> tuple[R
                 covered_in=tuple(pair.build.name for pair in covering),
             )
         singles.append(single)
-    return (*singles, *pairs.values())
+    return tuple(_bounded(removal, most) for removal in (*singles, *pairs.values()))
+
+
+def _bounded(removal: Removal, most: int | None) -> Removal:
+    narrow = sorted(removal.breaks, key=lambda claim: len(claim.holds_when.switches))[:most]
+    return replace(removal, breaks=tuple(claim for claim in removal.breaks if claim in narrow))
 
 
 def _fragile_settings() -> Iterator[tuple[str, str]]:

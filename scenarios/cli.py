@@ -20,7 +20,7 @@ from engine.process import EngineError
 from engine.stores import StoreError, inspect_stores
 from reports.store import EvidenceError, RunFolder, read_evidence, write_reports
 from reports.words import headline
-from scenarios.ablation import removals
+from scenarios.ablation import MOST_CLAIMS, removals
 from scenarios.catalogue import SCENARIOS, UnknownScenario, select
 from scenarios.console import console_for, counting, show_result, watching
 from scenarios.explaining import explain as explained
@@ -104,10 +104,14 @@ def compare(  # noqa: PLR0913, PLR0917 - the command's options
 
 
 @app.command()
-def ablate(  # noqa: PLR0913, PLR0917 - the command's options
+def ablate(  # noqa: PLR0913 - the command's options
     only: Annotated[
         list[str] | None, typer.Option(help="A defence (locking), or one value (retry=blind).")
     ] = None,
+    *,
+    every_claim: Annotated[
+        bool, typer.Option("--every-claim", help="Not only the four that name a removal best.")
+    ] = False,
     stores: StoresOption = "auto",
     seed: Seed = None,
     effort: Effort = 1.0,
@@ -116,7 +120,7 @@ def ablate(  # noqa: PLR0913, PLR0917 - the command's options
     as_json: AsJson = False,
 ) -> None:
     """Remove each defence of `hardened` in turn; green when a claim catches every removal."""
-    removed = removals(SCENARIOS, only or ())
+    removed = removals(SCENARIOS, only or (), most=None if every_claim else MOST_CLAIMS)
     named = {scenario.name for removal in removed for scenario in removal.scenarios}
     _run_plan(
         Plan(

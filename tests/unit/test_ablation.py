@@ -62,6 +62,17 @@ def test_a_defence_or_one_of_its_values_is_chosen_with_its_pairs() -> None:
     ]
 
 
+def test_a_bound_keeps_the_claims_that_name_the_removal_best() -> None:
+    whole, (bounded,) = (
+        _of("hardened,idempotency=off"),
+        removals(SCENARIOS, ["idempotency=off"], most=2),
+    )
+    assert len(bounded.breaks) == 2 < len(whole.breaks)
+    kept = [len(claim.holds_when.switches) for claim in bounded.breaks]
+    left = [len(c.holds_when.switches) for c in whole.breaks if c not in bounded.breaks]
+    assert max(kept) <= min(left)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
