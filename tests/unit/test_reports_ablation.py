@@ -74,14 +74,14 @@ def ablated(
     return evidence.model_copy(update={"exit_code": exit_code(evidence)})
 
 
-def _table(evidence: Evidence) -> Table:
+def table_of(evidence: Evidence) -> Table:
     table = ablation_table(evidence)
     assert table is not None
     return table
 
 
 def _outcomes(evidence: Evidence) -> list[Outcome]:
-    return [row.outcome for row in _table(evidence).rows]
+    return [row.outcome for row in table_of(evidence).rows]
 
 
 CAUGHT, COVERED, MISSED = Outcome.CAUGHT, Outcome.COVERED, Outcome.MISSED
@@ -97,7 +97,7 @@ def test_every_removal_is_caught_or_covered() -> None:
     assert evidence.exit_code == 0
     assert headline(evidence).title == "The removal of every defence was caught"
     assert evidence.planned == len(evidence.cells) == 5
-    assert _table(evidence).rows[0].caught_by == ("double-spend", "lost-update")
+    assert table_of(evidence).rows[0].caught_by == ("double-spend", "lost-update")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_defence_that_no_claim_names_is_told_in_one_line() -> None:
 
 def test_the_places_show_what_was_seen() -> None:
     evidence = ablated(seen={(LOCKING, "lost-update"): HELD, (RETRY, "deadlock"): None})
-    table = _table(evidence)
+    table = table_of(evidence)
     signs = ["".join(place.symbol or " " for place in row.places) for row in table.rows]
     assert table.claims == ("double-spend", "lost-update", "deadlock")
     assert signs == ["✕! ", "  ✓", "  ·", "  ✕"]
