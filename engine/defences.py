@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
+from engine.builds import RECIPES, Recipe, hollow
+
 
 class DefenceError(Exception):
     """An unknown build, switch or value, or values that make no sense together; one clear line."""
@@ -342,27 +344,24 @@ def values_of(switch: str) -> tuple[str, ...]:
 
 
 def named_builds() -> dict[str, Build]:
-    fragile: dict[str, Any] = {name: values_of(name)[0] for name in switches()}
-    # A transfer of the engine that it stands for is whole; a chain of movements is not.
-    fragile["unit_of_work"] = "per_movement"
-    # Its PostgreSQL is set up as it is shipped.
-    fragile["durability"] = "sync"
-    fragile["balance_cache"] = "before_commit"
-    hardened: dict[str, Any] = {
-        name: values_of(name)[switch.fragile_count] for name, switch in switches().items()
+    """Every build that has a name, from fragile to hardened."""
+    return {name: _made(name, recipe) for name, recipe in RECIPES.items()}
+
+
+def _made(name: str, recipe: Recipe) -> Build:
+    first: dict[str, Any] = {
+        switch: values_of(switch)[0 if recipe.begins_fragile else facts.fragile_count]
+        for switch, facts in switches().items()
     }
-    hardened["execution"] = "core"
-    hardened["balance_cache"] = "versioned"
-    return {
-        "fragile": Build(name="fragile", defences=Defences(**fragile), legacy_routes=True),
-        "hardened": Build(name="hardened", defences=Defences(**hardened), legacy_routes=False),
-    }
+    defences = Defences(**{**first, **recipe.differs})
+    return Build(name=name, defences=defences, legacy_routes=recipe.legacy_routes)
 
 
 def parse_build(text: str) -> Build:
     """Read "hardened" or "hardened,locking=none,retry=none".
 
-    Raises DefenceError with one line that names what is unknown and what there is instead.
+    Raises DefenceError with one line that names what is unknown and what there is instead, or why
+    the settings make no sense together.
     """
     base_name, *settings = [part.strip() for part in text.split(",")]
     builds = named_builds()
@@ -376,6 +375,8 @@ def parse_build(text: str) -> Build:
         if switch in changed:
             raise DefenceError(f"switch {switch} is set twice: leave one of them out")
         changed[switch] = value
+    if reason := hollow(changed):
+        raise DefenceError(reason)
     defences = dataclasses.replace(base.defences, **changed)
     return Build(name=text, defences=defences, legacy_routes=base.legacy_routes)
 

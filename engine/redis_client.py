@@ -131,10 +131,16 @@ class Bounded:
 
 
 def redis_access(settings: Settings, defences: Defences, on_return: Command) -> RedisAccess:
-    """Connects when first used. Raises DefenceError for a URL that names no Redis."""
-    if not settings.redis_url:
-        return NoRedis()
+    """Connects when first used. Raises DefenceError for a URL that names no Redis, or for none
+    where the policy requires it."""
     policy = defences.redis_policy
+    if not settings.redis_url:
+        if policy == "required":
+            raise DefenceError(
+                "redis_policy=required takes an error of Redis for the request's own, and here is "
+                "no Redis at all: set REDIS_URL, or choose another value"
+            )
+        return NoRedis()
     try:
         if policy == "bounded":
             client = _bounded_client(settings.redis_url, settings.redis_call_timeout_ms / 1000)

@@ -266,6 +266,20 @@ class SuiteVerdict(Record):
     """True for the six named suites, False for the other groups of claims."""
 
 
+class Removal(Record):
+    """A build of `assay ablate`: a defence removed, or two that cover each other."""
+
+    build: str
+    removed: dict[str, str]
+    """Each defence that is removed, with the fragile value that it has instead."""
+    breaks: tuple[str, ...]
+    """The claims that have to be violated without it."""
+    keeps: tuple[str, ...] = ()
+    """The claims that name it and must hold all the same, because another defence covers for it."""
+    covered_in: tuple[str, ...] = ()
+    """The builds in which that other defence is removed, too: there a claim has to be violated."""
+
+
 class Evidence(Record):
     version: Literal["1"] = "1"
     run: str
@@ -284,3 +298,12 @@ class Evidence(Record):
     claims: tuple[Claim, ...]
     cells: tuple[Cell, ...] = ()
     suites: tuple[SuiteVerdict, ...] = ()
+    ablation: tuple[Removal, ...] = ()
+    """What `assay ablate` removed: only these claims ran, and only against these builds."""
+
+    @property
+    def planned(self) -> int:
+        """How many cells there are when the run gets to its end."""
+        if self.ablation:
+            return sum(len(removal.breaks) + len(removal.keeps) for removal in self.ablation)
+        return len(self.builds) * len(self.claims)

@@ -5,7 +5,11 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reports.evidence import Evidence
+from reports.matrix import cell_anchor, claim_anchor
 from reports.page import lay_out_page
+
+HEATS = {"✕": "hit", "✓": "kept", "!": "odd", "?": "doubt"}
+"""The class of each place of the table of removals, by what stands in it."""
 
 
 def render_html(evidence: Evidence, *, folder: Path | None = None) -> str:
@@ -20,4 +24,9 @@ def render_html(evidence: Evidence, *, folder: Path | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html").render(page=lay_out_page(evidence, folder))
+    return environment.get_template("report.html").render(
+        page=lay_out_page(evidence, folder),
+        heats=HEATS,
+        cell_anchor=cell_anchor,
+        claim_anchor=claim_anchor,
+    )

@@ -1,11 +1,13 @@
 """What a cell means for the run: good, bad or undecided. JUnit and exit code agree through it.
 
 A `compare` run is judged by its predictions, a `verify` run by its verdicts. A canary is judged
-by its prediction in both: it must be violated, or the harness is blind.
+by its prediction in both: it must be violated, or the harness is blind. An `ablate` run is judged
+by its predictions, and by what became of each removed defence.
 """
 
 from enum import StrEnum
 
+from reports.ablation import BAD, OPEN, ablation_table
 from reports.evidence import Cell, Evidence, Verdict
 
 
@@ -34,10 +36,17 @@ def is_canary(evidence: Evidence, scenario: str) -> bool:
 
 
 def exit_code(evidence: Evidence) -> int:
-    """0 all good, 1 violated or mispredicted (before unknown), 3 unknown; also 3 with no cell."""
+    """0 all good, 1 violated or mispredicted (before unknown), 3 unknown; also 3 with no cell.
+
+    A removed defence that nothing catches is 1, too.
+    """
     judged = {judge(evidence, cell) for cell in evidence.cells}
-    if Judgement.FAILED in judged:
+    table = ablation_table(evidence)
+    outcomes = {row.outcome for row in table.rows} if table else set()
+    if Judgement.FAILED in judged or outcomes & BAD:
         return 1
+    if outcomes & OPEN:
+        return 3
     return 3 if Judgement.UNDECIDED in judged or not judged - {Judgement.SKIPPED} else 0
 
 

@@ -6,8 +6,10 @@ file and a CI that reads the exit code agree.
 
 import xml.etree.ElementTree as ET
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
+from reports.ablation import BAD, OPEN, Row, ablation_table
 from reports.evidence import Build, Cell, Claim, Evidence
 from reports.judgement import Judgement, judge
 from reports.terminal import render_text
@@ -21,6 +23,8 @@ def render_junit(evidence: Evidence, *, folder: Path | None = None) -> str:
     root = ET.Element("testsuites", name=_legal(f"assay {evidence.run}"))
     for build in evidence.builds:
         root.append(_suite(evidence, build, folder))
+    if table := ablation_table(evidence):
+        root.append(_removals(table.rows))
     _sum_up(root, list(root))
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
@@ -38,6 +42,18 @@ def _suite(evidence: Evidence, build: Build, folder: Path | None) -> ET.Element:
             suite.append(_case(evidence, claim, cells[claim.name], folder))
         elif evidence.status != "complete":
             suite.append(_missing_case(claim))
+    _count(suite)
+    return suite
+
+
+def _removals(rows: Sequence[Row]) -> ET.Element:
+    """A case for each removed defence: the cells alone do not say that nothing caught it."""
+    suite = ET.Element("testsuite", name="ablation")
+    for row in rows:
+        case = ET.SubElement(suite, "testcase", name=_legal(row.title), classname="ablation")
+        if row.outcome in BAD | OPEN:
+            tag = "failure" if row.outcome in BAD else "error"
+            ET.SubElement(case, tag, message=_legal(row.because), type=row.outcome.value)
     _count(suite)
     return suite
 

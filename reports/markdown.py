@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from reports.ablation import Row, Table, ablation_table
 from reports.evidence import Cell, Evidence, Exploration, Verdict
 from reports.judgement import is_canary, needs_attention
-from reports.matrix import Entry, Group, Line, matrix
+from reports.matrix import BUILDS_WITH_ROOM, Entry, Group, Line, matrix
 from reports.search_text import shown_exploration
 from reports.sql_drawing import sql_drawing
 from reports.sql_timeline import lay_out_sql
@@ -17,6 +18,7 @@ from reports.words import count, duration, exit_code_in_words, headline, moment
 # GitHub refuses a job summary above 1 MiB; these bounds stay far below it.
 BLOCKS_SHOWN = 30
 SEARCHES_SHOWN = 60
+FORESEEN = " <sub>as predicted</sub>"
 SYMBOLS = {"PASS": "✅", "FAIL": "❌", "UNKNOWN": "❔", "N/A": "⚪", "not run": "·"}
 
 
@@ -24,7 +26,10 @@ def render_markdown(evidence: Evidence, *, folder: Path | None = None) -> str:
     """`folder` is the run's, as it is to be typed in the commands that show a failure again."""
     result = headline(evidence)
     parts = [f"# Assay: {_text(result.title)}", _text(result.detail), *_banner(evidence)]
-    parts += [_facts(evidence), "## The matrix", _matrix(evidence), *_searches(evidence)]
+    table = ablation_table(evidence)
+    grid = ["## What each defence is for", *_ablation(table)] if table else []
+    parts += [_facts(evidence), *(grid or ["## The matrix", _matrix(evidence)])]
+    parts += _searches(evidence)
     shown = needs_attention(evidence)[:BLOCKS_SHOWN]
     if shown:
         parts += ["## What needs your eyes", *_blocks(evidence, shown, folder)]
@@ -74,7 +79,29 @@ def _matrix(evidence: Evidence) -> str:
     lines = [f"| | {head} |", f"{rule}|"]
     for group in matrix(evidence):
         lines += _group(group)
-    return "\n".join(lines)
+    table = "\n".join(lines)
+    if len(evidence.builds) <= BUILDS_WITH_ROOM:
+        return table
+    # Only what is odd is marked: five columns of remarks fit no screen.
+    return f"{table.replace(FORESEEN, '')}\n\nWhat is not marked came out as predicted."
+
+
+def _ablation(table: Table) -> list[str]:
+    """Claims across by number: their names would make a table that nobody can read."""
+    numbers = [str(number) for number in range(1, len(table.claims) + 1)]
+    lines = [
+        f"| {' | '.join(['Removed from hardened', 'What came of it', *numbers])} |",
+        f"|---|---|{':-:|' * len(numbers)}",
+        *(_removal(row) for row in table.rows),
+    ]
+    names = [f"**{n}** {_text(name)}" for n, name in zip(numbers, table.claims, strict=True)]
+    signs = "✕ violated, and so caught; ✓ held, as predicted; ! not as predicted; ? unknown"
+    return ["\n".join(lines), f"{', '.join(names)}. {signs}."]
+
+
+def _removal(row: Row) -> str:
+    signs = [place.symbol for place in row.places]
+    return f"| {' | '.join([_code(row.title), _text(row.because), *signs])} |"
 
 
 def _group(group: Group) -> list[str]:
@@ -92,8 +119,7 @@ def _entry(entry: Entry) -> str:
     shown = f"{SYMBOLS[entry.shown]} {entry.shown}"
     if entry.verdict is None:
         return shown
-    marker = "as predicted" if entry.as_predicted else "**NOT as predicted**"
-    return f"{shown} <sub>{marker}</sub>"
+    return f"{shown}{FORESEEN if entry.as_predicted else ' <sub>**NOT as predicted**</sub>'}"
 
 
 def _searches(evidence: Evidence) -> list[str]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from reports.evidence import Cell, Claim, Evidence, Verdict
 
+BUILDS_WITH_ROOM = 3
+"""With more columns than this a table shows verdicts only, and marks what was not predicted."""
 WORST_FIRST = (Verdict.VIOLATED, Verdict.UNKNOWN, Verdict.HELD, Verdict.NOT_APPLICABLE)
 
 

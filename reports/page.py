@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from reports.ablation import Table, ablation_table, base_defences
 from reports.chart import Chart, lay_out_chart
 from reports.evidence import Build, Cell, Claim, Evidence, Finding, Verdict
 from reports.judgement import Judgement, judge, needs_attention
-from reports.matrix import Group, cell_anchor, matrix
+from reports.matrix import BUILDS_WITH_ROOM, Group, cell_anchor, matrix
 from reports.search_page import SearchView, lay_out_search
 from reports.timeline import Timeline, lay_out
 from reports.words import (
@@ -23,7 +24,6 @@ from reports.words import (
 )
 
 FINDINGS_SHOWN = 5
-BUILDS_WITH_ROOM = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +79,15 @@ class Page:
     groups: tuple[Group, ...]
     sections: tuple[Section, ...]
     switches: tuple[SwitchRow, ...]
+    ablation: Table | None = None
+    """What was removed and what caught it; drawn instead of the matrix."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The builds whose switches are shown: of removals only what they are removed from."""
+        if self.ablation:
+            return ("the base of every removal",)
+        return tuple(build.name for build in self.evidence.builds)
 
     @property
     def many(self) -> bool:
@@ -94,11 +103,12 @@ def lay_out_page(evidence: Evidence, folder: Path | None = None) -> Page:
         evidence=evidence,
         headline=headline(evidence),
         facts=_facts(evidence),
-        planned=len(evidence.builds) * len(evidence.claims),
+        planned=evidence.planned,
         attention=attention,
         groups=groups,
         sections=tuple(_section(evidence, group, views) for group in groups),
-        switches=_switches(evidence.builds),
+        switches=_switches(_shown_builds(evidence)),
+        ablation=ablation_table(evidence),
     )
 
 
@@ -149,6 +159,13 @@ def _link(file: str) -> str | None:
     if not file or ":" in parts[0] or "\\" in file or {"", ".."} & set(parts):
         return None
     return quote(file)
+
+
+def _shown_builds(evidence: Evidence) -> tuple[Build, ...]:
+    if not evidence.ablation or not evidence.builds:
+        return evidence.builds
+    base = base_defences(evidence)
+    return (evidence.builds[0].model_copy(update={"defences": base}),)
 
 
 def _switches(builds: tuple[Build, ...]) -> tuple[SwitchRow, ...]:

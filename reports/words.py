@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
 
+from reports.ablation import BAD, OPEN, Table, ablation_table
 from reports.evidence import (
     Cell,
     Evidence,
@@ -39,6 +40,8 @@ class Headline:
 
 
 def headline(evidence: Evidence) -> Headline:
+    if table := ablation_table(evidence):
+        return _ablated(evidence, table)
     cells = len(evidence.cells)
     detail = f"{count(len(evidence.builds), 'build')}, {count(cells, 'cell')}"
     suites = _suites_in_words(evidence)
@@ -48,7 +51,7 @@ def headline(evidence: Evidence) -> Headline:
 
 
 def _title(evidence: Evidence) -> tuple[str, str]:
-    cells, planned = len(evidence.cells), len(evidence.builds) * len(evidence.claims)
+    cells, planned = len(evidence.cells), evidence.planned
     bad = needs_attention(evidence)
     unknown = sum(cell.verdict is Verdict.UNKNOWN for cell in bad)
     wrong = len(bad) - unknown
@@ -65,6 +68,20 @@ def _title(evidence: Evidence) -> tuple[str, str]:
     if not cells:
         return "Nothing was run", "open"
     return "Every prediction came true" if by_prediction else "Every claim held", "good"
+
+
+def _ablated(evidence: Evidence, table: Table) -> Headline:
+    """A removal that nothing caught comes before anything that a single cell can say."""
+    title, tone = _title(evidence)
+    missed = sum(row.outcome in BAD for row in table.rows)
+    if missed and evidence.status == "complete":
+        also = f"; {title[:1].lower()}{title[1:]}" if tone == "bad" else ""
+        title, tone = f"{count(missed, 'removal')} {_are(missed)} not caught{also}", "bad"
+    elif tone == "good" and any(row.outcome in OPEN for row in table.rows):
+        title, tone = "Some removals are undecided", "open"
+    elif tone == "good":
+        title = "The removal of every defence was caught"
+    return Headline(title=title, detail=table.sentence, tone=tone)
 
 
 def _suites_in_words(evidence: Evidence) -> str:
@@ -94,6 +111,9 @@ def exit_code_in_words(evidence: Evidence) -> str:
     by_prediction = evidence.judged_by == "prediction"
     good = "every prediction came true" if by_prediction else "every claim held"
     bad = "a prediction did not come true" if by_prediction else "a claim was violated"
+    if evidence.ablation:
+        good = "the removal of every defence was caught, as predicted"
+        bad = "a removal was not caught, or a prediction did not come true"
     meanings = {
         0: good,
         1: bad,

@@ -11,7 +11,7 @@ from attacks.history import History, Recorder
 from attacks.postgres.checkpoint import CheckpointError
 from attacks.postgres.observer import ObserverError
 from attacks.postgres.side_session import SideSessionError
-from engine.defences import Build
+from engine.defences import Build, as_dict
 from engine.migrations import MigrationError
 from engine.process import EngineError
 from engine.stores import StoreError
@@ -60,8 +60,8 @@ def run_cell(  # noqa: PLR0913 - what a cell is made of
 ) -> Observation:
     """What goes wrong in the attack is never raised: it is a verdict unknown, with the reason."""
     with history_file.open("w") as file:
-        if "postgres" in scenario.restarts and not stand.postgres.restartable:
-            judgement = not_applicable("PostgreSQL is not ours to restart")
+        if reason := _senseless(stand, scenario, build):
+            judgement = not_applicable(reason)
             return Observation(history=History(operations=()), judgement=judgement)
         if "redis" in scenario.restarts and not stand.redis.restartable:
             judgement = not_applicable("Redis is not ours to empty or restart")
@@ -92,6 +92,14 @@ def run_cell(  # noqa: PLR0913 - what a cell is made of
     return Observation(
         history=history, judgement=judgement, truth=truth, races=races, series=series
     )
+
+
+def _senseless(stand: Stand, scenario: Scenario, build: Build) -> str | None:
+    """Why nothing could be learned from this cell."""
+    if "postgres" in scenario.restarts and not stand.postgres.restartable:
+        return "PostgreSQL is not ours to restart"
+    applies = scenario.applies_when.holds(as_dict(build.defences))
+    return None if applies else scenario.applies_not
 
 
 def seed_of(scenario: Scenario, seed: int) -> str:

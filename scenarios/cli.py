@@ -13,13 +13,14 @@ import typer
 from rich.text import Text
 
 from attacks.postgres.observer import ObserverError
-from engine.defences import DefenceError, parse_build
+from engine.defences import Build, DefenceError, parse_build
 from engine.migrations import MigrationError, Shape, create_revision, down, status, up
 from engine.ownership import WorkspaceError
 from engine.process import EngineError
 from engine.stores import StoreError, inspect_stores
 from reports.store import EvidenceError, RunFolder, read_evidence, write_reports
 from reports.words import headline
+from scenarios.ablation import MOST_CLAIMS, removals
 from scenarios.catalogue import SCENARIOS, UnknownScenario, select
 from scenarios.console import console_for, counting, show_result, watching
 from scenarios.explaining import explain as explained
@@ -27,7 +28,7 @@ from scenarios.loading import LoadPlan, show_loaded
 from scenarios.loading import load as load_build
 from scenarios.replaying import replay as replay_schedule
 from scenarios.replaying import told
-from scenarios.runner import OUT, Plan, choose_builds, new_seed, run
+from scenarios.runner import OUT, Plan, new_seed, read_builds, run
 from scenarios.schedule_file import ScheduleError, order_in_words, read_schedule
 from scenarios.serving import Serving
 from scenarios.serving import serve as serve_build
@@ -73,7 +74,12 @@ class Interrupted(BaseException):
 
 @app.command()
 def compare(  # noqa: PLR0913, PLR0917 - the command's options
-    build: Annotated[list[str] | None, typer.Option(help="A build; may be given again.")] = None,
+    build: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--build", "--builds", help="`all`, or builds with commas; may be given again."
+        ),
+    ] = None,
     only: Only = None,
     stores: StoresOption = "auto",
     seed: Seed = None,
@@ -84,7 +90,53 @@ def compare(  # noqa: PLR0913, PLR0917 - the command's options
 ) -> None:
     """Run every claim against builds side by side; green when every prediction came true."""
     names = build or ["fragile", "hardened"]
-    _run(names, only, stores, seed, effort, workers, out, as_json=as_json, by_prediction=True)
+    _run(
+        read_builds(names),
+        only,
+        stores,
+        seed,
+        effort,
+        workers,
+        out,
+        as_json=as_json,
+        by_prediction=True,
+    )
+
+
+@app.command()
+def ablate(  # noqa: PLR0913 - the command's options
+    only: Annotated[
+        list[str] | None, typer.Option(help="A defence (locking), or one value (retry=blind).")
+    ] = None,
+    *,
+    every_claim: Annotated[
+        bool, typer.Option("--every-claim", help="Not only the four that name a removal best.")
+    ] = False,
+    stores: StoresOption = "auto",
+    seed: Seed = None,
+    effort: Effort = 1.0,
+    workers: Workers = 1,
+    out: Out = OUT,
+    as_json: AsJson = False,
+) -> None:
+    """Remove each defence of `hardened` in turn; green when a claim catches every removal."""
+    removed = removals(SCENARIOS, only or (), most=None if every_claim else MOST_CLAIMS)
+    named = {scenario.name for removal in removed for scenario in removal.scenarios}
+    _run_plan(
+        Plan(
+            command=f"assay {shlex.join(sys.argv[1:])}",
+            scenarios=tuple(scenario for scenario in SCENARIOS if scenario.name in named),
+            builds=tuple(removal.build for removal in removed),
+            by_prediction=True,
+            stores=stores,
+            seed=new_seed() if seed is None else seed,
+            effort=effort,
+            workers=workers,
+            out=out,
+            removals=removed,
+        ),
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -115,11 +167,21 @@ def verify(  # noqa: PLR0913, PLR0917 - the command's options
     as_json: AsJson = False,
 ) -> None:
     """Run every claim against one build; green when every claim held. The gate for CI."""
-    _run([build], only, stores, seed, effort, workers, out, as_json=as_json, by_prediction=False)
+    _run(
+        (parse_build(build),),
+        only,
+        stores,
+        seed,
+        effort,
+        workers,
+        out,
+        as_json=as_json,
+        by_prediction=False,
+    )
 
 
 def _run(  # noqa: PLR0913, PLR0917 - what both commands hand over
-    names: list[str],
+    builds: tuple[Build, ...],
     only: list[str] | None,
     stores: Stores,
     seed: int | None,
@@ -133,7 +195,7 @@ def _run(  # noqa: PLR0913, PLR0917 - what both commands hand over
     plan = Plan(
         command=f"assay {shlex.join(sys.argv[1:])}",
         scenarios=select(tuple(only or ())),
-        builds=choose_builds([parse_build(name) for name in names]),
+        builds=builds,
         by_prediction=by_prediction,
         stores=stores,
         seed=new_seed() if seed is None else seed,
@@ -141,8 +203,12 @@ def _run(  # noqa: PLR0913, PLR0917 - what both commands hand over
         workers=workers,
         out=out,
     )
+    _run_plan(plan, as_json=as_json)
+
+
+def _run_plan(plan: Plan, *, as_json: bool) -> NoReturn:
     console = console_for(to_stderr=as_json)
-    with watching(console, cells=len(plan.scenarios) * len(plan.builds)) as watcher:
+    with watching(console, cells=len(plan.cells)) as watcher:
         folder, evidence = run(plan, watcher)
     show_result(console, evidence, folder)
     if as_json:

@@ -11,8 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.defences import Build
+from reports.ablation import Row, ablation_table
+from reports.ablation import Table as AblationTable
 from reports.evidence import Cell, Environment, Evidence, StoreUsed, Verdict
 from reports.judgement import needs_attention
+from reports.matrix import BUILDS_WITH_ROOM
 from reports.store import RunFolder
 from reports.terminal import render_text
 from reports.words import headline, strength_in_brief
@@ -59,7 +62,7 @@ def watching(console: Console, *, cells: int) -> Iterator[Watcher]:
             progress.update(task, description=f"{scenario.name} against {build.name}")
 
         def cell_ended(evidence: Evidence, cell: Cell) -> None:
-            console.print(_cell_line(cell))
+            console.print(_cell_line(cell, max(len(build.name) for build in evidence.builds)))
             progress.update(task, completed=len(evidence.cells))
 
         yield Watcher(stores_ready=stores_ready, cell_began=cell_began, cell_ended=cell_ended)
@@ -82,9 +85,13 @@ def counting(console: Console, what: str, total: int) -> Iterator[Callable[[int]
 
 
 def show_result(console: Console, evidence: Evidence, folder: Path) -> None:
-    """The table of suites, whatever needs attention in full, and where to read on."""
+    """The table of suites or removals, whatever needs attention, and where to read on."""
     console.print()
-    console.print(suite_table(evidence))
+    if ablated := ablation_table(evidence):
+        for line in ablation_lines(ablated):
+            console.print(line)
+    else:
+        console.print(suite_table(evidence))
     for cell in needs_attention(evidence):
         console.print()
         # Text: brackets in what a service answered are not markup.
@@ -102,17 +109,43 @@ def suite_table(evidence: Evidence) -> Table:
     table.add_column("suite")
     for build in evidence.builds:
         table.add_column(build.name)
+    if len(evidence.builds) > BUILDS_WITH_ROOM and evidence.judged_by == "prediction":
+        table.caption = "what is not marked came out as predicted"
+        table.caption_justify = "left"
     for name in dict.fromkeys(suite.suite for suite in evidence.suites):
         row = [_suite_cell(evidence, name, build.name) for build in evidence.builds]
         table.add_row(Text(name), *row)
     return table
 
 
+def ablation_lines(table: AblationTable) -> list[Text]:
+    """Removals down, claims across by their numbers, and the numbers' names beneath."""
+    wide = max((len(row.title) for row in table.rows), default=0) + 2
+    numbers = [f"{number:>2}" for number in range(1, len(table.claims) + 1)]
+    lines = [
+        Text(f"{'removed' if digit else '':<{wide}}{' '.join(n[digit] for n in numbers)}", "dim")
+        for digit in (0, 1)
+    ]
+    lines += [_removal_line(row, wide) for row in table.rows]
+    names = [f"{n.strip()} {name}" for n, name in zip(numbers, table.claims, strict=True)]
+    legend = "✕ violated and so caught, ✓ held as predicted, ! not as predicted, ? unknown"
+    return [*lines, Text(), Text(f"{' · '.join(names)}\n{legend}", "dim")]
+
+
+def _removal_line(row: Row, wide: int) -> Text:
+    colour = {"bad": "bold red", "open": "yellow"}.get(row.tone, "green")
+    line = Text(f"{row.title:<{wide}}")
+    for place in row.places:
+        line.append(f"{place.symbol:<2}", "bold red" if place.symbol == "!" else "")
+    return line.append(f" {row.word}", colour)
+
+
 def _suite_cell(evidence: Evidence, name: str, build: str) -> Text:
     for suite in evidence.suites:
         if suite.suite == name and suite.build == build:
             expected = suite.verdict == suite.predicted
-            compared = "as predicted" if evidence.judged_by == "prediction" else ""
+            roomy = len(evidence.builds) <= BUILDS_WITH_ROOM
+            compared = "as predicted" if roomy and evidence.judged_by == "prediction" else ""
             note = compared if expected else f"{suite.predicted.shown} was predicted"
             return Text.assemble(
                 (f"{suite.verdict.shown:<8}", COLOURS[suite.verdict]),
@@ -121,13 +154,14 @@ def _suite_cell(evidence: Evidence, name: str, build: str) -> Text:
     return Text("-")
 
 
-def _cell_line(cell: Cell) -> Text:
+def _cell_line(cell: Cell, wide: int) -> Text:
+    """`wide`: how much room the names of the builds need."""
     hits = strength_in_brief(cell)
     if cell.reasons and cell.verdict is not Verdict.VIOLATED:
         hits = cell.reasons[0]
     line = Text.assemble(
         (f"{cell.verdict.shown:<8}", COLOURS[cell.verdict]),
-        f"{cell.scenario:<19} {cell.build:<10} {cell.duration_s:5.1f} s  {hits}",
+        f"{cell.scenario:<20} {cell.build:<{wide}} {cell.duration_s:5.1f} s  {hits}",
     )
     if not cell.as_predicted:
         line.append(f"  NOT as predicted ({cell.predicted.shown})", "bold red")

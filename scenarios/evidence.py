@@ -28,6 +28,10 @@ from reports.evidence import (
     SuiteVerdict,
     Verdict,
 )
+from reports.evidence import (
+    Removal as RemovalRecord,
+)
+from scenarios.ablation import Removal
 from scenarios.blame import guilty
 from scenarios.cell import Observation
 from scenarios.invariants import Finding as FoundContradiction
@@ -73,9 +77,22 @@ def build_of(build: Build, isolation_level: str) -> BuildRecord:
     )
 
 
+def removal_of(removal: Removal) -> RemovalRecord:
+    return RemovalRecord(
+        build=removal.build.name,
+        removed=removal.removed,
+        breaks=tuple(scenario.name for scenario in removal.breaks),
+        keeps=tuple(scenario.name for scenario in removal.keeps),
+        covered_in=removal.covered_in,
+    )
+
+
 def predicted(scenario: Scenario, build: Build) -> Verdict:
     """What the build's switches say about the claim."""
-    holds = scenario.holds_when.holds(as_dict(build.defences))
+    values = as_dict(build.defences)
+    if not scenario.applies_when.holds(values):
+        return Verdict.NOT_APPLICABLE
+    holds = scenario.holds_when.holds(values)
     return Verdict.HELD if holds else Verdict.VIOLATED
 
 

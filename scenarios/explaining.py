@@ -1,5 +1,6 @@
 """`assay explain`: what a claim, a suite, a switch or a build is, in plain words."""
 
+from engine.builds import RECIPES
 from engine.defences import (
     Defences,
     Switch,
@@ -9,7 +10,9 @@ from engine.defences import (
     switches,
     values_of,
 )
+from scenarios.ablation import Removal, removals
 from scenarios.catalogue import SCENARIOS, UnknownScenario, select
+from scenarios.defence_stories import STORIES
 from scenarios.model import Scenario
 
 
@@ -44,20 +47,58 @@ def _switch(name: str, switch: Switch) -> str:
     values = values_of(name)
     fragile = values[: switch.fragile_count]
     hardened = [value for value in values if value not in fragile]
-    proved_by = [s.name for s in SCENARIOS if name in s.holds_when.switches]
-    lines = [f"{name}: a defence, switched by a build such as hardened,{name}={values[0]}"]
+    story = STORIES.get(name)
+    kind = "a defence" if fragile else "a variant"
+    lines = [f"{name}: {kind}, switched by a build such as hardened,{name}={values[0]}"]
+    if story:
+        lines.append(f"  Prevents    {story.prevents}")
     if fragile:
         lines.append(f"  Fragile     {', '.join(fragile)}: {switch.fragile_does}")
     lines.append(f"  Hardened    {', '.join(hardened)}: {switch.hardened_does}")
+    if story:
+        lines += [f"  Technique   {story.technique}", f"  In SQL      {story.in_sql}"]
     if switch.variants:
         lines.append(f"  Variants    {', '.join(switch.variants)} (speed and shape, not safety)")
-    lines.append(f"  Proved by   {', '.join(proved_by) or 'no claim of this version'}")
+    if fragile:
+        lines += [f"  Proved by   {sentence}" for sentence in proofs(name)]
+        lines.append(f"  See it      assay ablate --only {name}")
     return "\n".join(lines)
 
 
+def proofs(name: str) -> list[str]:
+    """For each fragile value of a defence the claims that catch it, as one reads it."""
+    found = removals(SCENARIOS, (name,))
+    pairs = {removal.build.name: removal for removal in found if len(removal.removed) > 1}
+    return [_proof(removal, pairs) for removal in found if len(removal.removed) == 1]
+
+
+def _proof(removal: Removal, pairs: dict[str, Removal]) -> str:
+    ((name, value),) = removal.removed.items()
+    if removal.breaks:
+        return f"{name}={value} is caught by {_names(removal)}"
+    if not removal.covered_in:
+        return f"{name}={value} is caught by no claim of this version"
+    covers = []
+    for pair in (pairs[build] for build in removal.covered_in):
+        ((other, weak),) = ((k, v) for k, v in pair.removed.items() if k != name)
+        caught = f"with {other}={weak} it is caught by {_names(pair)}"
+        covers.append(f"{other} covers for it, and {caught}")
+    return f"{name}={value} is covered: {'; '.join(covers)}"
+
+
+def _names(removal: Removal) -> str:
+    return ", ".join(claim.name for claim in removal.breaks)
+
+
 def _build(name: str, defences: Defences) -> str:
-    lines = [f"{name}: a build"]
+    recipe = RECIPES.get(name)
+    lines = [f"{name}: a build" + (f", {recipe.stands_for}" if recipe else "")]
     lines += [f"  {switch:<16} {value}" for switch, value in as_dict(defences).items()]
-    broken = [s for s in SCENARIOS if not s.holds_when.holds(as_dict(defences)) and not s.canary]
-    lines.append(f"  Predicted violated: {', '.join(s.name for s in broken) or 'nothing'}")
+    values = as_dict(defences)
+    claims = [s for s in SCENARIOS if not s.canary]
+    apply = [s for s in claims if s.applies_when.holds(values)]
+    broken = [s.name for s in apply if not s.holds_when.holds(values)]
+    lines.append(f"  Predicted violated: {', '.join(broken) or 'nothing'}")
+    if absent := [f"{s.name} ({s.applies_not})" for s in claims if s not in apply]:
+        lines.append(f"  Not applicable: {', '.join(absent)}")
     return "\n".join(lines)

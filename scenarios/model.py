@@ -9,7 +9,7 @@ from attacks.history import History
 from reports.evidence import FaultCase, Measure
 from scenarios.invariants import Invariant
 from scenarios.lab import Lab
-from scenarios.needs import Need
+from scenarios.needs import Need, nothing
 from scenarios.truth import GroundTruth
 
 Suite = Literal["double spend", "read skew", "partial commit", "replay", "deadlock", "Redis outage"]
@@ -55,6 +55,10 @@ class Scenario:
     processes: int = 1
     """Of the service, each with a sender of its own (`Lab.senders`)."""
     canary: bool = False
+    applies_when: Need = field(default_factory=nothing)
+    """Where a build has what the attack is about; elsewhere the claim makes no sense."""
+    applies_not: str = ""
+    """Why, for the builds to which it does not apply: "this build never asks Redis"."""
 
     def told(self, heading: str) -> str:
         """A paragraph of the story, on one line."""

@@ -25,6 +25,15 @@ def switch(name: str, *values: str) -> Need:
     )
 
 
+def unless(name: str, *values: str) -> Need:
+    """The switch has any value but these."""
+    return Need(
+        holds=lambda switches: switches[name] not in values,
+        text=f"{name} is not {' or '.join(values)}",
+        switches=(name,),
+    )
+
+
 def all_of(*needs: Need) -> Need:
     return Need(
         holds=lambda switches: all(need.holds(switches) for need in needs),
@@ -75,3 +84,11 @@ SERIALISED = any_of(
 
 At SERIALIZABLE PostgreSQL refuses what no serial order explains, and the refusal must be heeded.
 """
+
+ASKS_REDIS = any_of(
+    unless("rate_limit", "off"),
+    unless("replay_cache", "off"),
+    unless("balance_cache", "off"),
+    switch("idempotency", "redis_only"),
+)
+"""A payment asks Redis for something: elsewhere there is nothing to take away."""

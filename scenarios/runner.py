@@ -9,12 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from engine.defences import Build
+from engine.defences import Build, named_builds, parse_build
 from reports.evidence import Cell, Environment, Evidence
 from reports.judgement import exit_code
 from reports.store import RunFolder, write_evidence, write_reports
+from scenarios.ablation import Removal
 from scenarios.cell import run_cell, seed_of
-from scenarios.evidence import build_of, cell_of, claim_of, environment_of, suites_of
+from scenarios.evidence import (
+    build_of,
+    cell_of,
+    claim_of,
+    environment_of,
+    removal_of,
+    suites_of,
+)
 from scenarios.model import Scenario
 from scenarios.racing import Hire, Race
 from scenarios.schedule_file import schedule_of
@@ -41,6 +49,15 @@ class Plan:
     workers: int = 1
     """Places at which schedules of a race are tried, each with a database of its own."""
     out: Path = OUT
+    removals: tuple[Removal, ...] = ()
+    """`ablate`: only what these name is run."""
+
+    @property
+    def cells(self) -> tuple[tuple[Scenario, Build], ...]:
+        """What is run, in this order."""
+        if self.removals:
+            return tuple((s, removal.build) for removal in self.removals for s in removal.scenarios)
+        return tuple((scenario, build) for scenario in self.scenarios for build in self.builds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +101,7 @@ class Run:
                 "cells": tuple(self.cells),
                 "suites": suites_of(plan.scenarios, plan.builds, self.cells),
                 "judged_by": "prediction" if plan.by_prediction else "verdict",
+                "ablation": tuple(removal_of(removal) for removal in plan.removals),
             }
         )
         if status != "complete":
@@ -101,11 +119,10 @@ def run(plan: Plan, watcher: Watcher) -> tuple[Path, Evidence]:
         current = begin(plan, stand)
         watcher.stores_ready(current.environment)
         try:
-            for scenario in plan.scenarios:
-                for build in plan.builds:
-                    watcher.cell_began(scenario, build)
-                    cell = run_one(current, scenario, build)
-                    watcher.cell_ended(current.evidence("running"), cell)
+            for scenario, build in plan.cells:
+                watcher.cell_began(scenario, build)
+                cell = run_one(current, scenario, build)
+                watcher.cell_ended(current.evidence("running"), cell)
         except BaseException:
             finish(current, "interrupted")
             raise
@@ -226,6 +243,17 @@ def new_seed() -> int:
     return secrets.randbelow(2**31)
 
 
-def choose_builds(builds: Sequence[Build]) -> tuple[Build, ...]:
-    """Each build once, in the order given."""
-    return tuple({build.name: build for build in builds}.values())
+def read_builds(texts: Sequence[str]) -> tuple[Build, ...]:
+    """Builds as one types them: `all`, or names with a comma between them, given once or again.
+
+    What holds a "=" belongs to the build before it: "fragile,hardened,locking=none" are two.
+    Raises DefenceError as `parse_build` does.
+    """
+    names: list[str] = []
+    for text in texts:
+        for part in text.split(","):
+            if "=" in part and names:
+                names[-1] += f",{part.strip()}"
+            else:
+                names += named_builds() if part.strip() == "all" else [part.strip()]
+    return tuple({build.name: build for build in map(parse_build, names)}.values())

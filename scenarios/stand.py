@@ -133,8 +133,7 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
         )
         service = start_engine(stand.launch, config)
         opened.callback(service.stop)
-        urls = [service.base_url, *_further(service, processes - 1, opened)]
-        senders = tuple(opened.enter_context(closing(Sender(url, recorder))) for url in urls)
+        senders = _senders(service, processes, recorder, opened)
         target = EngineWallet(_meta(service), service.operator_password)
         ground = opened.enter_context(
             _ground(
@@ -175,13 +174,16 @@ def _striker(ground: Ground, service: EngineProcess, recorder: Recorder) -> Stri
     )
 
 
-def _further(service: EngineProcess, count: int, opened: ExitStack) -> list[str]:
-    """Base URLs of so many more processes of the service."""
-    others = [service.another() for _ in range(count)]
+def _senders(
+    service: EngineProcess, processes: int, recorder: Recorder, opened: ExitStack
+) -> tuple[Sender, ...]:
+    """One for each process of the service; the further ones are started here."""
+    others = [service.another() for _ in range(processes - 1)]
     for other in others:
         opened.callback(other.stop)
         other.wait_until_ready()
-    return [other.base_url for other in others]
+    urls = [process.base_url for process in (service, *others)]
+    return tuple(opened.enter_context(closing(Sender(url, recorder))) for url in urls)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ Known as Self-transfer, aliasing.
 from scenarios.invariants import balances_are_explained, money_is_conserved, never_overdrawn
 from scenarios.lab import Lab
 from scenarios.model import Scenario
-from scenarios.needs import switch
+from scenarios.needs import all_of, any_of, switch
 
 
 def attack(lab: Lab) -> None:
@@ -25,6 +25,13 @@ SCENARIO = Scenario(
     story=__doc__,
     attack=attack,
     invariants=(money_is_conserved, balances_are_explained, never_overdrawn),
-    holds_when=switch("validation", "strict"),
+    # The database knows, too, where its refusal of the record takes the money back as well.
+    holds_when=any_of(
+        switch("validation", "strict"),
+        all_of(
+            switch("constraints", "on"),
+            switch("unit_of_work", "per_movement", "swallow_then_commit", "atomic"),
+        ),
+    ),
     strength="bounded",
 )

@@ -24,8 +24,8 @@ from scenarios.invariants import (
 )
 from scenarios.lab import AttackFailed, Lab, Wallet
 from scenarios.model import Scenario
-from scenarios.needs import all_of, switch
-from scenarios.outage.faults import NEVER_ASKED, reached_or_answered, until_redis_is_asked
+from scenarios.needs import ASKS_REDIS, all_of, switch
+from scenarios.outage.faults import NEVER_ASKED, NO_REDIS, reached_or_answered, until_redis_is_asked
 from scenarios.requirements import acknowledged, rounds_of
 
 PAID_MINOR = 10_00
@@ -139,4 +139,6 @@ SCENARIO = Scenario(
     # A delay of ours is no outage: what the service does in one is another claim.
     settings={"REDIS_CALL_TIMEOUT_MS": "5000"},
     restarts=frozenset({"redis"}),
+    applies_when=ASKS_REDIS,
+    applies_not=NO_REDIS,
 )

@@ -16,6 +16,8 @@ BACK_WITHIN_S = 10.0
 POLL_S = 0.001
 NEVER_ASKED = "the service does not ask Redis: there is nothing to take away"
 
+NO_REDIS = "this build never asks Redis"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outage:
@@ -67,6 +69,20 @@ def outages(lab: Lab) -> tuple[Outage, ...]:
 def outages_that_keep_data(lab: Lab) -> tuple[Outage, ...]:
     """Redis returns with everything that it had: what was cached before is still there."""
     return tuple(outage for outage in outages(lab) if outage in (STOPPED, UNREACHABLE))
+
+
+def redis_probe(lab: Lab, number: int) -> Request:
+    """A request that asks Redis each time: a read, or where none is cached a payment sent again.
+
+    Raises AttackFailed when neither does.
+    """
+    payer, payee = lab.wallets(100_00, 0, round=number)
+    for request in (payer.read(), payer.pays(payee, 1_00)):
+        seen = lab.link.requests
+        lab.sender.send(request, round=number)
+        if lab.link.requests > seen:
+            return request
+    raise AttackFailed(NEVER_ASKED)
 
 
 def read_until_redis_is_asked(lab: Lab, wallet: Wallet, number: int) -> None:

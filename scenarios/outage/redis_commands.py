@@ -39,8 +39,8 @@ from scenarios.invariants import (
 )
 from scenarios.lab import AttackFailed, Lab, Wallet
 from scenarios.model import Scenario
-from scenarios.needs import all_of, switch
-from scenarios.outage.faults import NEVER_ASKED, until_redis_is_asked
+from scenarios.needs import ASKS_REDIS, all_of, switch
+from scenarios.outage.faults import NEVER_ASKED, NO_REDIS, until_redis_is_asked
 from scenarios.requirements import acknowledged, rounds_of
 from scenarios.truth import GroundTruth
 
@@ -132,6 +132,7 @@ class Attack:
 def attack(lab: Lab) -> None:
     going = _counted(lab)
     cases = _strike_all(going, _payments(lab, going.commands["payment"]))
+    _read_payers(going, cases)
     for what in LATER:
         _strike_all(going, _later(cases, what, going.commands))
     if going.contradicted:
@@ -140,6 +141,14 @@ def attack(lab: Lab) -> None:
     for case in cases:
         for wallet in (case.payer, case.payee):
             lab.sender.send(wallet.read(), round=case.number)
+
+
+def _read_payers(going: Attack, cases: Iterable[Case]) -> None:
+    """Now that Redis is back, and before it is made to lose what it has kept of the payments."""
+    if not going.contradicted:
+        until_redis_is_asked(going.lab, going.probe)
+        for case in cases:
+            going.lab.sender.send(case.payer.read(), round=case.number)
 
 
 def _counted(lab: Lab) -> Attack:
@@ -389,4 +398,6 @@ SCENARIO = Scenario(
     fault_cases=fault_cases,
     strength="bounded",
     settings={"REDIS_CALL_TIMEOUT_MS": str(CALL_TIMEOUT_MS)},
+    applies_when=ASKS_REDIS,
+    applies_not=NO_REDIS,
 )

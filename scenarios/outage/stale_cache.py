@@ -19,7 +19,7 @@ from attacks.http.sender import in_thread
 from scenarios.invariants import money_is_conserved, no_stale_read
 from scenarios.lab import Lab, Wallet
 from scenarios.model import Scenario
-from scenarios.needs import switch
+from scenarios.needs import switch, unless
 from scenarios.outage.faults import outages_that_keep_data, read_until_redis_is_asked
 from scenarios.requirements import rounds_of, struck
 
@@ -98,4 +98,6 @@ SCENARIO = Scenario(
     invariants=(no_stale_read, money_is_conserved),
     holds_when=switch("balance_cache", "versioned", "off"),
     requires=(late_in_most_races, struck("unreachable")),
+    applies_when=unless("balance_cache", "off"),
+    applies_not="this build caches no balances",
 )

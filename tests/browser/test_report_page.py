@@ -15,6 +15,7 @@ from reports.evidence import Evidence
 from reports.html import render_html
 from tests.unit.evidence_samples import cell_of, sample
 from tests.unit.exploration_samples import explored_sample
+from tests.unit.test_reports_ablation import ablated
 
 pytestmark = pytest.mark.browser
 
@@ -170,9 +171,10 @@ def test_a_losing_order_and_the_serial_one_stand_side_by_side_where_there_is_roo
     assert sides == {700: False, 1400: True}
 
 
-@pytest.mark.parametrize("words", ["usual", "endless", "searched"])
+@pytest.mark.parametrize("words", ["usual", "endless", "searched", "ablated"])
 def test_the_page_never_scrolls_sideways(chromium: str, tmp_path: Path, words: str) -> None:
-    evidence = explored_sample() if words == "searched" else sample()
+    others = {"searched": explored_sample, "ablated": ablated}
+    evidence = others.get(words, sample)()
     if words == "endless":
         evidence = _with_endless_words(evidence)
     page, frames = tmp_path / "report.html", tmp_path / "frames.html"

@@ -9,7 +9,14 @@ import pytest
 from fastapi.testclient import TestClient
 
 from engine.app import create_app
-from engine.defences import DefenceError, Defences, parse_build, switches, values_of
+from engine.defences import (
+    DefenceError,
+    Defences,
+    named_builds,
+    parse_build,
+    switches,
+    values_of,
+)
 from engine.migrations import Shape
 from engine.provision import Databases
 from engine.settings import Settings
@@ -18,7 +25,7 @@ from tests.integration.engine_client import SECRET, House, house_in, house_of
 
 
 def single_changes() -> list[str]:
-    builds = []
+    builds = list(named_builds())
     for base in ("fragile", "hardened"):
         defences = parse_build(base).defences
         builds += [
@@ -45,7 +52,7 @@ def url_for(databases: Databases, postgres: PostgresServer) -> Callable[[Defence
 
 
 @pytest.mark.parametrize("text", single_changes())
-def test_every_single_change_starts_and_serves(
+def test_every_build_and_every_single_change_starts_and_serves(
     text: str, url_for: Callable[[Defences], str], redis_server: RedisServer
 ) -> None:
     with house_in(url_for(parse_build(text).defences), text, redis_server.url) as house:
@@ -97,6 +104,7 @@ def given_settings(**changes: str) -> Settings:
     [
         ("hardened", {"jwt_secret": "short"}, "JWT_SECRET has 5 bytes"),
         ("hardened,idempotency=redis_only", {}, "set REDIS_URL"),
+        ("fragile", {}, "redis_policy=required takes an error of Redis for the request's own"),
         ("hardened", {"database_url": "nonsense"}, "DATABASE_URL"),
         ("hardened", {"redis_url": "nonsense"}, "REDIS_URL"),
         ("fragile", {"redis_url": "redis://127.0.0.1:port/0"}, "REDIS_URL"),

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from engine.defences import named_builds, switches
+from scenarios import hardening_journey
 from scenarios.catalogue import SCENARIOS, UnknownScenario
+from scenarios.defence_stories import STORIES
 from scenarios.expected_failures import FILE, document
 from scenarios.explaining import explain
 from scenarios.model import NAMED_SUITES
@@ -44,3 +46,34 @@ def test_the_readme_names_the_commands_that_there_are() -> None:
     for target in ("compare", "test", "dev", "load-test"):
         assert f"make {target}" in readme
         assert f"\n{target}:" in makefile
+
+
+def test_the_hardening_journey_is_that_of_the_switches() -> None:
+    remedy = "run `python -m scenarios.hardening_journey`"
+    journey = hardening_journey.FILE
+    assert journey.read_text() == hardening_journey.document(), f"out of date: {remedy}"
+
+
+@pytest.mark.parametrize("name", [n for n, s in switches().items() if s.fragile_count])
+def test_every_defence_has_a_story_of_sentences(name: str) -> None:
+    assert name in STORIES, f"{name}: add what it prevents to scenarios/defence_stories.py"
+    story = STORIES[name]
+    for sentence in (story.prevents, story.technique, story.in_sql):
+        assert sentence.endswith("."), f"{name}: {sentence!r} is no sentence"
+    page = explain(name)
+    for text in (story.prevents, story.in_sql, f"assay ablate --only {name}"):
+        assert text in page
+
+
+def test_a_defence_is_explained_by_what_catches_its_removal() -> None:
+    assert "Proved by   locking=none is caught by double-spend, " in explain("locking")
+    assert (
+        "Proved by   lock_order=request is covered: retry covers for it, and with retry=none it "
+        "is caught by deadlock"
+    ) in explain("lock_order")
+    assert "Proved by" not in explain("execution"), "it only changes speed"
+
+
+def test_a_build_is_explained_with_what_does_not_apply_to_it() -> None:
+    assert "redis-outage (this build never asks Redis)" in explain("g-wallet")
+    assert explain("dino").startswith("dino: a build, the Dino wallet service")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.builds import HOLLOW, RECIPES
 from engine.defences import (
     DefenceError,
     Defences,
@@ -32,7 +33,7 @@ def test_a_build_is_a_name_and_changes() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("hardend", "unknown build 'hardend'; did you mean 'hardened'? (there are: fragile, "),
+        ("hardend", "unknown build 'hardend'; did you mean 'hardened'? (there are: correctness"),
         ("", "unknown build ''"),
         ("hardened,lokcing=row", "unknown switch 'lokcing'; did you mean 'locking'?"),
         ("hardened,locking=rows", "switch locking has no value 'rows'; did you mean 'row'?"),
@@ -103,3 +104,55 @@ def _names_defences(node: ast.expr) -> bool:
     return (isinstance(node, ast.Name) and node.id == "defences") or (
         isinstance(node, ast.Attribute) and node.attr == "defences"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fragile,authentication=none,authorization=owner", "no owner to compare"),
+        ("hardened,idempotency=off,key_scope=caller_and_route", "ignores every key"),
+        ("hardened,key_in_flight=wait,idempotency=redis_only", "claims nothing"),
+    ],
+)
+def test_a_defence_that_cannot_work_beside_another_setting_is_refused(
+    text: str, message: str
+) -> None:
+    with pytest.raises(DefenceError) as caught:
+        parse_build(text)
+    assert message in str(caught.value)
+    assert "makes no sense beside" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_rule_of_what_is_hollow_names_switches_and_values_that_exist() -> None:
+    for rule in HOLLOW:
+        other, value = rule.beside
+        assert set(rule.values) <= set(
+            values_of(rule.switch)[switches()[rule.switch].fragile_count :]
+        )
+        assert value in values_of(other)
+
+
+def test_the_named_builds_are_those_of_the_seeds() -> None:
+    builds = {name: as_dict(build.defences) for name, build in named_builds().items()}
+    assert list(builds) == ["fragile", "g-wallet", "correctness-first", "dino", "hardened"]
+    rows = ("locking", "retry", "money", "ledger", "authentication", "execution")
+    assert {name: [values[row] for row in rows] for name, values in builds.items()} == {
+        "fragile": ["none", "none", "float", "single_entry", "none", "orm"],
+        "g-wallet": ["row", "none", "float", "single_entry", "jwt", "orm"],
+        "correctness-first": ["version", "none", "minor_units", "single_entry", "none", "core"],
+        "dino": ["row", "none", "numeric", "double_entry", "none", "core"],
+        "hardened": ["row", "bounded", "minor_units", "double_entry", "jwt", "core"],
+    }
+    without_redis = ("replay_cache", "balance_cache")
+    assert {builds["g-wallet"][switch] for switch in without_redis} == {"off"}
+    assert parse_build("g-wallet,locking=none").defences.locking == "none"
+
+
+def test_a_recipe_says_only_what_differs_from_its_beginning() -> None:
+    for name, recipe in RECIPES.items():
+        for switch, value in recipe.differs.items():
+            assert value in values_of(switch), f"{name}: {switch} has no value {value}"
+            first = 0 if recipe.begins_fragile else switches()[switch].fragile_count
+            told = value != values_of(switch)[first] or switches()[switch].fragile_count == 0
+            assert told, f"{name}: {switch}={value} is what it begins with: leave it out"
