@@ -41,7 +41,7 @@ def test_what_has_to_break_is_predicted_by_the_claims() -> None:
 def test_a_defence_that_another_one_covers_is_removed_together_with_it() -> None:
     alone, pair = _of("hardened,lock_order=request"), _of("hardened,lock_order=request,retry=none")
     assert [claim.name for claim in alone.keeps] == ["deadlock"]
-    assert alone.covered_in == (pair.build.name,)
+    assert pair.build.name in alone.covered_in
     assert [claim.name for claim in pair.breaks] == ["deadlock"]
     assert pair.build.name in _of("hardened,retry=none").covered_in
 
