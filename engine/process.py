@@ -46,6 +46,7 @@ class EngineProcess:
         self._launch = launch
         self._config = config
         self._jwt_secret = secrets.token_urlsafe(48)
+        self._pin_pepper = secrets.token_urlsafe(48)
         self.operator_password = secrets.token_urlsafe(18)
         self.port = config.port or free_port()
         self.base_url = f"http://{config.host}:{self.port}"
@@ -113,6 +114,7 @@ class EngineProcess:
             "ENGINE_PORT": str(self.port),
             "ENGINE_POOL_SIZE": str(config.pool_size),
             "JWT_SECRET": self._jwt_secret,
+            "PIN_PEPPER": self._pin_pepper,
             "OPERATOR_PASSWORD": self.operator_password,
         }
         try:

@@ -15,6 +15,7 @@ from engine.identity import Permissions, Tokens
 from engine.locking import Locking, lock_order_of
 from engine.money import Money, is_strict, money_of
 from engine.payments import Parts, Payments
+from engine.pins import Pins
 from engine.readings import BulkRead, bulk_read_of
 from engine.redis_client import RedisAccess, redis_access
 from engine.replay_cache import ReplayCache, replay_cache
@@ -35,6 +36,7 @@ class Services:
     redis: RedisAccess
     tokens: Tokens
     permissions: Permissions
+    pins: Pins
     keys: Keys
     key_rules: KeyRules
     money: Money
@@ -70,6 +72,7 @@ def assemble(settings: Settings, build: Build) -> Services:
         redis=redis,
         tokens=Tokens(settings, defences),
         permissions=parts.permissions,
+        pins=Pins(settings, defences),
         keys=keys,
         key_rules=rules,
         money=money_of(shape.money, strict=parts.strict),

@@ -22,5 +22,9 @@ class Settings(BaseSettings):
     jwt_secret: str = ""
     """Signs tokens; at least 32 bytes for `authentication=jwt`."""
     jwt_lifetime_s: int = Field(default=3600, ge=1)
+    pin_pepper: str = ""
+    """Under which PINs are hashed; at least 32 bytes where PINs are asked for, and never another."""
+    pin_lockout_s: int = Field(default=900, ge=1)
+    """How long a PIN stays locked after five wrong tries."""
     operator_password: str = ""
     """When given, a user `operator` with the operator's role exists with this password."""

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def test_up_down_and_up_again(new_url: Callable[[], str], shape: Shape) -> None:
     assert rows(url, "SELECT count(*) FROM wallets WHERE allow_negative") == [(2,)]
     up(url, shape)
     down(url)
-    assert applied(url) == [True] * 4 + [False]
+    assert applied(url) == [True] * (len(applied(url)) - 1) + [False]
     up(url, shape)
     assert rows(url, "SELECT count(*) FROM wallets WHERE allow_negative") == [(2,)]
     down(url, revision="base")
@@ -79,7 +80,7 @@ def test_up_down_and_up_again(new_url: Callable[[], str], shape: Shape) -> None:
 def test_a_revision_can_be_named(new_url: Callable[[], str]) -> None:
     url = new_url()
     up(url, HARDENED, revision="0003")
-    assert applied(url) == [True] * 3 + [False] * 2
+    assert applied(url) == [True] * 3 + [False] * (len(applied(url)) - 3)
     up(url, HARDENED)
     assert all(applied(url))
 
@@ -98,7 +99,8 @@ def test_down_and_up_with_data_loses_no_money(
         assert (house.rows(held), house.rows("SELECT * FROM transactions")) == before
         assert house.balance(account) == 12_34
         assert house.get("/ledger/reconciliation", house.operator).status_code == 200
-        house.deposit(account.wallet_id, 1_00)
+        # What a migration brought went with it, PINs included.
+        replace(house, operator=house.operator_headers()).deposit(account.wallet_id, 1_00)
 
 
 def test_another_shape_is_refused(new_url: Callable[[], str]) -> None:
@@ -146,8 +148,10 @@ def test_a_new_revision_follows_the_last(tmp_path: Path) -> None:
     folder = tmp_path / "migrations"
     shutil.copytree(own, folder, ignore=shutil.ignore_patterns("__pycache__"))
     file = create_revision("daily limits", folder=folder)
-    assert (file.parent, file.name) == (folder / "versions", "0006_daily_limits.py")
+    *_, last = sorted(path.name[:4] for path in (own / "versions").glob("0*.py"))
+    number = f"{int(last) + 1:04}"
+    assert (file.parent, file.name) == (folder / "versions", f"{number}_daily_limits.py")
     text = file.read_text()
-    assert 'down_revision = "0005"' in text or "down_revision = '0005'" in text
+    assert f'down_revision = "{last}"' in text or f"down_revision = '{last}'" in text
     compile(text, str(file), "exec")
     assert sorted(own.rglob("*.py")) == before

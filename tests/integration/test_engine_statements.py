@@ -27,6 +27,7 @@ def statements_of(house: House) -> list[str]:
 
 
 READ, WRITE, RECORD = "SELECT wallets.id,", "UPDATE wallets", "INSERT INTO"
+PIN = "UPDATE users"
 LOCK, CLAIM = "SELECT pg_try_advisory_xact_lock(hashtextextended(%(name)s,", "INSERT INTO"
 
 
@@ -35,11 +36,12 @@ LOCK, CLAIM = "SELECT pg_try_advisory_xact_lock(hashtextextended(%(name)s,", "IN
     [
         ("fragile", [READ, READ, WRITE, WRITE, RECORD]),
         ("fragile,unit_of_work=swallow_then_commit", [READ, READ, WRITE, WRITE, RECORD]),
-        ("hardened", [LOCK, CLAIM, READ, "WITH part_0"]),
-        ("hardened,locking=serializable", [LOCK, CLAIM, READ, "WITH part_0"]),
+        ("hardened", [PIN, LOCK, CLAIM, READ, "WITH part_0"]),
+        ("hardened,locking=serializable", [PIN, LOCK, CLAIM, READ, "WITH part_0"]),
         (
             "hardened,locking=advisory",
             [
+                PIN,
                 LOCK,
                 CLAIM,
                 "SELECT pg_advisory_xact_lock(hashtextextended(name,",
@@ -49,9 +51,9 @@ LOCK, CLAIM = "SELECT pg_try_advisory_xact_lock(hashtextextended(%(name)s,", "IN
         ),
         (
             "hardened,locking=conditional",
-            [LOCK, CLAIM, READ, WRITE, "WITH part_0"],
+            [PIN, LOCK, CLAIM, READ, WRITE, "WITH part_0"],
         ),
-        ("hardened,key_in_flight=wait", [CLAIM, READ, "WITH part_0"]),
+        ("hardened,key_in_flight=wait", [PIN, CLAIM, READ, "WITH part_0"]),
     ],
 )
 def test_a_transfer_sends_no_statement_too_many(
