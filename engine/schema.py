@@ -37,6 +37,12 @@ class User(Base):
     pin_locked_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
+class RevokedToken(Base):
+    __tablename__ = "revoked_tokens"
+    jti: Mapped[str] = mapped_column(Text, primary_key=True)
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
 class AssetType(Base):
     __tablename__ = "asset_types"
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)

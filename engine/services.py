@@ -20,6 +20,7 @@ from engine.readings import BulkRead, bulk_read_of
 from engine.redis_client import RedisAccess, redis_access
 from engine.replay_cache import ReplayCache, replay_cache
 from engine.retry import Retry
+from engine.revocation import Revocations
 from engine.settings import Settings
 from engine.shape import Shape
 from engine.unit_of_work import UnitOfWork
@@ -35,6 +36,7 @@ class Services:
     scope: SessionScope
     redis: RedisAccess
     tokens: Tokens
+    revocations: Revocations
     permissions: Permissions
     pins: Pins
     keys: Keys
@@ -63,14 +65,17 @@ def assemble(settings: Settings, build: Build) -> Services:
     rules = KeyRules.of(defences)
     keys = keys_of(defences, redis, namespace, rules)
     replays = replay_cache(defences, redis, namespace, rules)
+    scope = SessionScope(database, defences)
+    tokens = Tokens(settings, defences)
     parts = _parts(defences, shape, keys, replays, cache)
     return Services(
         build=build,
         settings=settings,
         database=database,
-        scope=SessionScope(database, defences),
+        scope=scope,
         redis=redis,
-        tokens=Tokens(settings, defences),
+        tokens=tokens,
+        revocations=Revocations(scope.new, heeded=tokens.revocable),
         permissions=parts.permissions,
         pins=Pins(settings, defences),
         keys=keys,

@@ -21,9 +21,11 @@ class Settings(BaseSettings):
     engine_pool_size: int = Field(default=10, ge=1, le=200)
     jwt_secret: str = ""
     """Signs tokens; at least 32 bytes for `authentication=jwt`."""
+    jwt_previous_secrets: tuple[str, ...] = ()
+    """What signed before `jwt_secret` did, and is still good for its tokens; a JSON list."""
     jwt_lifetime_s: int = Field(default=3600, ge=1)
     pin_pepper: str = ""
-    """Under which PINs are hashed; at least 32 bytes where PINs are asked for, and never another."""
+    """Under which PINs are hashed; at least 32 bytes where PINs are asked for. Keep it."""
     pin_lockout_s: int = Field(default=900, ge=1)
     """How long a PIN stays locked after five wrong tries."""
     operator_password: str = ""

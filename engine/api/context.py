@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Path, Query, Request, Response, Security
-from fastapi.concurrency import contextmanager_in_threadpool
+from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import SecretStr
@@ -40,15 +40,18 @@ class CallerRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_checked(request: Request) -> Response:
-            self.check(request)
+            await self.check(request)
             return await handle(request)
 
         return handle_checked
 
-    def check(self, request: Request) -> None:
+    async def check(self, request: Request) -> None:
         """Raises Refused."""
-        authenticate = services_of(request).tokens.authenticate
-        request.state.principal = authenticate(request.headers.get("Authorization"))
+        services = services_of(request)
+        principal = services.tokens.authenticate(request.headers.get("Authorization"))
+        if services.revocations.concern(principal):
+            await run_in_threadpool(services.revocations.refuse, principal)
+        request.state.principal = principal
 
 
 class KeyedRoute(CallerRoute):
@@ -57,8 +60,8 @@ class KeyedRoute(CallerRoute):
     The key is None where the build ignores keys.
     """
 
-    def check(self, request: Request) -> None:
-        super().check(request)
+    async def check(self, request: Request) -> None:
+        await super().check(request)
         required = services_of(request).keys.required
         sent = request.headers.getlist("Idempotency-Key")
         request.state.key = read_key(sent) if required else None

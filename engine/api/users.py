@@ -58,6 +58,11 @@ def _reading_routes(services: Services) -> APIRouter:
         with open_session() as session:
             return user_view(user_by_id(session, caller.user_id))
 
+    @router.post("/auth/logout", status_code=204)
+    def log_out(caller: Caller) -> None:
+        """From now on the token is worthless, wherever it was copied to."""
+        services.revocations.revoke(caller)
+
     @router.put("/users/me/pin", status_code=204)
     def change_pin(
         body: PinBody, caller: Caller, open_session: Sessions, pin: PinHeader = None

@@ -73,12 +73,11 @@ class House:
         return int(answer.json()["id"])
 
     def operator_headers(self) -> dict[str, str]:
-        """Without a password the user need not exist: the role is the token's own claim."""
+        """The role is the token's own claim: without an operator's password any user will do."""
         found = self.rows("SELECT id, pin_hash FROM users WHERE role = 'operator' ORDER BY id")
-        headers = self.token(found[0][0] if found else 2**40, "operator")
-        if not found:
-            return headers
-        return {**headers, "X-Pin": PIN} if found[0][1] else self.set_pin(headers)
+        user_id, pin_hash = found[0] if found else (self.user(), None)
+        headers = self.token(user_id, "operator")
+        return {**headers, "X-Pin": PIN} if pin_hash else self.set_pin(headers)
 
     def set_pin(self, headers: Mapping[str, str]) -> dict[str, str]:
         """These headers, and with a PIN where the build asks for one."""
@@ -157,8 +156,7 @@ def house_in(url: str, build: str, redis_url: str, **settings: Any) -> Iterator[
         redis_url=redis_url,
         redis_namespace=secrets.token_hex(4),
         engine_build=build,
-        jwt_secret=SECRET,
-        **{"pin_pepper": PEPPER, **settings},
+        **{"jwt_secret": SECRET, "pin_pepper": PEPPER, **settings},
     )
     app = create_app(given, parse_build(build))
     with (
