@@ -4,7 +4,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 
@@ -37,6 +37,8 @@ class EngineConfig:
     port: int | None = None
     """None: any free port."""
     host: str = "127.0.0.1"
+    pin_pepper: str | None = field(default=None, repr=False)
+    """For a database that will be served again; None: made up for this engine."""
 
 
 class EngineProcess:
@@ -46,7 +48,7 @@ class EngineProcess:
         self._launch = launch
         self._config = config
         self._jwt_secret = secrets.token_urlsafe(48)
-        self._pin_pepper = secrets.token_urlsafe(48)
+        self._pin_pepper = config.pin_pepper or secrets.token_urlsafe(48)
         self.operator_password = secrets.token_urlsafe(18)
         self.port = config.port or free_port()
         self.base_url = f"http://{config.host}:{self.port}"
