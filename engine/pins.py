@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from engine.database import OpenSession
+from engine.database import OpenSession, committing_itself
 from engine.defences import DefenceError, Defences
 from engine.identity import Principal
 from engine.refusals import (
@@ -86,8 +86,8 @@ def _counted_with_it(session: Session, guess: dict[str, Any]) -> None:
     Nobody hears what a try came to before it is counted, and tries of one user wait for each other
     in the user's row: no number of them at once gets more than five compared.
     """
-    session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
-    row = session.execute(TRY, guess).first()
+    with committing_itself(session):
+        row = session.execute(TRY, guess).first()
     if row is None:
         _refuse_uncounted(session.execute(LOOK, guess).first())
     elif not row[0]:

@@ -47,7 +47,7 @@ class EngineProcess:
     def __init__(self, launch: Launch, config: EngineConfig) -> None:
         self._launch = launch
         self._config = config
-        self._jwt_secret = secrets.token_urlsafe(48)
+        self.jwt_secret = secrets.token_urlsafe(48)
         self._pin_pepper = config.pin_pepper or secrets.token_urlsafe(48)
         self.operator_password = secrets.token_urlsafe(18)
         self.port = config.port or free_port()
@@ -115,7 +115,7 @@ class EngineProcess:
             "ENGINE_HOST": config.host,
             "ENGINE_PORT": str(self.port),
             "ENGINE_POOL_SIZE": str(config.pool_size),
-            "JWT_SECRET": self._jwt_secret,
+            "JWT_SECRET": self.jwt_secret,
             "PIN_PEPPER": self._pin_pepper,
             "OPERATOR_PASSWORD": self.operator_password,
         }

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from engine.database import committing_itself
 from engine.identity import Principal
 from engine.refusals import UNAUTHENTICATED, Refused
 from engine.schema import RevokedToken
@@ -41,8 +42,7 @@ class Revocations:
         """Raises Refused (401) for a token that was logged out. Waits for the database."""
         if principal.token is None or not self._heeded:
             return
-        with self._new_session() as session:
-            session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+        with self._new_session() as session, committing_itself(session):
             if session.execute(IS_REVOKED, {"jti": principal.token.jti}).first():
                 raise Refused(UNAUTHENTICATED, "the token was logged out")
 

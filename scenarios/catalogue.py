@@ -1,6 +1,16 @@
 """Every scenario, in the order in which they are run and shown."""
 
 from scenarios import canary
+from scenarios.access import (
+    forged_token,
+    function_access,
+    impersonation,
+    leaks,
+    object_access,
+    pin,
+    pin_race,
+    token_replay,
+)
 from scenarios.atomicity import (
     acked_not_committed,
     blind_retry,
@@ -46,6 +56,14 @@ SCENARIOS: tuple[Scenario, ...] = (
     bad_amounts.SCENARIO,
     wrong_types.SCENARIO,
     ledger.SCENARIO,
+    impersonation.SCENARIO,
+    forged_token.SCENARIO,
+    object_access.SCENARIO,
+    function_access.SCENARIO,
+    pin.SCENARIO,
+    pin_race.SCENARIO,
+    token_replay.SCENARIO,
+    leaks.SCENARIO,
     canary.SCENARIO,
 )
 

@@ -40,6 +40,7 @@ from scenarios.invariants import Invariant
 from scenarios.lab import AttackFailed, Lab
 from scenarios.racing import Explorer
 from scenarios.striking import Striker
+from scenarios.targets.engine_access import EngineAccess
 from scenarios.targets.engine_wallet import EngineWallet
 from scenarios.targets.protocol import Target
 
@@ -143,6 +144,7 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
         )
         yield Lab(
             target=target,
+            access=EngineAccess(target, service.jwt_secret),
             sender=sender,
             recorder=recorder,
             service=service,

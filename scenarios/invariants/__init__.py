@@ -1,5 +1,6 @@
 """Judges: pure functions from a history and ground truth to findings."""
 
+from scenarios.invariants.access import at_most_compared, nothing_leaks, strangers_learn_nothing
 from scenarios.invariants.answers import (
     answered_within,
     bulk_reads_see,
@@ -27,6 +28,7 @@ __all__ = [
     "Work",
     "acknowledged_is_recorded",
     "answered_within",
+    "at_most_compared",
     "balances_are_explained",
     "bulk_reads_see",
     "by_round",
@@ -36,7 +38,9 @@ __all__ = [
     "never_paid_out_more_than_held",
     "no_server_error",
     "no_stale_read",
+    "nothing_leaks",
     "refused",
     "replays_answer_alike",
+    "strangers_learn_nothing",
     "works",
 ]
