@@ -21,11 +21,11 @@ def attack(lab: Lab) -> None:
     for number, (kind, forge) in enumerate(FORGED.items(), start=1):
         victim, thief = lab.wallets(50_00, 0, round=number)
         token = forge(lab.access, claims_of(victim.ref.token))
-        request = victim.pays(thief, 50_00)
+        request = victim.pays(thief, 40_00)
         forged = lab.access.as_other(request, "forged", replace(victim.ref, token=token))
         text = f"{request.text}, token: {kind}"
         lab.sender.send(replace(forged, text=text), round=number)
-        lab.must(victim.pays_out(50), round=number) if number == 1 else None
+        lab.must(victim.pays_out(50), round=number)
 
 
 SCENARIO = Scenario(

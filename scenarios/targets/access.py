@@ -51,7 +51,7 @@ class Access(Protocol):
         """The same request; the reply's values name what its answer tells under "leaks"."""
 
     def secrets_in(self, text: str, *secrets: str | None) -> list[str]:
-        """Which secrets a text of the service's tells, these or its own."""
+        """What a text of the service's tells that no log should: these secrets, or its own."""
 
 
 Forge = Callable[[Access, Mapping[str, Any]], str]

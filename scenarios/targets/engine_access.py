@@ -110,7 +110,10 @@ class EngineAccess:
         known = (self._secret if len(self._secret) > 8 else None, *secrets)
         # Four digits inside of an id or a time are no PIN.
         edges = r"(?<![\w.:-]){}(?![\w.:-])"
-        return ["a secret" for s in known if s and re.search(edges.format(re.escape(s)), text)]
+        values = ["the values of a statement"] if "[parameters:" in text else []
+        return values + [
+            "a secret" for s in known if s and re.search(edges.format(re.escape(s)), text)
+        ]
 
 
 def _headers(wallet: WalletRef) -> dict[str, str]:
