@@ -9,9 +9,10 @@ payments meet in the same wallets. What it is told by the environment:
 
 ASSAY_LOAD_PLAN     a JSON file that names the wallets, each with money in it already:
                     {"money": "minor_units" or "float", "seed": 1,
-                     "wallets": [{"id": "1", "token": "…" or null}, …]}
+                     "wallets": [{"id": "1", "token": "…" or null, "pin": "…" or null}, …]}
                     Without it, users sign up and wallets are opened through the API beforehand.
-OPERATOR_PASSWORD   needed for that by builds that ask for a token: only operators pay money in.
+OPERATOR_PASSWORD   needed for that by builds that ask for a token: only operators pay money in;
+OPERATOR_PIN        too, where the operator has set a PIN before.
 ASSAY_LOAD_HISTORY  every operation is appended to this file as a line of JSON; each of Locust's
                     worker processes writes a file of its own, with its process id in the name.
 
@@ -26,7 +27,7 @@ import os
 import random
 import secrets
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -65,6 +66,7 @@ class PlanError(Exception):
 class Wallet:
     id: str
     token: str | None
+    pin: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +87,7 @@ def read_plan(path: Path) -> Plan:
         document = json.loads(path.read_text())
         style = document["money"]
         wallets = tuple(
-            Wallet(id=str(int(wallet["id"])), token=wallet.get("token"))
+            Wallet(id=str(int(wallet["id"])), token=wallet.get("token"), pin=wallet.get("pin"))
             for wallet in document["wallets"]
         )
         seed = int(document.get("seed", 0))
@@ -231,6 +233,7 @@ class Customer(FastHttpUser):
                 "from_wallet_id": int(payer.id),
                 "to_wallet_id": int(payee.id),
                 "amount": self.plan.money(amount_minor),
+                "pin": payer.pin,
             },
             move=Move(payer=payer.id, payee=payee.id, amount_minor=amount_minor),
             key=key,
@@ -303,22 +306,25 @@ class Preparation:
         self._recorder = recorder
         self._floats = False
         self._tokens = False
+        self._asks_for_pin = False
         self._operator: str | None = None
+        self._operator_pin: str | None = None
 
     def plan(self) -> Plan:
         """Raises PlanError."""
         defences = self._call("GET", "/v1/meta")["defences"]
         self._floats = defences["money"] == "float"
         self._tokens = defences["authentication"] != "none"
+        self._asks_for_pin = self._tokens and defences["pin"] != "off"
         password = os.environ.get("OPERATOR_PASSWORD", "")
         if self._tokens and not password:
             raise PlanError(
                 f"the build at {self._host} asks for tokens, and only its operator pays money in: "
-                "set OPERATOR_PASSWORD (`assay serve` prints it), or give a plan with "
-                "ASSAY_LOAD_PLAN"
+                "set OPERATOR_PASSWORD (`assay serve` prints it), or ASSAY_LOAD_PLAN"
             )
         if self._tokens:
             self._operator = self._log_in("operator", password)
+            self._operator_pin = os.environ.get("OPERATOR_PIN") or self._set_pin(self._operator)
         wallets = tuple(self._open() for _ in range(OWN_WALLETS))
         return Plan(floats=self._floats, seed=secrets.randbelow(2**31), wallets=wallets)
 
@@ -329,20 +335,26 @@ class Preparation:
         body = {"user_id": user["id"], "asset": ASSET}
         opened = self._call("POST", "/v1/wallets", body, self._operator)
         token = self._log_in(username, password) if password else None
-        wallet = Wallet(id=str(opened["id"]), token=token)
+        wallet = Wallet(id=str(opened["id"]), token=token, pin=self._set_pin(token))
         self._deposit(wallet)
         return wallet
 
     def _log_in(self, username: str, password: str) -> str:
-        body = {"username": username, "password": password}
-        return str(self._call("POST", "/v1/auth/token", body)["access_token"])
+        who = {"username": username, "password": password}
+        return str(self._call("POST", "/v1/auth/token", who)["access_token"])
+
+    def _set_pin(self, token: str | None) -> str | None:
+        pin = f"{secrets.randbelow(10_000):04}" if self._asks_for_pin else None
+        if pin:
+            self._call("PUT", "/v1/users/me/pin", {"pin": pin}, token)
+        return pin
 
     def _deposit(self, wallet: Wallet) -> None:
         amount = Plan(floats=self._floats, seed=0, wallets=()).money(OPENING_MINOR)
         key = secrets.token_hex(12)
         started_s = self._recorder.now_s()
-        path = f"/v1/wallets/{wallet.id}/deposits"
-        done = self._call("POST", path, {"amount": amount}, self._operator, key)
+        body = {"amount": amount, "pin": self._operator_pin}
+        done = self._call("POST", f"/v1/wallets/{wallet.id}/deposits", body, self._operator, key)
         self._recorder.operation(
             Operation(
                 id=self._recorder.new_id(),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 NO_IDENTITY = {
     "authentication": "none",
     "authorization": "trust_body",
+    "pin": "off",
 }
 
 
@@ -42,6 +43,7 @@ RECIPES: Mapping[str, Recipe] = {
         differs={
             "retry": "none",
             "key_scope": "global",
+            "pin": "unlimited",
             "replay_cache": "off",
             "money": "float",
             "ledger": "single_entry",
@@ -92,6 +94,13 @@ class Hollow:
 
 WITHOUT_KEYS = "idempotency=off ignores every key"
 HOLLOW = (
+    Hollow(
+        switch="pin",
+        values=("lockout",),
+        beside=("authentication", "none"),
+        because="authentication=none asks nobody for a name, so that there is nobody whose PIN "
+        "it could be",
+    ),
     Hollow(
         switch="authorization",
         values=("owner",),

@@ -198,6 +198,17 @@ class Defences:
             "freezing need the operator's role",
         ),
     ]
+    pin: Annotated[
+        Literal["off", "unlimited", "counted_after", "lockout"],
+        Switch(
+            fragile_count=3,
+            fragile_does="asks for no PIN, or lets anybody try as often as they like, or counts "
+            "the wrong tries after it has compared them, so that those that come together are all "
+            "compared",
+            hardened_does="asks for the PIN on every movement, counts and compares in one "
+            "statement, and locks after five wrong tries",
+        ),
+    ]
     rate_limit: Annotated[
         Literal["off", "fixed_racy", "sliding"],
         Switch(

@@ -1,27 +1,41 @@
 """Who asks, and what they may do (`authentication`, `authorization`)."""
 
+import re
 import time
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jwt
 
-from engine.defences import DefenceError, Defences
+from engine.defences import Defences
 from engine.refusals import FORBIDDEN, UNAUTHENTICATED, Refused
 from engine.settings import Settings
+from engine.signing_keys import SigningKeys, kid_of, signing_keys
 from engine.wallets import Movement, WalletState
 
 ALGORITHM = "HS256"
 ISSUER = "assay-engine"
 AUDIENCE = "assay-wallet"
-REQUIRED_CLAIMS = ["exp", "iat", "sub", "iss", "aud"]
-SHORTEST_SECRET_BYTES = 32
+REQUIRED_CLAIMS = ["exp", "iat", "sub", "iss", "aud", "jti"]
 PAYS_OUT = {"WITHDRAWAL": 1, "DEPOSIT": -1, "TRANSFER": 0}
 NO_TOKEN = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 """What reading a token may raise: it comes from anybody, nested as deep as they like."""
 WEAK_SECRET = "secret"  # noqa: S105 - the fragile value: what a tutorial leaves in the code
+WEAK_KEYS = SigningKeys(kid=kid_of(WEAK_SECRET), secrets={kid_of(WEAK_SECRET): WEAK_SECRET})
+JTI = re.compile(r"[\w-]{1,64}", re.ASCII)
+LATEST_EXPIRY_S = 2**35
+"""Far from now, and still a date."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenId:
+    """One token among all, and when it ends anyway (Unix time)."""
+
+    jti: str
+    expires_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +44,8 @@ class Principal:
 
     user_id: int | None
     role: str
+    token: TokenId | None = None
+    """What proved it, where that can be revoked."""
 
     @property
     def name(self) -> str:
@@ -46,18 +62,15 @@ class Tokens:
 
     def __init__(self, settings: Settings, defences: Defences) -> None:
         kind = defences.authentication
-        self._secret = settings.jwt_secret if kind == "jwt" else WEAK_SECRET
+        self.revocable = kind == "jwt"
+        """Whether a log-out is heeded."""
+        self._keys = signing_keys(settings) if self.revocable else WEAK_KEYS
         self._lifetime_s = settings.jwt_lifetime_s
         self.authenticate: Authenticate = {
             "none": lambda _: ANONYMOUS,
             "weak": self._believe,
             "jwt": self._verify,
         }[kind]
-        if kind == "jwt" and len(self._secret.encode()) < SHORTEST_SECRET_BYTES:
-            raise DefenceError(
-                f"JWT_SECRET has {len(self._secret.encode())} bytes; authentication=jwt needs at "
-                f"least {SHORTEST_SECRET_BYTES}: set JWT_SECRET to a long random value"
-            )
 
     def issue(self, user_id: int, role: str) -> str:
         now_s = int(time.time())
@@ -68,14 +81,17 @@ class Tokens:
             "exp": now_s + self._lifetime_s,
             "iss": ISSUER,
             "aud": AUDIENCE,
+            "jti": uuid.uuid4().hex,
         }
-        return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
+        keys = self._keys
+        return jwt.encode(claims, keys.newest, algorithm=ALGORITHM, headers={"kid": keys.kid})
 
     def _verify(self, header: str | None) -> Principal:
+        token = _bearer(header)
         try:
             claims = jwt.decode(
-                _bearer(header),
-                self._secret,
+                token,
+                self._secret_of(token),
                 algorithms=[ALGORITHM],
                 issuer=ISSUER,
                 audience=AUDIENCE,
@@ -83,7 +99,17 @@ class Tokens:
             )
         except NO_TOKEN as error:
             raise Refused(UNAUTHENTICATED, "the token is not valid or has expired") from error
-        return _principal(claims)
+        jti, expires_s = claims["jti"], float(claims["exp"])
+        if not (isinstance(jti, str) and JTI.fullmatch(jti) and expires_s < LATEST_EXPIRY_S):
+            raise Refused(UNAUTHENTICATED, "the token is not one of ours")
+        return replace(_principal(claims), token=TokenId(jti=jti, expires_s=expires_s))
+
+    def _secret_of(self, token: str) -> str:
+        """Of the key that the token names. Raises what NO_TOKEN lists."""
+        kid = str(jwt.get_unverified_header(token).get("kid"))
+        if kid not in self._keys.secrets:
+            raise jwt.InvalidTokenError("no key of ours")
+        return self._keys.secrets[kid]
 
     def _believe(self, header: str | None) -> Principal:
         try:

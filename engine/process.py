@@ -39,6 +39,8 @@ class EngineConfig:
     host: str = "127.0.0.1"
     settings: Mapping[str, str] = field(default_factory=dict)
     """Further settings of the engine by the names of their environment variables."""
+    pin_pepper: str | None = field(default=None, repr=False)
+    """For a database that will be served again; None: made up for this engine."""
 
 
 class EngineProcess:
@@ -47,7 +49,8 @@ class EngineProcess:
     def __init__(self, launch: Launch, config: EngineConfig) -> None:
         self._launch = launch
         self._config = config
-        self._jwt_secret = secrets.token_urlsafe(48)
+        self.jwt_secret = secrets.token_urlsafe(48)
+        self._pin_pepper = config.pin_pepper or secrets.token_urlsafe(48)
         self.operator_password = secrets.token_urlsafe(18)
         self.port = config.port or free_port()
         self.base_url = f"http://{config.host}:{self.port}"
@@ -60,10 +63,10 @@ class EngineProcess:
         """
         secrets_too = {
             **self._config.settings,
-            "JWT_SECRET": self._jwt_secret,
+            "JWT_SECRET": self.jwt_secret,
             "OPERATOR_PASSWORD": self.operator_password,
         }
-        config = replace(self._config, port=None, settings=secrets_too)
+        config = replace(self._config, port=None, pin_pepper=self._pin_pepper, settings=secrets_too)
         return EngineProcess(self._launch, config)
 
     @property
@@ -128,7 +131,8 @@ class EngineProcess:
             "ENGINE_HOST": config.host,
             "ENGINE_PORT": str(self.port),
             "ENGINE_POOL_SIZE": str(config.pool_size),
-            "JWT_SECRET": self._jwt_secret,
+            "JWT_SECRET": self.jwt_secret,
+            "PIN_PEPPER": self._pin_pepper,
             "OPERATOR_PASSWORD": self.operator_password,
             **config.settings,
         }

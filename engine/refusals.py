@@ -35,6 +35,11 @@ KEY_MALFORMED = Problem(
     name="idempotency-key-malformed", status=400, title="Idempotency-Key is malformed"
 )
 UNAUTHENTICATED = Problem(name="unauthenticated", status=401, title="Not authenticated")
+PIN_REQUIRED = Problem(name="pin-required", status=403, title="A PIN is required")
+PIN_NOT_SET = Problem(name="pin-not-set", status=403, title="No PIN is set")
+PIN_WRONG = Problem(name="pin-wrong", status=403, title="The PIN is wrong")
+PIN_MALFORMED = Problem(name="pin-malformed", status=422, title="The PIN is malformed")
+PIN_LOCKED = Problem(name="pin-locked", status=423, title="The PIN is locked")
 INSUFFICIENT_FUNDS = _final("insufficient-funds", 402, "Insufficient funds")
 OVERDRAFT_LIMIT = _final("overdraft-limit", 402, "The joint overdraft limit would be passed")
 DAILY_LIMIT = _final("daily-limit", 402, "The daily limit would be passed")

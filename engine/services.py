@@ -20,11 +20,13 @@ from engine.limits import limit_check_of
 from engine.locking import Locking, lock_order_of
 from engine.money import Money, is_strict, money_of
 from engine.payments import Parts, Payments
+from engine.pins import Pins
 from engine.rate_limits import RateLimits
 from engine.readings import BulkRead, bulk_read_of
 from engine.redis_client import RedisAccess, redis_access
 from engine.replay_cache import NoReplayCache, ReplayCache, replay_cache
 from engine.retry import Retry
+from engine.revocation import Revocations
 from engine.settings import Settings
 from engine.shape import Shape
 from engine.treasury import shards_of
@@ -42,7 +44,9 @@ class Services:
     redis: RedisAccess
     limits: RateLimits
     tokens: Tokens
+    revocations: Revocations
     permissions: Permissions
+    pins: Pins
     keys: Keys
     key_rules: KeyRules
     money: Money
@@ -73,8 +77,10 @@ def assemble(settings: Settings, build: Build) -> Services:
     rules = KeyRules.of(defences)
     keys = keys_of(defences, redis, namespace, rules)
     replays = replay_cache(defences, redis, namespace, rules)
-    parts = _parts(defences, shape, keys, replays, cache)
     scope = SessionScope(database, defences)
+    tokens = Tokens(settings, defences)
+    limits = RateLimits(defences, redis, settings)
+    parts = _parts(defences, shape, keys, replays, cache)
     # A row of a batch is claimed by its own state, not by a key.
     rows = Payments(replace(parts, keys=KeysIgnored(), replays=NoReplayCache()))
     place = f"{socket.gethostname()}:{settings.engine_port}"
@@ -84,9 +90,11 @@ def assemble(settings: Settings, build: Build) -> Services:
         database=database,
         scope=scope,
         redis=redis,
-        limits=RateLimits(defences, redis, settings),
-        tokens=Tokens(settings, defences),
+        limits=limits,
+        tokens=tokens,
+        revocations=Revocations(scope.new, heeded=tokens.revocable),
         permissions=parts.permissions,
+        pins=Pins(settings, defences, limits),
         keys=keys,
         key_rules=rules,
         money=money_of(shape.money, strict=parts.strict),

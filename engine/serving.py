@@ -4,6 +4,7 @@ import sys
 
 import uvicorn
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from engine.app import create_app
 from engine.defences import DefenceError, parse_build
@@ -19,6 +20,9 @@ def serve() -> int:
         for problem in error.errors():
             name = str(problem["loc"][0]).upper()
             sys.stderr.write(f"engine: {name}: {problem['msg']}\n")
+        return 2
+    except SettingsError as error:
+        sys.stderr.write(f"engine: {error}: write a JSON list\n")
         return 2
     except DefenceError as error:
         sys.stderr.write(f"engine: {error}\n")

@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     request_deadline_s: float = Field(default=20, gt=0)
     jwt_secret: str = ""
     """Signs tokens; at least 32 bytes for `authentication=jwt`."""
+    jwt_previous_secrets: tuple[str, ...] = ()
+    """What signed before `jwt_secret` did, and is still good for its tokens; a JSON list."""
     jwt_lifetime_s: int = Field(default=3600, ge=1)
     rate_limit_requests: int = Field(default=20_000, ge=1)
     """How many requests one caller may send in any `rate_limit_window_s`."""
@@ -39,5 +41,9 @@ class Settings(BaseSettings):
     rate_limit_sensitive_requests: int = Field(default=30, ge=1)
     """How many guesses (log-ins, PINs) one name may get in any `rate_limit_sensitive_window_s`."""
     rate_limit_sensitive_window_s: int = Field(default=60, ge=1)
+    pin_pepper: str = ""
+    """Under which PINs are hashed; at least 32 bytes where PINs are asked for. Keep it."""
+    pin_lockout_s: int = Field(default=900, ge=1)
+    """How long a PIN stays locked after five wrong tries."""
     operator_password: str = ""
     """When given, a user `operator` with the operator's role exists with this password."""

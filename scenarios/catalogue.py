@@ -1,6 +1,16 @@
 """Every scenario, in the order in which they are run and shown."""
 
 from scenarios import canary
+from scenarios.access import (
+    forged_token,
+    function_access,
+    impersonation,
+    leaks,
+    object_access,
+    pin,
+    pin_race,
+    token_replay,
+)
 from scenarios.atomicity import (
     acked_not_committed,
     blind_retry,
@@ -102,6 +112,14 @@ SCENARIOS: tuple[Scenario, ...] = (
     batch_crash.SCENARIO,
     batch_replay.SCENARIO,
     compensate_twice.SCENARIO,
+    impersonation.SCENARIO,
+    forged_token.SCENARIO,
+    object_access.SCENARIO,
+    function_access.SCENARIO,
+    pin.SCENARIO,
+    pin_race.SCENARIO,
+    token_replay.SCENARIO,
+    leaks.SCENARIO,
     canary.SCENARIO,
 )
 

@@ -15,6 +15,7 @@ from attacks.redis.link import Link
 from scenarios.ground import Beginning
 from scenarios.racing import Explorer
 from scenarios.striking import Striker
+from scenarios.targets.access import Access
 from scenarios.targets.protocol import Target, WalletRef
 
 
@@ -33,6 +34,9 @@ class Service(Protocol):
     def stop(self) -> None: ...
 
     def start(self) -> None: ...
+
+    def log(self, lines: int) -> str:
+        """The last lines that it wrote."""
 
 
 class Restartable(Protocol):
@@ -108,6 +112,7 @@ class Lab:
     """One service for one scenario: a database of its own, a Redis behind a link."""
 
     target: Target
+    access: Access
     sender: Sender
     senders: tuple[Sender, ...]
     """One for each process of the service; the first is `sender`."""

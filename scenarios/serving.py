@@ -1,5 +1,6 @@
 """`assay serve`: one build for a person, on stores of its own, until Ctrl-C."""
 
+import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ def serve(  # noqa: PLR0913 - what the command offers
             redis_namespace=DATABASE,
             port=port,
             host=host,
+            pin_pepper=_pin_pepper(data) if data else None,
         )
         engine = start_engine(launched_in(workspace), config)
         ready(
@@ -71,3 +73,12 @@ def _database(postgres: PostgresServer, name: str) -> str:
         if "exists already" not in str(error):
             raise
         return postgres.url(name)
+
+
+def _pin_pepper(data: Path) -> str:
+    """The one of the last time: under another one no PIN would be right any more."""
+    file = data / "pin-pepper"
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_urlsafe(48))
+    return file.read_text()

@@ -40,6 +40,7 @@ from scenarios.invariants import Invariant
 from scenarios.lab import AttackFailed, Lab
 from scenarios.racing import Explorer
 from scenarios.striking import Striker
+from scenarios.targets.engine_access import EngineAccess
 from scenarios.targets.engine_wallet import EngineWallet
 from scenarios.targets.protocol import Target
 
@@ -150,6 +151,7 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
             target=target,
             sender=senders[0],
             senders=senders,
+            access=EngineAccess(target, service.jwt_secret),
             recorder=recorder,
             service=service,
             postgres=stand.postgres,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, BinaryIO, cast
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from engine.api.batch_views import (
     BatchesView,
@@ -19,7 +19,7 @@ from engine.api.batch_views import (
     row_view,
 )
 from engine.api.bodies import Body, WalletId
-from engine.api.context import Caller, CallerRoute, KeyHeader, Limit, Sessions, read_key
+from engine.api.context import Caller, CallerRoute, KeyHeader, Limit, PinHeader, Sessions, read_key
 from engine.api.views import shown
 from engine.batches.store import Batch, find_batch, newest_batches, open_batch, rows_after
 from engine.batches.upload import store_rows
@@ -153,12 +153,13 @@ def _money_routes(services: Services) -> APIRouter:
         caller: Caller,
         open_session: Sessions,
         _: ExecutionBody | None = None,
+        pin: PinHeader = None,
     ) -> JSONResponse:
         """Pay out, or go on after a crash. 202: it goes on in the background, look at its state.
 
         Needs no key: a row is paid once.
         """
-        before_money_moves(services, caller)
+        before_money_moves(services, caller, open_session, pin)
 
         def allowed(found: Batch | None) -> Batch:
             services.permissions.to_act_for(caller, found.user_id if found else None)
@@ -173,11 +174,15 @@ def _money_routes(services: Services) -> APIRouter:
 
     @router.post("/batches/{batch_id}/compensations", responses=shown(200, CompensationsView))
     def compensate(
-        batch_id: BatchPath, body: CompensationBody, caller: Caller, open_session: Sessions
+        batch_id: BatchPath,
+        body: CompensationBody,
+        caller: Caller,
+        open_session: Sessions,
+        pin: PinHeader = None,
     ) -> dict[str, Any]:
         """Take back what these rows paid, each once; takes the operator's role where roles are
         asked for, because the recipients are not asked."""
-        before_money_moves(services, caller)
+        before_money_moves(services, caller, open_session, pin)
         services.permissions.to_operate(caller)
         with open_session() as session:
             batch = _existing(find_batch(session, batch_id))
@@ -187,11 +192,14 @@ def _money_routes(services: Services) -> APIRouter:
     return router
 
 
-def before_money_moves(services: Services, caller: Principal) -> None:
-    """Whatever else an execution or a compensation takes of the caller: the one place for it.
+def before_money_moves(
+    services: Services, caller: Principal, open_session: OpenSession, pin: SecretStr | None
+) -> None:
+    """What an execution or a compensation takes of the caller beside the token: the PIN.
 
-    Nothing is locked yet, and no connection is in hand. Raises Refused.
+    Nothing is locked yet. Raises Refused.
     """
+    services.pins.check(open_session, caller, pin.get_secret_value() if pin else None)
 
 
 def _reading_routes(services: Services) -> APIRouter:

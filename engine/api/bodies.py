@@ -2,7 +2,7 @@
 
 from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from engine.money import DEFAULT_ASSET, AssetCode
 
@@ -18,13 +18,26 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
-class TransferBody(Body, Generic[A]):
+class MovementBody(Body):
+    """What moves money. The PIN is kept out of whatever is made of the body: fingerprint, log."""
+
+    pin: Annotated[SecretStr, Field(max_length=20)] | None = Field(default=None, exclude=True)
+    """In place of the header X-Pin."""
+
+
+class PinBody(Body):
+    pin: Annotated[SecretStr, Field(min_length=4, max_length=4)]
+    current_pin: Annotated[SecretStr, Field(max_length=20)] | None = None
+    """In place of the header X-Pin; not needed for the first PIN."""
+
+
+class TransferBody(MovementBody, Generic[A]):
     from_wallet_id: WalletId
     to_wallet_id: WalletId
     amount: A
 
 
-class AmountBody(Body, Generic[A]):
+class AmountBody(MovementBody, Generic[A]):
     amount: A
 
 
@@ -34,7 +47,7 @@ class ChainPart(Body, Generic[A]):
     amount: A
 
 
-class ChainBody(Body, Generic[A]):
+class ChainBody(MovementBody, Generic[A]):
     """Movements that are offered as one: all of them happen, or none."""
 
     movements: Annotated[list[ChainPart[A]], Field(min_length=1, max_length=10)]

@@ -7,13 +7,14 @@ do it. Dependencies are async functions, because FastAPI sends every other one t
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Path, Query, Request, Response, Security
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
+from pydantic import SecretStr
 
 from engine.api.problems import ErrorStyle
 from engine.database import OpenSession
@@ -41,6 +42,7 @@ class CallerRoute(APIRoute):
         async def handle_checked(request: Request) -> Response:
             self.identify(request)
             await limit(request)
+            await refuse_revoked(request)
             self.check(request)
             return await handle(request)
 
@@ -65,6 +67,14 @@ class KeyedRoute(CallerRoute):
         required = services_of(request).keys.required
         sent = request.headers.getlist("Idempotency-Key")
         request.state.key = read_key(sent) if required else None
+
+
+async def refuse_revoked(request: Request) -> None:
+    """Raises Refused (401). After the limit, because it asks the database."""
+    revocations = services_of(request).revocations
+    principal: Principal = request.state.principal
+    if revocations.concern(principal):
+        await run_in_threadpool(revocations.refuse, principal)
 
 
 async def limit(request: Request) -> None:
@@ -124,6 +134,15 @@ KeyHeader = Annotated[
     ),
 ]
 
+PinHeader = Annotated[
+    SecretStr | None,
+    Header(
+        alias="X-Pin",
+        description="The caller's PIN, four digits, where the build asks for it. "
+        "The body's field `pin` will do as well.",
+    ),
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
@@ -134,12 +153,17 @@ class Call:
     request_id: str
     caller: Principal
     key: str | None
+    pin: SecretStr | None = field(default=None, repr=False)
     open_session: OpenSession
     style: ErrorStyle
 
 
 async def call_of(
-    request: Request, caller: Caller, open_session: Sessions, _: KeyHeader = None
+    request: Request,
+    caller: Caller,
+    open_session: Sessions,
+    _: KeyHeader = None,
+    pin: PinHeader = None,
 ) -> Call:
     return Call(
         method=request.method,
@@ -147,6 +171,7 @@ async def call_of(
         request_id=request.state.request_id,
         caller=caller,
         key=request.state.key,
+        pin=pin,
         open_session=open_session,
         style=request.app.state.error_style,
     )

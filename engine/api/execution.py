@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from engine.api.context import Call
 from engine.idempotency import KeyedRequest, fingerprint_of
@@ -20,7 +20,11 @@ View = Callable[[Sequence[Posting], Mapping[int, str], Money], dict[str, Any]]
 def execute(
     services: Services, call: Call, movements: tuple[Movement, ...], payload: BaseModel, view: View
 ) -> JSONResponse:
-    """Move the money once, and answer as it was answered the first time."""
+    """Move the money once, and answer as it was answered the first time.
+
+    First the PIN: whoever does not know it learns nothing of the key either.
+    """
+    services.pins.check(call.open_session, call.caller, pin_of(call.pin, payload))
     route = f"{call.method} {call.path}"
     order = Order(
         principal=call.caller,
@@ -43,6 +47,12 @@ def execute(
         media_type=call.style.media_type if answer.status >= 400 else "application/json",
         headers={"Idempotent-Replayed": "true"} if answer.replayed else {},
     )
+
+
+def pin_of(header: SecretStr | None, payload: BaseModel) -> str | None:
+    """The header's, else the body's."""
+    pin: SecretStr | None = header or getattr(payload, "pin", None)
+    return pin.get_secret_value() if pin else None
 
 
 def one_movement(

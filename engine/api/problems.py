@@ -6,6 +6,7 @@ of the exception, as many services do it.
 """
 
 import logging
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -146,7 +147,10 @@ def install_error_handlers(app: FastAPI, style: ErrorStyle) -> None:
         return response
 
     def failed(request: Request, error: Exception) -> JSONResponse:
-        LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        if style.shows_exceptions:
+            LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        else:
+            LOG.error("%s %s failed: %s", request.method, request.url.path, without_values(error))
         shown = str(error) if style.shows_exceptions else None
         return respond(style, request, _failure(error, shown))
 
@@ -155,6 +159,18 @@ def install_error_handlers(app: FastAPI, style: ErrorStyle) -> None:
     app.add_exception_handler(HTTPException, http_error)
     for kind in (SQLAlchemyError, RedisError, Exception):
         app.add_exception_handler(kind, failed)
+
+
+def without_values(error: BaseException) -> str:
+    """What happened and where, in lines of code: its message quotes statements and values."""
+    lines = traceback.format_tb(error.__traceback__)
+    kinds: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(kinds) < MOST_ERRORS:
+        state = getattr(cause, "pgcode", None)
+        kinds.append(f"{type(cause).__qualname__}{f' ({state})' if state else ''}")
+        cause = cause.__cause__
+    return " from ".join(kinds) + "\n" + "".join(lines).rstrip()
 
 
 def _failure(error: Exception, shown: str | None) -> Refused:

@@ -6,8 +6,8 @@ from fastapi import APIRouter
 
 from engine.accounts import UserView, list_users, log_in, sign_up, user_by_id
 from engine.api import views
-from engine.api.bodies import LoginBody, UserBody
-from engine.api.context import Caller, CallerRoute, Limit, Sessions, UserPath
+from engine.api.bodies import LoginBody, PinBody, UserBody
+from engine.api.context import Caller, CallerRoute, Limit, PinHeader, Sessions, UserPath
 from engine.api.views import shown
 from engine.refusals import UNAUTHENTICATED, Refused
 from engine.services import Services
@@ -62,6 +62,26 @@ def _reading_routes(services: Services) -> APIRouter:
             raise Refused(UNAUTHENTICATED, "this build asks nobody for a name")
         with open_session() as session:
             return user_view(user_by_id(session, caller.user_id))
+
+    @router.post("/auth/logout", status_code=204)
+    def log_out(caller: Caller) -> None:
+        """From now on the token is worthless, wherever it was copied to."""
+        services.revocations.revoke(caller)
+
+    @router.put("/users/me/pin", status_code=204)
+    def change_pin(
+        body: PinBody, caller: Caller, open_session: Sessions, pin: PinHeader = None
+    ) -> None:
+        """Set the PIN; whoever has one has to send it along."""
+        if caller.user_id is None:
+            raise Refused(UNAUTHENTICATED, "this build asks nobody for a name")
+        new, current = body.pin.get_secret_value(), pin or body.current_pin
+        services.pins.change(
+            open_session,
+            caller.user_id,
+            new=new,
+            current=current.get_secret_value() if current else None,
+        )
 
     @router.get("/users/{user_id}", responses=shown(200, views.UserView))
     def read_one(user_id: UserPath, caller: Caller, open_session: Sessions) -> dict[str, Any]:

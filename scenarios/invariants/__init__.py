@@ -1,5 +1,6 @@
 """Judges: pure functions from a history and ground truth to findings."""
 
+from scenarios.invariants.access import at_most_compared, nothing_leaks, strangers_learn_nothing
 from scenarios.invariants.answers import (
     answered_within,
     bulk_reads_see,
@@ -40,6 +41,7 @@ __all__ = [
     "acknowledged_once",
     "answered_within",
     "at_most",
+    "at_most_compared",
     "balances_are_explained",
     "bulk_reads_see",
     "by_round",
@@ -54,6 +56,7 @@ __all__ = [
     "no_dirty_read",
     "no_server_error",
     "no_stale_read",
+    "nothing_leaks",
     "nothing_left_behind",
     "one_write_a_version",
     "paid_out_at_most",
@@ -61,5 +64,6 @@ __all__ = [
     "refused_by_the_database",
     "refused_only_above",
     "replays_answer_alike",
+    "strangers_learn_nothing",
     "works",
 ]

@@ -13,8 +13,10 @@ from scenarios.targets.protocol import Payment, WalletRef
 
 @dataclass(frozen=True, kw_only=True)
 class EngineBatches:
-    headers: Callable[[str | None], Mapping[str, str]]
-    operator_token: Callable[[], str | None]
+    headers: Callable[[str | None, str | None], Mapping[str, str]]
+    """Of a token and a PIN."""
+    operator: Callable[[], Mapping[str, str]]
+    """The operator's headers."""
     read: ReadReply
 
     def set_up(self, payer: WalletRef, *, key: str) -> Request:
@@ -23,7 +25,7 @@ class EngineBatches:
             text=f"set up a batch that wallet {payer.id} pays",
             method="POST",
             path="/v1/batches",
-            headers={**self.headers(payer.token), "Idempotency-Key": key},
+            headers={**self.headers(payer.token, None), "Idempotency-Key": key},
             json={"source_wallet_id": int(payer.id)},
             read=self.read,
         )
@@ -36,7 +38,7 @@ class EngineBatches:
             text=f"upload {len(rows)} rows of batch {batch_id}",
             method="PUT",
             path=f"/v1/batches/{batch_id}/rows",
-            headers={**self.headers(payer.token), "Content-Type": "text/csv"},
+            headers={**self.headers(payer.token, None), "Content-Type": "text/csv"},
             content=content.encode(),
             read=self.read,
         )
@@ -50,7 +52,7 @@ class EngineBatches:
             text=f"pay batch {batch_id} out: {len(rows)} rows, {total} <- wallet {payer.id}",
             method="POST",
             path=f"/v1/batches/{batch_id}/executions",
-            headers=self.headers(payer.token),
+            headers=self.headers(payer.token, payer.pin),
             moves=tuple(
                 Move(payer=payer.id, payee=row.payee.id, amount_minor=row.amount_minor)
                 for row in rows
@@ -74,7 +76,7 @@ class EngineBatches:
             text=f"take back rows {', '.join(map(str, chosen))} of batch {batch_id}",
             method="POST",
             path=f"/v1/batches/{batch_id}/compensations",
-            headers=self.headers(self.operator_token()),
+            headers=self.operator(),
             json={"rows": list(chosen)},
             moves=tuple(
                 Move(payer=row.payee.id, payee=payer.id, amount_minor=row.amount_minor)

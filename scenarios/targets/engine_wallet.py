@@ -33,24 +33,30 @@ class EngineWallet:
         self._bare_numbers = self._money_kind != "minor_units"
         self._asks_for_token = meta["defences"]["authentication"] != "none"
         self._legs_kept = meta["defences"]["ledger"] != "single_entry"
+        self._asks_for_pin = self._asks_for_token and meta["defences"]["pin"] != "off"
         self._operator_password = operator_password
         self._operator_token: str | None = None
+        self._operator_pin: str | None = None
         self.batches = EngineBatches(
-            headers=self._headers, operator_token=lambda: self._operator_token, read=self._read
+            headers=self._headers,
+            operator=lambda: self._headers(self._operator_token, self._operator_pin),
+            read=self._read,
         )
 
     def open_wallet(self, ask: Ask, *, can_pay: bool) -> WalletRef:
-        token = None
+        token = pin = None
         username = f"user-{secrets.token_hex(6)}"
         password = secrets.token_urlsafe(12) if can_pay and self._asks_for_token else None
         user = {"username": username, "password": password}
         user_id = self._value(ask, self._plain("sign-up", "/v1/users", user), "id")
         if password:
             token = self._log_in(ask, username, password)
+            pin = self._set_pin(ask, token)
         operator = self._headers(self._operator(ask))
         wallet = {"user_id": int(user_id), "asset": ASSET}
         request = self._plain("open-wallet", "/v1/wallets", wallet, headers=operator)
-        return WalletRef(id=self._value(ask, request, "id"), token=token, owner=user_id)
+        wallet_id = self._value(ask, request, "id")
+        return WalletRef(id=wallet_id, token=token, owner=user_id, pin=pin)
 
     def open_beside(self, ask: Ask, wallet: WalletRef) -> WalletRef:
         body = {"user_id": int(wallet.owner or 0), "asset": ASSET, "label": secrets.token_hex(4)}
@@ -110,6 +116,7 @@ class EngineWallet:
             path=f"/v1/wallets/{wallet.id}/deposits",
             body={"amount": self._money(amount_minor)},
             token=self._operator_token,
+            pin=self._operator_pin,
             key=key,
             moves=(Move(payer=None, payee=wallet.id, amount_minor=amount_minor),),
         )
@@ -121,6 +128,7 @@ class EngineWallet:
             path=f"/v1/wallets/{wallet.id}/withdrawals",
             body={"amount": self._money(amount_minor)},
             token=wallet.token,
+            pin=wallet.pin,
             key=key,
             moves=(Move(payer=wallet.id, payee=None, amount_minor=amount_minor),),
         )
@@ -138,6 +146,7 @@ class EngineWallet:
                 "amount": self._money(amount_minor),
             },
             token=payer.token,
+            pin=payer.pin,
             key=key,
             moves=(Move(payer=payer.id, payee=payee.id, amount_minor=amount_minor),),
         )
@@ -152,7 +161,7 @@ class EngineWallet:
             text=f"transfer of {amount} wallet {payer.id} -> {payee.id}",
             method="POST",
             path="/v1/transfers",
-            headers={**self._headers(payer.token), "Idempotency-Key": key},
+            headers={**self._headers(payer.token, payer.pin), "Idempotency-Key": key},
             content=body.encode(),
             key=key,
             read=definite,
@@ -171,6 +180,7 @@ class EngineWallet:
                 ]
             },
             token=payer.token,
+            pin=payer.pin,
             key=key,
             moves=(
                 Move(payer=payer.id, payee=None, amount_minor=amount_minor),
@@ -301,12 +311,32 @@ class EngineWallet:
     def _operator(self, ask: Ask) -> str | None:
         if self._asks_for_token and self._operator_token is None:
             self._operator_token = self._log_in(ask, "operator", self._operator_password)
+            self._operator_pin = self._set_pin(ask, self._operator_token)
         return self._operator_token
 
     def _log_in(self, ask: Ask, username: str, password: str) -> str:
         body = {"username": username, "password": password}
         request = self._plain("log-in", "/v1/auth/token", body)
         return self._value(ask, request, "access_token")
+
+    def _set_pin(self, ask: Ask, token: str) -> str | None:
+        """Whoever pays has to have one where the build asks for it. Raises TargetError."""
+        if not self._asks_for_pin:
+            return None
+        pin = f"{secrets.randbelow(10_000):04d}"
+        request = Request(
+            name="set-pin",
+            text="set-pin",
+            method="PUT",
+            path="/v1/users/me/pin",
+            headers=self._headers(token),
+            json={"pin": pin},
+            read=self._read,
+        )
+        reply = ask(request)
+        if reply.outcome != "ok":
+            raise TargetError(f"set-pin: the service answered {reply.answer}")
+        return pin
 
     def _value(self, ask: Ask, request: Request, name: str) -> str:
         reply = ask(request)
@@ -335,6 +365,7 @@ class EngineWallet:
         path: str,
         body: Any,
         token: str | None,
+        pin: str | None,
         key: str,
         moves: tuple[Move, ...],
     ) -> Request:
@@ -343,15 +374,16 @@ class EngineWallet:
             text=text,
             method="POST",
             path=path,
-            headers={**self._headers(token), "Idempotency-Key": key},
+            headers={**self._headers(token, pin), "Idempotency-Key": key},
             json=body,
             moves=moves,
             key=key,
             read=self._read,
         )
 
-    def _headers(self, token: str | None) -> dict[str, str]:
-        return {"Authorization": f"Bearer {token}"} if token else {}
+    def _headers(self, token: str | None, pin: str | None = None) -> dict[str, str]:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return headers | ({"X-Pin": pin} if pin else {})
 
     def _money(self, amount_minor: int) -> Any:
         return (

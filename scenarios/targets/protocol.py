@@ -1,7 +1,7 @@
 """What a service has to offer to be attacked: wallet words, and a look behind its API."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import psycopg2.extensions
@@ -24,6 +24,7 @@ class WalletRef:
     id: str
     token: str | None = None
     owner: str | None = None
+    pin: str | None = field(default=None, repr=False)
 
 
 class Target(Protocol):

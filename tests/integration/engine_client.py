@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -18,6 +18,8 @@ from engine.settings import Settings
 from engine.stores import PostgresServer
 
 SECRET = "only for tests, and 32 bytes long"
+PEPPER = "a pepper for tests, 32 bytes or more"
+PIN = "4711"
 OPERATOR_PASSWORD = "operator's password"
 JSON = {"Content-Type": "application/json"}
 
@@ -70,6 +72,23 @@ class House:
         assert answer.status_code == 201, answer.text
         return int(answer.json()["id"])
 
+    def operator_headers(self) -> dict[str, str]:
+        """The role is the token's own claim: without an operator's password any user will do."""
+        found = self.rows("SELECT id, pin_hash FROM users WHERE role = 'operator' ORDER BY id")
+        user_id, pin_hash = found[0] if found else (self.user(), None)
+        headers = self.token(user_id, "operator")
+        return {**headers, "X-Pin": PIN} if pin_hash else self.set_pin(headers)
+
+    def set_pin(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """These headers, and with a PIN where the build asks for one."""
+        defences = self.services.build.defences
+        if defences.pin == "off" or defences.authentication == "none":
+            return dict(headers)
+        body = {"pin": PIN}
+        answer = self.http.put("/v1/users/me/pin", json=body, headers=dict(headers))
+        assert answer.status_code == 204, answer.text
+        return {**headers, "X-Pin": PIN}
+
     def wallet_for(self, user_id: int, asset: str = "USD") -> int:
         answer = self.post("/wallets", {"user_id": user_id, "asset": asset}, self.operator)
         assert answer.status_code == 201, answer.text
@@ -81,7 +100,8 @@ class House:
         wallet_id = self.wallet_for(user_id, asset)
         if amount_minor:
             self.deposit(wallet_id, amount_minor, asset)
-        return Account(user_id=user_id, wallet_id=wallet_id, headers=self.token(user_id))
+        headers = self.set_pin(self.token(user_id))
+        return Account(user_id=user_id, wallet_id=wallet_id, headers=headers)
 
     def deposit(self, wallet_id: int, amount_minor: int, asset: str = "USD") -> None:
         body = {"amount": self.money(amount_minor, asset)}
@@ -136,8 +156,7 @@ def house_in(url: str, build: str, redis_url: str, **settings: Any) -> Iterator[
         redis_url=redis_url,
         redis_namespace=secrets.token_hex(4),
         engine_build=build,
-        jwt_secret=SECRET,
-        **settings,
+        **{"jwt_secret": SECRET, "pin_pepper": PEPPER, **settings},
     )
     app = create_app(given, parse_build(build))
     with (
@@ -146,9 +165,8 @@ def house_in(url: str, build: str, redis_url: str, **settings: Any) -> Iterator[
     ):
         side.autocommit = True
         services: Services = app.state.services
-        # The role is the token's own claim: the user need not exist.
-        operator = {"Authorization": f"Bearer {services.tokens.issue(2**40, 'operator')}"}
-        yield House(http=http, services=services, database_url=url, side=side, operator=operator)
+        house = House(http=http, services=services, database_url=url, side=side, operator={})
+        yield replace(house, operator=house.operator_headers())
 
 
 def problem_of(answer: httpx.Response) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from engine.identity import ALGORITHM, AUDIENCE, ISSUER
 from engine.provision import Databases
+from engine.signing_keys import kid_of
 from engine.stores import PostgresServer, RedisServer
 from tests.integration.engine_client import (
     OPERATOR_PASSWORD,
@@ -39,13 +40,13 @@ def claims_of(owner: Account, **changes: Any) -> dict[str, Any]:
     now_s = int(time.time())
     claims = {
         "sub": str(owner.user_id), "role": "user", "iat": now_s, "exp": now_s + 60, "iss": ISSUER,
-        "aud": AUDIENCE,
+        "aud": AUDIENCE, "jti": "a-token",
     }  # fmt: skip
     return {name: v for name, v in (claims | changes).items() if v is not None}
 
 
 def signed(claims: dict[str, Any], secret: str = SECRET, algorithm: str = ALGORITHM) -> str:
-    return jwt.encode(claims, secret, algorithm=algorithm)
+    return jwt.encode(claims, secret, algorithm=algorithm, headers={"kid": kid_of(SECRET)})
 
 
 def part(value: bytes) -> str:
@@ -53,7 +54,7 @@ def part(value: bytes) -> str:
 
 
 def unsigned(claims: dict[str, Any], algorithm: str) -> str:
-    header = json.dumps({"alg": algorithm, "typ": "JWT"}).encode()
+    header = json.dumps({"alg": algorithm, "typ": "JWT", "kid": kid_of(SECRET)}).encode()
     return f"{part(header)}.{part(json.dumps(claims).encode())}."
 
 
@@ -73,6 +74,15 @@ FORGED: dict[str, Callable[[Account], str]] = {
     "without iat": lambda o: signed(claims_of(o, iat=None)),
     "without sub": lambda o: signed(claims_of(o, sub=None)),
     "without iss": lambda o: signed(claims_of(o, iss=None)),
+    "without jti": lambda o: signed(claims_of(o, jti=None)),
+    "jti is no name": lambda o: signed(claims_of(o, jti="' OR 1=1")),
+    "jti is a list": lambda o: signed(claims_of(o, jti=["a"])),
+    "without kid": lambda o: jwt.encode(claims_of(o), SECRET, algorithm=ALGORITHM),
+    "other kid": lambda o: jwt.encode(
+        claims_of(o), SECRET, algorithm=ALGORITHM, headers={"kid": "another"}
+    ),
+    "far too long": lambda o: signed(claims_of(o, exp=2**60)),
+    "not yet valid": lambda o: signed(claims_of(o, nbf=int(time.time()) + 600)),
     "without aud": lambda o: signed(claims_of(o, aud=None)),
     "alg none": lambda o: unsigned(claims_of(o), "none"),
     "alg None": lambda o: unsigned(claims_of(o), "None"),

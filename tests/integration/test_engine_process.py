@@ -33,6 +33,7 @@ def config(
         database_url=postgres.url(databases.create(build.defences)),
         redis_url=redis_server.url,
         redis_namespace="test-process",
+        pin_pepper="a pepper for all engines of this file",
     )
 
 
@@ -54,9 +55,17 @@ def log_in(client: httpx.Client, password: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+def bare(headers: dict[str, str]) -> dict[str, str]:
+    """Without the PIN, which is not to be changed but to be set."""
+    return {name: value for name, value in headers.items() if name != "X-Pin"}
+
+
 def test_money_and_tokens_survive_a_kill(engine: EngineProcess) -> None:
     with httpx.Client(base_url=engine.base_url) as client:
-        operator = log_in(client, engine.operator_password)
+        operator = log_in(client, engine.operator_password) | {"X-Pin": "4711"}
+        first = client.put("/v1/users/me/pin", json={"pin": "4711"}, headers=bare(operator))
+        # The operator of this database may have one already, under the same pepper.
+        assert first.status_code == 204 or "pin-required" in first.text
         user = client.post("/v1/users", json={"username": f"survivor-{engine.pid}"}).json()
         wallet = client.post("/v1/wallets", json={"user_id": user["id"]}, headers=operator).json()
         path = f"/v1/wallets/{wallet['id']}"

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from engine.api.problems import _failure, error_style
+from engine.api.problems import _failure, error_style, without_values
 from engine.defences import parse_build
 from engine.refusals import PROBLEMS, Refused
 
@@ -62,3 +62,19 @@ def test_what_an_error_means(error: Exception, name: str) -> None:
     refusal = _failure(error, None)
     assert refusal.problem.name == name
     assert refusal.detail
+
+
+def test_a_log_tells_where_and_not_what() -> None:
+    secret = "4711"
+
+    def fail(pin: str) -> None:
+        raise DBAPIError("UPDATE users", {"guess": pin}, DriverError("57P01"))
+
+    with pytest.raises(DBAPIError) as caught:
+        fail(secret)
+    assert secret in str(caught.value)
+    caught.value.__cause__ = DriverError("57P01")
+    told = without_values(caught.value)
+    assert told.startswith("DBAPIError from DriverError (57P01)\n")
+    assert "test_engine_problems.py" in told
+    assert secret not in told

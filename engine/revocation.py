@@ -1,0 +1,58 @@
+"""Tokens that are worthless before they expire: those that were logged out.
+
+The list is in the database, where every process of the service sees it at once. Asking it costs
+one look-up by primary key in a statement of its own, without BEGIN and COMMIT.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from engine.database import committing_itself
+from engine.identity import Principal
+from engine.refusals import UNAUTHENTICATED, Refused
+from engine.schema import RevokedToken
+from engine.unit_of_work import commit
+
+KEPT_AFTER_EXPIRY = timedelta(days=1)
+"""Longer than clocks differ."""
+
+REVOKED: Any = RevokedToken.__table__
+IS_REVOKED = sa.select(sa.literal(1)).where(REVOKED.c.jti == sa.bindparam("jti"))
+REVOKE = insert(REVOKED).on_conflict_do_nothing()
+FORGET = sa.delete(REVOKED).where(REVOKED.c.expires_at < sa.bindparam("before"))
+
+
+class Revocations:
+    """`heeded`: otherwise a log-out is only a word, as it is where clients just forget a token."""
+
+    def __init__(self, new_session: Callable[[], Session], *, heeded: bool) -> None:
+        self._new_session = new_session
+        self._heeded = heeded
+
+    def concern(self, principal: Principal) -> bool:
+        """Whether `refuse` has something to ask for."""
+        return self._heeded and principal.token is not None
+
+    def refuse(self, principal: Principal) -> None:
+        """Raises Refused (401) for a token that was logged out. Waits for the database."""
+        if principal.token is None or not self._heeded:
+            return
+        with self._new_session() as session, committing_itself(session):
+            if session.execute(IS_REVOKED, {"jti": principal.token.jti}).first():
+                raise Refused(UNAUTHENTICATED, "the token was logged out")
+
+    def revoke(self, principal: Principal) -> None:
+        """For good; what has expired long ago is swept out meanwhile."""
+        if principal.token is None or not self._heeded:
+            return
+        token = principal.token
+        row = {"jti": token.jti, "expires_at": datetime.fromtimestamp(token.expires_s, UTC)}
+        with self._new_session() as session:
+            session.execute(REVOKE, row)
+            session.execute(FORGET, {"before": datetime.now(UTC) - KEPT_AFTER_EXPIRY})
+            commit(session)

@@ -1,0 +1,157 @@
+"""The access words of Assay's own wallet engine, in any build."""
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import jwt
+
+from attacks.http.request import ReadReply, Reply, Request, definite
+from scenarios.targets.access import Peek
+from scenarios.targets.protocol import Target, WalletRef
+
+NOBODY = 10**12
+OUTSIDE_API = re.compile(
+    r"\[SQL:|\b(?:SELECT|UPDATE|INSERT INTO|DELETE FROM)\b|psycopg|sqlalche|Traceback|File \""
+    r"|server closed the connection|relation \"|password_hash|pin_hash"
+)
+"""What an answer has no business with: statements, drivers, stacks, columns of secrets."""
+
+
+class EngineAccess:
+    """`secret` is the one that the service signs tokens with: expired ones have to be genuine."""
+
+    def __init__(self, target: Target, secret: str) -> None:
+        self._target = target
+        self._secret = secret
+
+    def as_other(self, request: Request, name: str, by: WalletRef) -> Request:
+        key = {"Idempotency-Key": request.key} if request.key else {}
+        return replace(
+            request, name=name, headers={**_headers(by), **key}, read=_refusal(request.read)
+        )
+
+    def pays_with_pin(
+        self, payer: WalletRef, payee: WalletRef, amount_minor: int, *, pin: str | None, key: str
+    ) -> Request:
+        guessing = replace(payer, pin=pin)
+        request = self._target.transfer(guessing, payee, amount_minor, key=key)
+        return self.as_other(request, "guess", guessing)
+
+    def wrong_pin(self, wallet: WalletRef) -> str:
+        return "0000" if wallet.pin != "0000" else "0001"
+
+    def change_pin(self, wallet: WalletRef, new: str) -> Request:
+        return Request(
+            name="change-pin",
+            text=f"the owner of wallet {wallet.id} changes the PIN",
+            method="PUT",
+            path="/v1/users/me/pin",
+            headers=_headers(replace(wallet, pin=None)),
+            json={"pin": new},
+            read=_refusal(definite),
+        )
+
+    def log_out(self, wallet: WalletRef) -> Request:
+        return _request("log-out", f"owner of wallet {wallet.id}", "POST /v1/auth/logout", wallet)
+
+    def reads(self, wallet: WalletRef) -> Request:
+        text = f"its owner reads wallet {wallet.id}"
+        return _request("read", text, f"GET /v1/wallets/{wallet.id}", wallet)
+
+    def peeks(self, victim: WalletRef, movement: str, by: WalletRef) -> Mapping[str, Peek]:
+        routes: dict[str, tuple[str, str, Any, Any]] = {
+            "wallet": ("GET /v1/wallets/{}", "json", victim.id, NOBODY),
+            "statement": ("GET /v1/wallets/{}/entries", "json", victim.id, NOBODY),
+            "balances": ("POST /v1/wallets/balances", "ids", victim.id, NOBODY),
+            "movement": ("GET /v1/transfers/{}", "json", movement, uuid.UUID(int=0)),
+            "user": ("GET /v1/users/{}", "json", 1, NOBODY),
+        }
+        return {
+            what: Peek(
+                there=_peek(what, route, there, by, in_body=how == "ids"),
+                nowhere=_peek(what, route, nowhere, by, in_body=how == "ids"),
+            )
+            for what, (route, how, there, nowhere) in routes.items()
+        }
+
+    def privileged(self, wallet: WalletRef, other: WalletRef, *, key: str) -> tuple[Request, ...]:
+        deposit = self._target.deposit(wallet, 1_00, key=key)
+        freeze = self._target.set_status(other, "frozen")
+        routes = ("GET /v1/users", "GET /v1/ledger/reconciliation", "GET /v1/ledger/trial-balance")
+        reads = [_request("privileged", f"{r} as a user", r, wallet) for r in routes]
+        opening = _request("privileged", "a wallet for user 1", "POST /v1/wallets", wallet)
+        return (
+            self.as_other(deposit, "privileged", wallet),
+            self.as_other(freeze, "privileged", wallet),
+            replace(opening, json={"user_id": 1, "asset": "GOLD"}),
+            *reads,
+        )
+
+    def sign(self, claims: Mapping[str, Any], secret: str | None = None) -> str:
+        # The key that a good token names: who forges one has seen a good one.
+        headers = {"kid": str(claims["kid"])} if "kid" in claims else {}
+        payload = {name: value for name, value in claims.items() if name != "kid"}
+        return jwt.encode(payload, secret or self._secret, algorithm="HS256", headers=headers)
+
+    def watched(self, request: Request, *secrets: str | None) -> Request:
+        def read(response: httpx.Response) -> Reply:
+            reply = definite(response)
+            text = response.text + repr(sorted(response.headers.items()))
+            inside = sorted({found.group() for found in OUTSIDE_API.finditer(text)})
+            return replace(reply, values={"leaks": inside + self.secrets_in(text, *secrets)})
+
+        return replace(request, read=read)
+
+    def secrets_in(self, text: str, *secrets: str | None) -> list[str]:
+        known = (self._secret if len(self._secret) > 8 else None, *secrets)
+        # Four digits inside of an id or a time are no PIN.
+        edges = r"(?<![\w.:-]){}(?![\w.:-])"
+        values = ["the values of a statement"] if "[parameters:" in text else []
+        return values + [
+            "a secret" for s in known if s and re.search(edges.format(re.escape(s)), text)
+        ]
+
+
+def _headers(wallet: WalletRef) -> dict[str, str]:
+    headers = {"Authorization": f"Bearer {wallet.token}"} if wallet.token else {}
+    return headers | ({"X-Pin": wallet.pin} if wallet.pin else {})
+
+
+def _request(name: str, text: str, route: str, by: WalletRef) -> Request:
+    method, _, path = route.partition(" ")
+    return Request(
+        name=name,
+        text=text,
+        method=method,
+        path=path,
+        headers=_headers(by),
+        read=_refusal(definite),
+    )
+
+
+def _peek(what: str, route: str, which: Any, by: WalletRef, *, in_body: bool) -> Request:
+    request = _request("peek", f"look at {what} {which}", route.format(which), by)
+    return replace(request, json={"wallet_ids": [int(which)]}) if in_body else request
+
+
+def _refusal(read: ReadReply) -> ReadReply:
+    """Also which refusal it is, and all that it tells: what it calls itself and its words."""
+
+    def read_refusal(response: httpx.Response) -> Reply:
+        reply = read(response)
+        if response.status_code < 400:
+            return reply
+        body = response.json()
+        problem = str(body.get("type", "")).rpartition(":")[2]
+        told = re.sub(r"[0-9a-f]*[0-9][0-9a-f-]*", "#", str(body.get("detail", "")))
+        return replace(
+            reply,
+            answer=f"{response.status_code} {problem}".strip(),
+            values={"problem": problem, "told": f"{response.status_code} {problem} {told}"},
+        )
+
+    return read_refusal
