@@ -114,8 +114,7 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
     """
     _must_answer(stand.redis)
     with ExitStack() as opened:
-        database = stand.databases.create(build.defences)
-        opened.callback(stand.databases.drop, database)
+        database = opened.enter_context(_database(stand, build))
         link = opened.enter_context(closing(Link(stand.redis.host, stand.redis.port)))
         database_url = _for_races(stand.postgres, database)
         proxy = opened.enter_context(closing(_proxy_before(database_url)))
@@ -165,6 +164,16 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
             effort=effort,
             random=random.Random(seed),  # noqa: S311 - repeatable, not secret
         )
+
+
+@contextmanager
+def _database(stand: Stand, build: Build) -> Iterator[str]:
+    """Its name."""
+    name = stand.databases.create(build.defences)
+    try:
+        yield name
+    finally:
+        stand.databases.drop(name)
 
 
 def _striker(ground: Ground, service: EngineProcess, recorder: Recorder) -> Striker:

@@ -43,7 +43,6 @@ def test_a_defence_that_another_one_covers_is_removed_together_with_it() -> None
     assert [claim.name for claim in alone.keeps] == ["deadlock"]
     assert pair.build.name in alone.covered_in
     assert [claim.name for claim in pair.breaks] == ["deadlock"]
-    assert pair.build.name in _of("hardened,retry=none").covered_in
 
 
 def test_a_pair_breaks_only_what_neither_of_the_two_breaks_alone() -> None:
