@@ -8,12 +8,19 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from engine.refusals import ALREADY_EXISTS, NOT_FOUND, UNAUTHENTICATED, Refused
+from engine.locking import Locking
+from engine.refusals import (
+    ALREADY_EXISTS,
+    NOT_FOUND,
+    UNAUTHENTICATED,
+    WALLET_NOT_EMPTY,
+    Refused,
+)
 from engine.schema import User, Wallet
 from engine.unit_of_work import commit
 
 OPERATOR = "operator"
-RESERVED = frozenset({OPERATOR, "system"})
+RESERVED = frozenset({OPERATOR, "system", "escrow"})
 """Names that nobody can sign up with."""
 TAKEN = "that username is taken"
 OPERATOR_LOCK = 0x_A55A_0B05
@@ -103,11 +110,18 @@ def wallets_of(session: Session, user_id: int | None, *, limit: int) -> list[Wal
     return list(session.scalars(query))
 
 
-def set_status(session: Session, wallet_id: int, status: str) -> Wallet:
-    """Freeze, close or activate; waits for movements of this wallet that are under way."""
+def set_status(session: Session, wallet_id: int, status: str, locking: Locking) -> Wallet:
+    """Freeze, close or activate; waits for movements of this wallet that are under way.
+
+    Raises Refused when there is no such wallet, or when one that holds money is to be closed.
+    """
+    locking.begin(session)
+    locking.before_reading(session, [wallet_id])
     wallet = find_wallet(session, wallet_id, lock=True)
     if wallet is None:
         raise Refused(NOT_FOUND, f"there is no wallet {wallet_id}")
+    if status == "closed" and wallet.balance != 0:
+        raise Refused(WALLET_NOT_EMPTY, f"wallet {wallet_id} is not empty")
     wallet.status = status
     commit(session)
     return wallet

@@ -1,4 +1,4 @@
-"""Where deposits come from and withdrawals go (switch `funding`)."""
+"""Where deposits come from and withdrawals go, and where holds wait (switch `funding`)."""
 
 from dataclasses import replace
 from typing import Protocol
@@ -10,6 +10,9 @@ from engine.assets import Asset, Assets
 from engine.defences import Defences
 from engine.schema import Wallet
 from engine.wallets import Movement
+
+SET_ASIDE = frozenset({"HOLD", "CAPTURE", "RELEASE"})
+"""Between a wallet and the asset's escrow, where money waits that nobody can spend."""
 
 
 class Funding(Protocol):
@@ -36,10 +39,13 @@ class SystemFunding:
         asset = self._asset(session, movement)
         if asset is None:
             return movement  # To be refused, but only once it is known who asks for which wallet.
+        outside = asset.system_wallet_id
+        if movement.kind in SET_ASIDE:
+            outside = self._assets.escrow_wallet_id(session, asset)
         return replace(
             movement,
-            from_wallet_id=movement.from_wallet_id or asset.system_wallet_id,
-            to_wallet_id=movement.to_wallet_id or asset.system_wallet_id,
+            from_wallet_id=movement.from_wallet_id or outside,
+            to_wallet_id=movement.to_wallet_id or outside,
         )
 
     def _asset(self, session: Session, movement: Movement) -> Asset | None:

@@ -51,6 +51,11 @@ class Locking:
         if self._serializable and not session.in_transaction():
             session.connection(execution_options={"isolation_level": "SERIALIZABLE"})
 
+    def before_settling(self, session: Session, name: str) -> None:
+        """Lock the number that stands for what is to be settled, such as "hold <id>"."""
+        if self._locks_numbers:
+            session.execute(LOCK_NUMBERS, {"names": [f"{LOCK_CLASS} {name}"]})
+
     def before_reading(self, session: Session, wallet_ids: Sequence[int]) -> None:
         """Lock, in this order, the numbers that stand for the wallets, until COMMIT."""
         if self._locks_numbers:

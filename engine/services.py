@@ -42,6 +42,7 @@ class Services:
     double_entry: bool
     deadline_s: float | None
     payments: Payments
+    locking: Locking
     cache: BalanceCache
     assets: Assets
     books: OpenBooks
@@ -77,6 +78,7 @@ def assemble(settings: Settings, build: Build) -> Services:
         double_entry=shape.double_entry,
         deadline_s=waits.deadline_s,
         payments=Payments(parts),
+        locking=parts.locking,
         cache=cache,
         assets=parts.assets,
         books=parts.books,

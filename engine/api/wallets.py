@@ -40,7 +40,8 @@ def wallet_routes(services: Services) -> APIRouter:
         """Freeze, close or activate; takes the operator's role where roles are asked for."""
         services.permissions.to_operate(caller)
         with open_session() as session:
-            state = WalletState.of(set_status(session, wallet_id, body.status))
+            wallet = set_status(session, wallet_id, body.status, services.locking)
+            state = WalletState.of(wallet)
         services.cache.forget(state)
         return wallet_view(services, state, _code_of(services, open_session, state))
 

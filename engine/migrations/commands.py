@@ -67,7 +67,8 @@ def create_revision(title: str, *, folder: Path = FOLDER) -> Path:
     if not title.strip():
         raise MigrationError("a migration needs a title, such as `assay migrate new 'add holds'`")
     config = _config(folder)
-    number = len(list(ScriptDirectory.from_config(config).walk_revisions())) + 1
+    existing = ScriptDirectory.from_config(config).walk_revisions()
+    number = max((int(revision.revision) for revision in existing), default=0) + 1
     revision = command.revision(config, message=title, rev_id=f"{number:04}")
     if revision is None or isinstance(revision, list):
         raise MigrationError("alembic wrote no revision")
