@@ -12,14 +12,19 @@ from scenarios.atomicity import (
 )
 from scenarios.concurrency import (
     deadlock,
+    double_capture,
+    double_reverse,
     double_spend,
+    frozen_race,
+    in_flight_funds,
     lost_update,
     read_skew,
     self_transfer,
     stale_retry,
+    voucher,
 )
 from scenarios.model import Scenario
-from scenarios.money import bad_amounts, ledger, wrong_types
+from scenarios.money import asset_mismatch, bad_amounts, ledger, wrong_types
 from scenarios.outage import redis_commands, redis_outage, stale_cache
 from scenarios.replay import concurrent_replay, lost_ack, sequential_replay
 
@@ -38,6 +43,11 @@ SCENARIOS: tuple[Scenario, ...] = (
     lost_update.SCENARIO,
     stale_retry.SCENARIO,
     self_transfer.SCENARIO,
+    double_reverse.SCENARIO,
+    double_capture.SCENARIO,
+    in_flight_funds.SCENARIO,
+    frozen_race.SCENARIO,
+    voucher.SCENARIO,
     failed_but_committed.SCENARIO,
     acked_not_committed.SCENARIO,
     blind_retry.SCENARIO,
@@ -46,6 +56,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     bad_amounts.SCENARIO,
     wrong_types.SCENARIO,
     ledger.SCENARIO,
+    asset_mismatch.SCENARIO,
     canary.SCENARIO,
 )
 

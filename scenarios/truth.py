@@ -13,6 +13,7 @@ class Balance:
     asset: str
     amount_minor: Decimal
     may_be_negative: bool = False
+    status: str = "active"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,18 @@ class Leg:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Held:
+    """An amount that was set aside: active, captured or released."""
+
+    id: str
+    payer: str
+    payee: str
+    asset: str
+    amount_minor: Decimal
+    status: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class GroundTruth:
     balances: Mapping[str, Balance] = field(default_factory=dict)
     effects: tuple[Effect, ...] = ()
@@ -45,3 +58,6 @@ class GroundTruth:
     """None where the service keeps no legs."""
     system_wallets: frozenset[str] = frozenset()
     """Wallets of the service itself, which stand for the outside."""
+    holds: tuple[Held, ...] = ()
+    escrow: Mapping[str, Decimal] | None = None
+    """By asset what waits in escrow for all holds; None where the service keeps no such wallets."""

@@ -19,6 +19,12 @@ from scenarios.invariants.records import (
     legs_prove_the_balances,
     replays_answer_alike,
 )
+from scenarios.invariants.settling import (
+    holds_are_counted,
+    no_asset_becomes_another,
+    nothing_moves_after_the_end,
+    settled_once,
+)
 
 __all__ = [
     "Finding",
@@ -30,13 +36,17 @@ __all__ = [
     "balances_are_explained",
     "bulk_reads_see",
     "by_round",
+    "holds_are_counted",
     "legs_prove_the_balances",
     "money_is_conserved",
     "never_overdrawn",
     "never_paid_out_more_than_held",
+    "no_asset_becomes_another",
     "no_server_error",
     "no_stale_read",
+    "nothing_moves_after_the_end",
     "refused",
     "replays_answer_alike",
+    "settled_once",
     "works",
 ]

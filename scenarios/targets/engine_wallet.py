@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +12,7 @@ import psycopg2.extensions
 
 from attacks.history import Move
 from attacks.http.request import Reply, Request, definite
+from scenarios.targets.engine_holds import read_escrow, read_holds
 from scenarios.targets.protocol import Ask, TargetError, WalletRef
 from scenarios.truth import Balance, Effect, GroundTruth, Leg
 
@@ -23,6 +25,7 @@ class EngineWallet:
     def __init__(self, meta: Mapping[str, Any], operator_password: str) -> None:
         self._floats = meta["defences"]["money"] == "float"
         self._asks_for_token = meta["defences"]["authentication"] != "none"
+        self._keeps_escrow = meta["defences"]["funding"] == "system"
         self._operator_password = operator_password
         self._operator_token: str | None = None
 
@@ -37,14 +40,20 @@ class EngineWallet:
         operator = self._headers(self._operator(ask))
         wallet = {"user_id": int(user_id), "asset": ASSET}
         request = self._plain("open-wallet", "/v1/wallets", wallet, headers=operator)
-        return WalletRef(id=self._value(ask, request, "id"), token=token)
+        return WalletRef(id=self._value(ask, request, "id"), token=token, owner=user_id)
+
+    def open_wallet_beside(self, ask: Ask, wallet: WalletRef, asset: str) -> WalletRef:
+        operator = self._headers(self._operator(ask))
+        body = {"user_id": int(wallet.owner), "asset": asset}
+        request = self._plain("open-wallet", "/v1/wallets", body, headers=operator)
+        return replace(wallet, id=self._value(ask, request, "id"), asset=asset)
 
     def deposit(self, wallet: WalletRef, amount_minor: int, *, key: str) -> Request:
         return self._movement(
             name="deposit",
             text=f"deposit {_shown(amount_minor)} -> wallet {wallet.id}",
             path=f"/v1/wallets/{wallet.id}/deposits",
-            body={"amount": self._money(amount_minor)},
+            body={"amount": self._money(amount_minor, wallet.asset)},
             token=self._operator_token,
             key=key,
             moves=(Move(payer=None, payee=wallet.id, amount_minor=amount_minor),),
@@ -55,7 +64,7 @@ class EngineWallet:
             name="withdrawal",
             text=f"withdraw {_shown(amount_minor)} <- wallet {wallet.id}",
             path=f"/v1/wallets/{wallet.id}/withdrawals",
-            body={"amount": self._money(amount_minor)},
+            body={"amount": self._money(amount_minor, wallet.asset)},
             token=wallet.token,
             key=key,
             moves=(Move(payer=wallet.id, payee=None, amount_minor=amount_minor),),
@@ -71,7 +80,7 @@ class EngineWallet:
             body={
                 "from_wallet_id": int(payer.id),
                 "to_wallet_id": int(payee.id),
-                "amount": self._money(amount_minor),
+                "amount": self._money(amount_minor, payer.asset),
             },
             token=payer.token,
             key=key,
@@ -95,15 +104,15 @@ class EngineWallet:
         )
 
     def chain(self, payer: WalletRef, payee: WalletRef, amount_minor: int, *, key: str) -> Request:
-        amount = self._money(amount_minor)
+        paid, got = (self._money(amount_minor, side.asset) for side in (payer, payee))
         return self._movement(
             name="chain",
             text=f"as one: {_shown(amount_minor)} out of wallet {payer.id}, into {payee.id}",
             path="/v1/chains",
             body={
                 "movements": [
-                    {"type": "WITHDRAWAL", "wallet_id": int(payer.id), "amount": amount},
-                    {"type": "DEPOSIT", "wallet_id": int(payee.id), "amount": amount},
+                    {"type": "WITHDRAWAL", "wallet_id": int(payer.id), "amount": paid},
+                    {"type": "DEPOSIT", "wallet_id": int(payee.id), "amount": got},
                 ]
             },
             token=payer.token,
@@ -112,6 +121,73 @@ class EngineWallet:
                 Move(payer=payer.id, payee=None, amount_minor=amount_minor),
                 Move(payer=None, payee=payee.id, amount_minor=amount_minor),
             ),
+        )
+
+    def grant(self, wallet: WalletRef, amount_minor: int, campaign: str, *, key: str) -> Request:
+        return self._settling(
+            f"campaign {campaign} for user {wallet.owner}",
+            name="bonus",
+            text=f"bonus {_shown(amount_minor)} of {campaign} -> wallet {wallet.id}",
+            path=f"/v1/wallets/{wallet.id}/bonuses",
+            body={"amount": self._money(amount_minor, wallet.asset), "campaign": campaign},
+            key=key,
+            move=Move(payer=None, payee=wallet.id, amount_minor=amount_minor),
+        )
+
+    def reverse(
+        self,
+        movement_id: str,
+        payer: WalletRef,
+        payee: WalletRef,
+        amount_minor: int,
+        *,
+        key: str,
+    ) -> Request:
+        return self._settling(
+            f"movement {movement_id}",
+            name="reversal",
+            text=f"reverse {_shown(amount_minor)} wallet {payer.id} -> {payee.id}",
+            path=f"/v1/transfers/{movement_id}/reversals",
+            body=None,
+            key=key,
+            move=Move(payer=payee.id, payee=payer.id, amount_minor=amount_minor),
+        )
+
+    def hold(self, payer: WalletRef, payee: WalletRef, amount_minor: int, *, key: str) -> Request:
+        return self._movement(
+            name="hold",
+            text=f"hold {_shown(amount_minor)} of wallet {payer.id} for {payee.id}",
+            path="/v1/holds",
+            body={
+                "from_wallet_id": int(payer.id),
+                "to_wallet_id": int(payee.id),
+                "amount": self._money(amount_minor, payer.asset),
+            },
+            token=payer.token,
+            key=key,
+            moves=(Move(payer=payer.id, payee=None, amount_minor=amount_minor),),
+        )
+
+    def capture(self, hold_id: str, payee: WalletRef, amount_minor: int, *, key: str) -> Request:
+        return self._settling(
+            f"hold {hold_id}",
+            name="capture",
+            text=f"capture {_shown(amount_minor)} for wallet {payee.id}",
+            path=f"/v1/holds/{hold_id}/capture",
+            body=None,
+            key=key,
+            move=Move(payer=None, payee=payee.id, amount_minor=amount_minor),
+        )
+
+    def release(self, hold_id: str, payer: WalletRef, amount_minor: int, *, key: str) -> Request:
+        return self._settling(
+            f"hold {hold_id}",
+            name="release",
+            text=f"release {_shown(amount_minor)} to wallet {payer.id}",
+            path=f"/v1/holds/{hold_id}/release",
+            body=None,
+            key=key,
+            move=Move(payer=None, payee=payer.id, amount_minor=amount_minor),
         )
 
     def read_balance(self, wallet: WalletRef) -> Request:
@@ -144,7 +220,7 @@ class EngineWallet:
             path=f"/v1/wallets/{wallet.id}",
             headers=self._headers(self._operator_token),
             json={"status": status},
-            read=self._read,
+            read=lambda response: self._read_with(response, status={wallet.id: status}),
         )
 
     def lock_wallet(self, wallet: WalletRef) -> tuple[str, Sequence[Any]]:
@@ -160,19 +236,20 @@ class EngineWallet:
     def _truth(self, connection: psycopg2.extensions.connection) -> GroundTruth:
         rows = _rows(
             connection,
-            "SELECT w.id, a.code, w.balance, w.allow_negative, u.role = 'system' "
+            "SELECT w.id, a.code, w.balance, w.allow_negative, w.status, u.role "
             "FROM wallets w JOIN asset_types a ON a.id = w.asset_type_id "
             "JOIN users u ON u.id = w.user_id ORDER BY w.id",
         )
-        system = frozenset(str(row[0]) for row in rows if row[4])
+        system = frozenset(str(row[0]) for row in rows if row[5] in ("system", "escrow"))
         balances = {
             str(wallet): Balance(
                 wallet=str(wallet),
                 asset=asset,
                 amount_minor=self._minor(balance),
                 may_be_negative=allow_negative,
+                status=status,
             )
-            for wallet, asset, balance, allow_negative, _ in rows
+            for wallet, asset, balance, allow_negative, status, _ in rows
         }
         effects = tuple(
             Effect(
@@ -192,6 +269,8 @@ class EngineWallet:
             effects=effects,
             legs=self._legs(connection),
             system_wallets=system,
+            holds=read_holds(connection, self._minor),
+            escrow=read_escrow(connection, self._minor) if self._keeps_escrow else None,
         )
 
     def _legs(self, connection: psycopg2.extensions.connection) -> tuple[Leg, ...] | None:
@@ -265,11 +344,28 @@ class EngineWallet:
             read=self._read,
         )
 
+    def _settling(  # noqa: PLR0913 - as `_movement`
+        self, what: str, *, name: str, text: str, path: str, body: Any, key: str, move: Move
+    ) -> Request:
+        """Does what may be done once: its reply's values name it as "settles"."""
+        request = self._movement(
+            name=name,
+            text=text,
+            path=path,
+            body=body,
+            token=self._operator_token,
+            key=key,
+            moves=(move,),
+        )
+        return replace(request, read=lambda response: self._read_with(response, settles=what))
+
     def _headers(self, token: str | None) -> dict[str, str]:
         return {"Authorization": f"Bearer {token}"} if token else {}
 
-    def _money(self, amount_minor: int) -> Any:
-        return amount_minor / 100 if self._floats else {"amount": amount_minor, "asset": ASSET}
+    def _money(self, amount_minor: int, asset: str | None = None) -> Any:
+        if self._floats:
+            return amount_minor / 100
+        return {"amount": amount_minor, "asset": asset or ASSET}
 
     def _minor(self, stored: float) -> Decimal:
         return Decimal(repr(stored)) * 100 if self._floats else Decimal(stored)
@@ -285,6 +381,10 @@ class EngineWallet:
         values["body"] = json.dumps(body, sort_keys=True)
         replayed = " replayed" if response.headers.get("Idempotent-Replayed") else ""
         return Reply(outcome=reply.outcome, answer=reply.answer + replayed, values=values)
+
+    def _read_with(self, response: httpx.Response, **values: Any) -> Reply:
+        reply = self._read(response)
+        return replace(reply, values={**reply.values, **values})
 
     def _balances(self, response: httpx.Response, *, one: bool) -> Reply:
         reply = definite(response)
