@@ -16,7 +16,7 @@ from engine.refusals import (
     WALLET_NOT_EMPTY,
     Refused,
 )
-from engine.schema import User, Wallet
+from engine.schema import Hold, User, Wallet
 from engine.unit_of_work import commit
 
 OPERATOR = "operator"
@@ -113,18 +113,25 @@ def wallets_of(session: Session, user_id: int | None, *, limit: int) -> list[Wal
 def set_status(session: Session, wallet_id: int, status: str, locking: Locking) -> Wallet:
     """Freeze, close or activate; waits for movements of this wallet that are under way.
 
-    Raises Refused when there is no such wallet, or when one that holds money is to be closed.
+    Raises Refused when there is no such wallet, or when one is to be closed that holds money or to
+    which money may come back from a hold.
     """
-    locking.begin(session)
+    # READ COMMITTED in every build: what waits here for a movement sees what that one left, and a
+    # serializable movement that comes second fails on the row that was changed.
     locking.before_reading(session, [wallet_id])
     wallet = find_wallet(session, wallet_id, lock=True)
     if wallet is None:
         raise Refused(NOT_FOUND, f"there is no wallet {wallet_id}")
-    if status == "closed" and wallet.balance != 0:
+    if status == "closed" and (wallet.balance != 0 or _has_set_aside(session, wallet_id)):
         raise Refused(WALLET_NOT_EMPTY, f"wallet {wallet_id} is not empty")
     wallet.status = status
     commit(session)
     return wallet
+
+
+def _has_set_aside(session: Session, wallet_id: int) -> bool:
+    active = sa.select(Hold.id).where(Hold.from_wallet_id == wallet_id, Hold.status == "active")
+    return session.execute(active).first() is not None
 
 
 def _insert(session: Session, taken: str) -> None:

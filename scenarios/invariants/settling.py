@@ -30,7 +30,7 @@ def settled_once(observed: Observed) -> tuple[Finding, ...]:
         findings.append(
             Finding(
                 invariant="settled once",
-                summary=f"{what.capitalize()} may be settled once and was acknowledged "
+                summary=f"{what[0].upper()}{what[1:]} may be settled once and was acknowledged "
                 f"{len(done)} times ({who}): {shown(moved)} went where "
                 f"{shown(done[0].moves[0].amount_minor)} was due.",
                 expected="one acknowledgement",

@@ -97,6 +97,17 @@ def test_active_holds_are_what_the_escrow_has(hardened: House) -> None:
     assert {t["amount"] for t in totals} == {0}
 
 
+def test_a_wallet_with_money_set_aside_cannot_be_closed(hardened: House) -> None:
+    payer, payee = hardened.account(10_00), hardened.account()
+    held = hold(hardened, payer, payee, 10_00)
+    path = f"/v1/wallets/{payer.wallet_id}"
+    answer = hardened.http.patch(path, json={"status": "closed"}, headers=hardened.operator)
+    assert problem_of(answer) == "wallet-not-empty"
+    end(hardened, held, "capture", payee)
+    answer = hardened.http.patch(path, json={"status": "closed"}, headers=hardened.operator)
+    assert answer.json()["status"] == "closed"
+
+
 def test_only_the_payee_and_an_operator_end_a_hold(hardened: House) -> None:
     payer, payee, other = hardened.account(100_00), hardened.account(), hardened.account()
     held = hold(hardened, payer, payee, 70_00)

@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Text, nullable=False),
         sa.Column("timestamp", sa.DateTime(timezone=True), nullable=False),
     )
+    op.create_index("holds_from_wallet", "holds", ["from_wallet_id", "status"])
     op.add_column("transactions", sa.Column("settles_hold_id", sa.Uuid))
     op.create_index(
         "transactions_hold_settled_once",
