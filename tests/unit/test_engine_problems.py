@@ -31,7 +31,7 @@ def test_only_definite_refusals_are_stored_under_a_key() -> None:
     stored = {p.name for p in PROBLEMS.values() if p.stored_under_key}
     assert stored == {
         "insufficient-funds", "forbidden", "not-found", "wallet-inactive", "asset-mismatch",
-        "balance-limit",
+        "balance-limit", "already-reversed", "not-reversible", "hold-settled", "already-granted",
     }  # fmt: skip
 
 
