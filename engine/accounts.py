@@ -11,12 +11,20 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from engine.limits import flag_new_wallet
-from engine.refusals import ALREADY_EXISTS, CHANGED_MEANWHILE, NOT_FOUND, UNAUTHENTICATED, Refused
-from engine.schema import User, Wallet
+from engine.locking import Locking
+from engine.refusals import (
+    ALREADY_EXISTS,
+    CHANGED_MEANWHILE,
+    NOT_FOUND,
+    UNAUTHENTICATED,
+    WALLET_NOT_EMPTY,
+    Refused,
+)
+from engine.schema import Hold, User, Wallet
 from engine.unit_of_work import commit
 
 OPERATOR = "operator"
-RESERVED = frozenset({OPERATOR, "system"})
+RESERVED = frozenset({OPERATOR, "system", "escrow"})
 """Names that nobody can sign up with."""
 TAKEN = "that username is taken"
 WALLET_TAKEN = "the user has a wallet of that asset and label"
@@ -131,21 +139,34 @@ def set_status(
     session: Session,
     wallet_id: int,
     status: str,
+    locking: Locking,
     *,
     expected: Callable[[Wallet], bool] = lambda _: True,
 ) -> Wallet:
     """Freeze, close or activate; waits for movements of this wallet that are under way.
 
-    Raises Refused when there is no such wallet, or it is not what the client has `expected`.
+    Raises Refused when there is no such wallet, when it is not what the client has `expected`, or
+    when one is to be closed that holds money or to which money may come back from a hold.
     """
-    wallet = find_wallet(session, wallet_id, lock=True)
-    if wallet is None:
-        raise Refused(NOT_FOUND, f"there is no wallet {wallet_id}")
-    if not expected(wallet):
-        raise Refused(CHANGED_MEANWHILE, "read the wallet again", field="If-Match")
-    wallet.status = status
-    commit(session)
+    # READ COMMITTED in every build: what waits here for a movement sees what that one left, and a
+    # serializable movement that comes second fails on the row that was changed.
+    with locking.around(session):
+        locking.before_reading(session, [wallet_id])
+        wallet = find_wallet(session, wallet_id, lock=True)
+        if wallet is None:
+            raise Refused(NOT_FOUND, f"there is no wallet {wallet_id}")
+        if not expected(wallet):
+            raise Refused(CHANGED_MEANWHILE, "read the wallet again", field="If-Match")
+        if status == "closed" and (wallet.balance != 0 or _has_set_aside(session, wallet_id)):
+            raise Refused(WALLET_NOT_EMPTY, f"wallet {wallet_id} is not empty")
+        wallet.status = status
+        commit(session)
     return wallet
+
+
+def _has_set_aside(session: Session, wallet_id: int) -> bool:
+    active = sa.select(Hold.id).where(Hold.from_wallet_id == wallet_id, Hold.status == "active")
+    return session.execute(active).first() is not None
 
 
 def _refuse_taken(session: Session, query: sa.Select[Any], taken: str) -> None:

@@ -11,11 +11,14 @@ from engine.api.batches import batch_routes
 from engine.api.books import book_routes
 from engine.api.documents import install_documents
 from engine.api.health import health_routes
+from engine.api.holds import hold_routes
 from engine.api.legacy import legacy_routes
 from engine.api.limits import limit_routes
 from engine.api.movements import movement_routes
 from engine.api.problems import error_style, install_error_handlers
 from engine.api.reception import Reception
+from engine.api.reversals import reversal_routes
+from engine.api.treasury import treasury_routes
 from engine.api.users import user_routes
 from engine.api.wallets import wallet_routes
 from engine.defences import Build, DefenceError
@@ -41,7 +44,16 @@ def create_app(settings: Settings, build: Build) -> FastAPI:
     app.state.error_style = error_style(build.defences)
     install_error_handlers(app, app.state.error_style)
     app.add_middleware(Reception, style=app.state.error_style, deadline_s=services.deadline_s)
-    for routes in (user_routes, wallet_routes, movement_routes, book_routes, health_routes):
+    for routes in (
+        user_routes,
+        wallet_routes,
+        movement_routes,
+        treasury_routes,
+        reversal_routes,
+        hold_routes,
+        book_routes,
+        health_routes,
+    ):
         app.include_router(routes(services), prefix="/v1")
     app.include_router(limit_routes(services), prefix="/v1")
     app.include_router(batch_routes(services), prefix="/v1")

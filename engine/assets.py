@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from engine.refusals import ASSET_MISMATCH, Refused
+from engine.refusals import ALREADY_EXISTS, ASSET_MISMATCH, Refused
 from engine.schema import AssetType, User, Wallet
+from engine.unit_of_work import commit
+
+SYSTEM, ESCROW = "system", "escrow"
+"""Roles of the users who own the service's wallets: its treasury, and where holds wait."""
 
 Name = TypeVar("Name")
 LIFETIME_S = 3600
@@ -46,6 +51,7 @@ class Assets:
         self._lock = threading.Lock()
         self._by_code: dict[str, _Kept] = {}
         self._by_id: dict[int, _Kept] = {}
+        self._escrow_wallets: dict[int, int] = {}
 
     def find(self, session: Session, code: str) -> Asset | None:
         return _present(self._by_code.get(code)) or self._load(session, AssetType.code == code)
@@ -63,6 +69,19 @@ class Assets:
         assert asset is not None, "every asset of a wallet has a system wallet"
         return asset
 
+    def escrow_wallet_id(self, session: Session, asset: Asset) -> int:
+        """The wallet where holds of this asset wait."""
+        if asset.id not in self._escrow_wallets:
+            query = (
+                sa.select(Wallet.id)
+                .join(User, User.id == Wallet.user_id)
+                .where(User.role == ESCROW, Wallet.asset_type_id == asset.id)
+                .order_by(Wallet.id)
+                .limit(1)
+            )
+            self._escrow_wallets[asset.id] = session.scalars(query).one()
+        return self._escrow_wallets[asset.id]
+
     def known(self, asset_type_id: int) -> Asset | None:
         """The asset if it has been looked up before: no session is needed."""
         return _present(self._by_id.get(asset_type_id))
@@ -74,7 +93,7 @@ class Assets:
             )
             .join(Wallet, Wallet.asset_type_id == AssetType.id)
             .join(User, User.id == Wallet.user_id)
-            .where(User.role == "system", which)
+            .where(User.role == SYSTEM, which)
             .group_by(AssetType.id)
         )
         row = session.execute(query).first()
@@ -104,3 +123,27 @@ def _keep(kept: dict[Name, _Kept], name: Name, asset: _Kept) -> None:
     if name not in kept and len(kept) >= MOST_KEPT:
         kept.pop(next(iter(kept)), None)
     kept[name] = asset
+
+
+def create_asset(session: Session, *, code: str, name: str, decimals: int) -> None:
+    """With its treasury, which may owe, and its escrow, which may not. Raises Refused."""
+    asset = AssetType(code=code, name=name, decimals=decimals)
+    session.add(asset)
+    try:
+        session.flush()
+    except IntegrityError as error:
+        session.rollback()
+        raise Refused(ALREADY_EXISTS, "there is an asset of that code", field="code") from error
+    for role in (SYSTEM, ESCROW):
+        owner = sa.select(User.id).where(User.role == role).order_by(User.id).limit(1)
+        session.add(
+            Wallet(
+                user_id=session.scalars(owner).one(),
+                asset_type_id=asset.id,
+                balance=0,
+                version=0,
+                status="active",
+                allow_negative=role == SYSTEM,
+            )
+        )
+    commit(session)

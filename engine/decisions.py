@@ -51,7 +51,7 @@ def decide(
     touched: dict[int, None] = {}
     postings = []
     for movement in movements:
-        _check(movement, current, asset_codes)
+        _check(movement, current, asset_codes, strict=strict)
         if strict and movement.from_wallet_id == movement.to_wallet_id:
             # Also a deposit into the very wallet that funds deposits.
             raise Refused(SELF_TRANSFER, "payer and payee are the same wallet")
@@ -67,7 +67,11 @@ def decide(
 
 
 def _check(
-    movement: Movement, wallets: Mapping[int, WalletState], asset_codes: Mapping[int, str]
+    movement: Movement,
+    wallets: Mapping[int, WalletState],
+    asset_codes: Mapping[int, str],
+    *,
+    strict: bool,
 ) -> None:
     for wallet_id in movement.wallet_ids:
         if wallet_id not in wallets:
@@ -76,7 +80,8 @@ def _check(
     for wallet in sides:
         if wallet.status != "active":
             raise Refused(WALLET_INACTIVE, f"wallet {wallet.id} is {wallet.status}")
-    assets = {asset_codes[wallet.id] for wallet in sides}
+    # Lax: what the first wallet holds is looked at, and the other one is forgotten.
+    assets = {asset_codes[wallet.id] for wallet in (sides if strict else sides[:1])}
     if len(assets | ({movement.asset} if movement.asset else set())) > 1:
         raise Refused(ASSET_MISMATCH, "the wallets do not hold that asset", field="asset")
     if movement.from_wallet_id is not None:

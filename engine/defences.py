@@ -159,8 +159,10 @@ class Defences:
         Literal["lax", "strict"],
         Switch(
             fragile_count=1,
-            fragile_does="lets negative amounts, NaN, true, 1e400 and self-transfers pass",
-            hardened_does="takes whole positive amounts up to 2^53 - 1 between two wallets",
+            fragile_does="lets negative amounts, NaN, true, 1e400 and self-transfers pass, and "
+            "compares the asset with the first wallet only",
+            hardened_does="takes whole positive amounts up to 2^53 - 1 between two wallets of one "
+            "asset",
         ),
     ]
     constraints: Annotated[

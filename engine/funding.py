@@ -1,4 +1,4 @@
-"""Where deposits come from and withdrawals go (switch `funding`)."""
+"""Where deposits come from and withdrawals go, and where holds wait (switch `funding`)."""
 
 from dataclasses import replace
 from typing import Protocol
@@ -10,6 +10,9 @@ from engine.assets import Asset, Assets
 from engine.defences import Defences
 from engine.schema import Wallet
 from engine.wallets import Movement
+
+SET_ASIDE = frozenset({"HOLD", "CAPTURE", "RELEASE"})
+"""Between a wallet and the asset's escrow, where money waits that nobody can spend."""
 
 
 class Funding(Protocol):
@@ -38,6 +41,8 @@ class SystemFunding:
             return movement  # To be refused, but only once it is known who asks for which wallet.
         (inside,) = movement.wallet_ids
         outside = asset.counterpart(inside)
+        if movement.kind in SET_ASIDE:
+            outside = self._assets.escrow_wallet_id(session, asset)
         return replace(
             movement,
             from_wallet_id=movement.from_wallet_id or outside,

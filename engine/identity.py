@@ -20,7 +20,9 @@ ALGORITHM = "HS256"
 ISSUER = "assay-engine"
 AUDIENCE = "assay-wallet"
 REQUIRED_CLAIMS = ["exp", "iat", "sub", "iss", "aud", "jti"]
-PAYS_OUT = {"WITHDRAWAL": 1, "DEPOSIT": -1, "TRANSFER": 0}
+PAYS_OUT = {
+    "WITHDRAWAL": 1, "DEPOSIT": -1, "TRANSFER": 0, "SPEND": 1, "TOP_UP": -1, "BONUS": -1, "HOLD": 0
+}  # fmt: skip
 NO_TOKEN = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 """What reading a token may raise: it comes from anybody, nested as deep as they like."""
 WEAK_SECRET = "secret"  # noqa: S105 - the fragile value: what a tutorial leaves in the code
@@ -151,6 +153,8 @@ class Permissions:
             return
         paid_out: defaultdict[str | int | None, int | float] = defaultdict(int)
         for movement in movements:
+            if movement.kind not in PAYS_OUT:
+                continue  # It settles what was recorded before: `to_settle` was asked.
             payer = wallets.get(movement.from_wallet_id or 0)
             # A wallet that does not exist is nobody's: ids cannot be probed.
             if movement.from_wallet_id and (payer is None or payer.user_id != principal.user_id):
@@ -161,6 +165,13 @@ class Permissions:
             paid_out[asset] += PAYS_OUT[movement.kind] * movement.amount
             if paid_out[asset] < 0 and principal.role != "operator":
                 raise Refused(FORBIDDEN, "deposits take the operator's role")
+
+    def to_settle(self, principal: Principal, payee_user_id: int | None) -> None:
+        """What was paid or set aside is the payee's to give back or to take, and an operator's.
+
+        Raises Refused (403), also to all but operators for what does not exist (None).
+        """
+        self.to_see(principal, payee_user_id)
 
     def to_see(self, principal: Principal, user_id: int | None) -> None:
         """A user's things are for that user and for operators; None is what does not exist."""

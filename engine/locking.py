@@ -40,7 +40,7 @@ class Locking:
 
     def __init__(self, defences: Defences) -> None:
         locking = defences.locking
-        self._locks_rows = locking == "row"
+        self.locks_rows = locking == "row"
         self._locks_loaded = locking == "stale"
         self._locks_numbers = locking == "advisory"
         self._session_locks = SessionLocks() if locking == "advisory_session" else None
@@ -67,18 +67,28 @@ class Locking:
         with self._session_locks.released(session):
             yield
 
-    def read(
-        self, session: Session, books: Books, wallet_ids: Sequence[int]
-    ) -> Sequence[WalletState]:
-        """Read wallets to decide on them, locked as `locking` wants it, in this order."""
-        names = [f"{LOCK_CLASS} {wallet_id}" for wallet_id in wallet_ids]
+    def before_settling(self, session: Session, name: str) -> None:
+        """Lock the number that stands for what is to be settled, such as "hold <id>"."""
+        self._lock_numbers_of(session, [f"{LOCK_CLASS} {name}"])
+
+    def before_reading(self, session: Session, wallet_ids: Sequence[int]) -> None:
+        """Lock, in this order, the numbers that stand for the wallets."""
+        self._lock_numbers_of(session, [f"{LOCK_CLASS} {wallet_id}" for wallet_id in wallet_ids])
+
+    def _lock_numbers_of(self, session: Session, names: list[str]) -> None:
         if self._locks_numbers:
             session.execute(LOCK_NUMBERS, {"names": names})  # Until COMMIT.
         if self._session_locks is not None:
             self._session_locks.take(session, names)
+
+    def read(
+        self, session: Session, books: Books, wallet_ids: Sequence[int]
+    ) -> Sequence[WalletState]:
+        """Read wallets to decide on them, locked as `locking` wants it, in this order."""
+        self.before_reading(session, wallet_ids)
         if self._locks_loaded:
             return read_stale(session, wallet_ids)
-        return books.read(wallet_ids, lock=self._locks_rows)
+        return books.read(wallet_ids, lock=self.locks_rows)
 
     def expected_version(self, wallet: WalletState) -> int | None:
         return wallet.version if self._names_version else None

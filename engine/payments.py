@@ -22,6 +22,7 @@ from engine.locking import Locking, LockOrder
 from engine.refusals import OUTCOME_UNKNOWN, Refused
 from engine.replay_cache import ReplayCache
 from engine.retry import Retry
+from engine.subjects import Subject, once_only
 from engine.unit_of_work import UnitOfWork, commit
 from engine.wallets import Answer, Movement, Posting, Settlement, WalletState, Write
 
@@ -45,6 +46,10 @@ class Order:
     present: Present
     present_refusal: PresentRefusal
     along: Along | None = None
+    subject: Subject | None = None
+    """What the movements are about, where they follow from something recorded before."""
+    success: int = 201
+    """HTTP status of the answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +153,7 @@ class Payments:
             if known := self._parts.keys.find(session, order.request):
                 return Done(answer=known)
             try:
-                return self._move(session, order, progress)
+                return self._move(session, self._resolved(session, order), progress)
             except Refused as refusal:
                 return self._refuse(session, order, refusal)
 
@@ -161,6 +166,11 @@ class Payments:
         session.execute(keep(kept))
         commit(session)
         return Done(answer=answer)
+
+    def _resolved(self, session: Session, order: Order) -> Order:
+        if order.subject is None:
+            return order
+        return replace(order, movements=order.subject.movements(session, self._parts.locking))
 
     def _move(self, session: Session, order: Order, progress: Progress) -> Done:
         """Settle group after group. What has a draft is not read and decided again."""
@@ -188,6 +198,9 @@ class Payments:
         # A chain is judged as a whole up to here: what it paid out before, it may pay in now.
         so_far = order.movements[: len(postings) + len(group)]
         parts.permissions.to_move(order.principal, so_far, seen)
+        if order.subject:
+            # After the wallets were read, so that whoever locks them sees the last word.
+            order.subject.check(session)
         codes = self._asset_codes(session, seen)
         decision = decide(
             funded,
@@ -199,7 +212,7 @@ class Payments:
         parts.limits(session, decision)
         postings += decision.postings
         last = len(postings) == len(order.movements)
-        answer = Answer(status=201, body=order.present(postings, codes)) if last else None
+        answer = Answer(status=order.success, body=order.present(postings, codes)) if last else None
         return Draft(decision=decision, answer=answer)
 
     def _read(self, session: Session, movements: Sequence[Movement]) -> dict[int, WalletState]:
@@ -225,10 +238,11 @@ class Payments:
             writes=tuple(self._write(after[i], decision) for i in ordered),
             postings=decision.postings,
             kept=parts.keys.kept(order.request, draft.answer) if draft.answer else None,
+            records=order.subject.records(decision.postings) if order.subject else (),
         )
         if order.along is not None and draft.answer is not None:
             order.along(session, decision.postings)
-        with parts.work.writing(session):
+        with once_only(), parts.work.writing(session):
             for write in parts.books(session).settle(settlement, parts.work.checkpoint(session)):
                 wallet = after[write.wallet_id]
                 after[wallet.id] = replace(wallet, balance=write.balance, version=write.version)

@@ -77,6 +77,10 @@ class Transaction(Base):
     status: Mapped[str] = mapped_column(Text)
     idempotency_key: Mapped[str | None] = mapped_column(Text)
     timestamp: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    reverses_transaction_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    settles_hold_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    campaign: Mapped[str | None] = mapped_column(Text)
+    campaign_user_id: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class LedgerEntry(Base):
@@ -106,3 +110,15 @@ class IdempotencyKey(Base):
     response_status: Mapped[int | None] = mapped_column(Integer)
     response_body: Mapped[Any] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class Hold(Base):
+    """Money set aside by the transaction of the same id."""
+
+    __tablename__ = "holds"
+    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
+    from_wallet_id: Mapped[int] = mapped_column(BigInteger)
+    to_wallet_id: Mapped[int] = mapped_column(BigInteger)
+    amount: Mapped[Amount] = mapped_column(MoneyColumn)
+    status: Mapped[str] = mapped_column(Text)
+    timestamp: Mapped[datetime] = mapped_column(DateTime(timezone=True))

@@ -56,6 +56,7 @@ class Services:
     """The database knows nothing of names that may be taken once: whoever takes one looks first."""
     deadline_s: float | None
     payments: Payments
+    locking: Locking
     cache: BalanceCache
     assets: Assets
     books: OpenBooks
@@ -103,6 +104,7 @@ def assemble(settings: Settings, build: Build) -> Services:
         look_first=not shape.constraints,
         deadline_s=waits.deadline_s,
         payments=Payments(parts),
+        locking=parts.locking,
         cache=cache,
         assets=parts.assets,
         books=parts.books,

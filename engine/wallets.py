@@ -7,7 +7,18 @@ from typing import Any, Literal
 
 from engine.schema import Amount, Wallet
 
-Kind = Literal["TRANSFER", "DEPOSIT", "WITHDRAWAL"]
+Kind = Literal[
+    "TRANSFER",
+    "DEPOSIT",
+    "WITHDRAWAL",
+    "TOP_UP",
+    "SPEND",
+    "BONUS",
+    "REVERSAL",
+    "HOLD",
+    "CAPTURE",
+    "RELEASE",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +53,16 @@ class WalletState:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Once:
+    """What only one movement may ever do: columns of its record that are unique together."""
+
+    reverses_transaction_id: uuid.UUID | None = None
+    settles_hold_id: uuid.UUID | None = None
+    campaign: str | None = None
+    campaign_user_id: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Movement:
     """Money from one wallet to another. A side that is None lies outside."""
 
@@ -51,6 +72,7 @@ class Movement:
     amount: Amount
     asset: str | None
     """Code of the asset that the request named; None where amounts are bare numbers."""
+    once: Once | None = None
 
     @property
     def wallet_ids(self) -> tuple[int, ...]:
@@ -124,6 +146,10 @@ class KeptAnswer:
     """Set where the key has not been claimed: its row is only inserted with the answer."""
 
 
+Record = tuple[str, dict[str, Any]]
+"""A statement and its values; names of values are unique within a settlement."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settlement:
     """Everything that one decision writes, in the order in which it is to be written."""
@@ -131,3 +157,5 @@ class Settlement:
     writes: tuple[Write, ...]
     postings: tuple[Posting, ...]
     kept: KeptAnswer | None
+    records: tuple[Record, ...] = ()
+    """What else is written with the money."""

@@ -26,7 +26,11 @@ from scenarios.concurrency import (
     conflict,
     deadlock,
     dirty_cache,
+    double_capture,
+    double_reverse,
     double_spend,
+    frozen_race,
+    in_flight_funds,
     locks_left_behind,
     lost_update,
     passing_failure,
@@ -37,10 +41,19 @@ from scenarios.concurrency import (
     stale_retry,
     unique_by_check,
     version_ignored,
+    voucher,
     write_skew,
 )
 from scenarios.model import Scenario
-from scenarios.money import bad_amounts, immutable, ledger, overflow, rounding, wrong_types
+from scenarios.money import (
+    asset_mismatch,
+    bad_amounts,
+    immutable,
+    ledger,
+    overflow,
+    rounding,
+    wrong_types,
+)
 from scenarios.outage import (
     cache_loss,
     rate_limit_outage,
@@ -88,6 +101,11 @@ SCENARIOS: tuple[Scenario, ...] = (
     phantom.SCENARIO,
     unique_by_check.SCENARIO,
     self_transfer.SCENARIO,
+    double_reverse.SCENARIO,
+    double_capture.SCENARIO,
+    in_flight_funds.SCENARIO,
+    frozen_race.SCENARIO,
+    voucher.SCENARIO,
     failed_but_committed.SCENARIO,
     acked_not_committed.SCENARIO,
     blind_retry.SCENARIO,
@@ -120,6 +138,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     pin_race.SCENARIO,
     token_replay.SCENARIO,
     leaks.SCENARIO,
+    asset_mismatch.SCENARIO,
     canary.SCENARIO,
 )
 

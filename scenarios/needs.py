@@ -92,3 +92,22 @@ ASKS_REDIS = any_of(
     switch("idempotency", "redis_only"),
 )
 """A payment asks Redis for something: elsewhere there is nothing to take away."""
+WHOLE = switch("unit_of_work", "per_movement", "atomic")
+"""A movement's record and its money are one, and an error of either undoes both."""
+ONE_COMMIT = switch("unit_of_work", "per_movement", "swallow_then_commit", "atomic")
+HEEDED_SERIALIZABLE = all_of(
+    switch("locking", "serializable"), switch("retry", "none", "blind", "bounded"), WHOLE
+)
+GRANTED_ONCE = any_of(all_of(switch("constraints", "on"), WHOLE), HEEDED_SERIALIZABLE)
+"""A unique index has the last word, or PostgreSQL refuses what no serial order explains."""
+ONCE = any_of(
+    GRANTED_ONCE,
+    all_of(switch("locking", "advisory_session", "row", "version", "advisory"), ONE_COMMIT),
+)
+"""Who looks whether a thing was done keeps others from doing it, or a unique index does."""
+SETTLED_ONCE = any_of(
+    GRANTED_ONCE,
+    all_of(switch("locking", "advisory_session", "row", "advisory"), ONE_COMMIT),
+    all_of(switch("locking", "version"), switch("funding", "system"), ONE_COMMIT),
+)
+"""As `ONCE`, of a hold. Versions protect it only in an escrow wallet that both ends touch."""

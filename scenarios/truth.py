@@ -16,6 +16,7 @@ class Balance:
     version: int | None = None
     """How often the wallet was written, where the service counts that."""
     owner: str | None = None
+    status: str = "active"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,18 @@ class Leg:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Held:
+    """An amount that was set aside: active, captured or released."""
+
+    id: str
+    payer: str
+    payee: str
+    asset: str
+    amount_minor: Decimal
+    status: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class GroundTruth:
     balances: Mapping[str, Balance] = field(default_factory=dict)
     effects: tuple[Effect, ...] = ()
@@ -50,3 +63,6 @@ class GroundTruth:
     """Wallets of the service itself, which stand for the outside."""
     locks_left: int = 0
     """Advisory locks that sessions hold which are at rest: nobody is left to let them go."""
+    holds: tuple[Held, ...] = ()
+    escrow: Mapping[str, Decimal] | None = None
+    """By asset what waits in escrow for all holds; None where the service keeps no such wallets."""

@@ -84,3 +84,25 @@ class LimitBody(Body, Generic[A]):
 
 class BalancesBody(Body):
     wallet_ids: Annotated[list[WalletId], Field(min_length=1, max_length=1000)]
+
+
+class HoldBody(MovementBody, Generic[A]):
+    from_wallet_id: WalletId
+    to_wallet_id: WalletId
+    amount: A
+
+
+class BonusBody(MovementBody, Generic[A]):
+    amount: A
+    campaign: Annotated[str, Field(pattern=r"^[\w.:-]{1,64}$")] | None = None
+    """Each user gets one bonus of a campaign."""
+
+
+class AssetBody(Body):
+    code: AssetCode
+    name: Annotated[Line, Field(min_length=1)]
+    decimals: Annotated[int, Field(strict=True, ge=0, le=8)] = 2
+
+
+class NoBody(Body):
+    """For requests that say everything by their path."""

@@ -11,14 +11,22 @@ from engine.idempotency import KeyedRequest, fingerprint_of
 from engine.money import Money
 from engine.payments import Order
 from engine.services import Services
+from engine.subjects import Subject
 from engine.wallets import Answer, Movement, Posting
 
 View = Callable[[Sequence[Posting], Mapping[int, str], Money], dict[str, Any]]
 """The body of a successful answer, from the postings and each wallet's asset code."""
 
 
-def execute(
-    services: Services, call: Call, movements: tuple[Movement, ...], payload: BaseModel, view: View
+def execute(  # noqa: PLR0913 - what an order is made of
+    services: Services,
+    call: Call,
+    movements: tuple[Movement, ...],
+    payload: BaseModel,
+    view: View,
+    *,
+    subject: Subject | None = None,
+    success: int = 201,
 ) -> JSONResponse:
     """Move the money once, and answer as it was answered the first time.
 
@@ -34,6 +42,8 @@ def execute(
             fingerprint=fingerprint_of([route, payload.model_dump(mode="json")]),
         ),
         movements=movements,
+        subject=subject,
+        success=success,
         present=lambda postings, assets: view(postings, assets, services.money),
         present_refusal=lambda refusal: Answer(
             status=call.style.status(refusal.problem),
@@ -59,6 +69,25 @@ def one_movement(
     postings: Sequence[Posting], assets: Mapping[int, str], money: Money
 ) -> dict[str, Any]:
     return _posting_view(postings[0], assets, money)
+
+
+def reversal(
+    postings: Sequence[Posting], assets: Mapping[int, str], money: Money
+) -> dict[str, Any]:
+    once = postings[0].movement.once
+    assert once is not None, "a reversal names what it reverses"
+    view = _posting_view(postings[0], assets, money)
+    return view | {"reverses_transaction_id": str(once.reverses_transaction_id)}
+
+
+def hold_end(
+    postings: Sequence[Posting], assets: Mapping[int, str], money: Money
+) -> dict[str, Any]:
+    movement = postings[0].movement
+    assert movement.once is not None, "the end of a hold names the hold"
+    status = "captured" if movement.kind == "CAPTURE" else "released"
+    hold = {"hold_id": str(movement.once.settles_hold_id), "hold_status": status}
+    return _posting_view(postings[0], assets, money) | hold
 
 
 def whole_chain(

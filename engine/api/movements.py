@@ -22,6 +22,8 @@ from engine.refusals import SELF_TRANSFER, Refused
 from engine.services import Services
 from engine.wallets import Kind, Movement
 
+PAYS_OUT = frozenset({"WITHDRAWAL", "SPEND", "HOLD"})
+
 
 def movement_routes(services: Services) -> APIRouter:
     router = APIRouter(tags=["movements"], route_class=KeyedRoute)
@@ -113,8 +115,8 @@ def one_sided(services: Services, kind: Kind, wallet_id: int, wire_amount: Any) 
     amount, asset = services.money.read(wire_amount)
     return Movement(
         kind=kind,
-        from_wallet_id=wallet_id if kind == "WITHDRAWAL" else None,
-        to_wallet_id=wallet_id if kind == "DEPOSIT" else None,
+        from_wallet_id=wallet_id if kind in PAYS_OUT else None,
+        to_wallet_id=None if kind in PAYS_OUT else wallet_id,
         amount=amount,
         asset=asset,
     )

@@ -10,17 +10,43 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from engine.wallets import Kind
+
 A = TypeVar("A")
 
 
 class MovementView(BaseModel, Generic[A]):
     id: UUID
-    type: Literal["TRANSFER", "DEPOSIT", "WITHDRAWAL"]
+    type: Kind
     from_wallet_id: int | None
     to_wallet_id: int | None
     amount: A
     status: Literal["PENDING", "COMPLETED", "FAILED"]
     timestamp: datetime
+
+
+class ReversalView(MovementView[A], Generic[A]):
+    reverses_transaction_id: UUID
+
+
+class HoldEndView(MovementView[A], Generic[A]):
+    hold_id: UUID
+    hold_status: Literal["captured", "released"]
+
+
+class HoldView(BaseModel, Generic[A]):
+    id: UUID
+    from_wallet_id: int
+    to_wallet_id: int
+    amount: A
+    status: Literal["active", "captured", "released"]
+    timestamp: datetime
+
+
+class AssetView(BaseModel):
+    code: str
+    name: str
+    decimals: int
 
 
 class ChainView(BaseModel, Generic[A]):
@@ -48,7 +74,7 @@ class BalancesView(BaseModel, Generic[A]):
 
 class EntryView(BaseModel, Generic[A]):
     transaction_id: UUID
-    type: Literal["TRANSFER", "DEPOSIT", "WITHDRAWAL"]
+    type: Kind
     entry_type: Literal["DEBIT", "CREDIT"]
     amount: A
     balance_after: A | None

@@ -56,6 +56,7 @@ def wallet_routes(services: Services) -> APIRouter:
                 session,
                 wallet_id,
                 body.status,
+                services.locking,
                 expected=lambda w: matches(if_match, wallet_tag(WalletState.of(w))),
             )
             state = WalletState.of(wallet)

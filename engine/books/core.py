@@ -5,8 +5,9 @@ with a VALUES list anew each time, which costs more than running it.
 """
 
 import json
+import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from typing import Any
 
@@ -16,7 +17,7 @@ from sqlalchemy.orm import Session
 from engine.books.ledger import LedgerWriter, as_written
 from engine.books.protocol import StaleVersion
 from engine.schema import Wallet
-from engine.wallets import KeptAnswer, Posting, Settlement, WalletState, Write
+from engine.wallets import KeptAnswer, Once, Posting, Settlement, WalletState, Write
 
 WALLETS: Any = Wallet.__table__
 READ = (
@@ -36,6 +37,20 @@ FROM unnest(
     CAST(:payees AS bigint[]), CAST(:amounts AS numeric[]), CAST(:keys AS text[]),
     CAST(:timestamps AS timestamptz[])
 ) AS new (id, type, payer, payee, amount, idempotency_key, timestamp)
+"""
+RECORD_ONCE = """
+INSERT INTO transactions
+    (id, type, from_wallet_id, to_wallet_id, amount, status, idempotency_key, timestamp,
+     reverses_transaction_id, settles_hold_id, campaign, campaign_user_id)
+SELECT id, type, payer, payee, amount, 'COMPLETED', idempotency_key, timestamp,
+       reverses, settles, campaign, campaign_user
+FROM unnest(
+    CAST(:transaction_ids AS uuid[]), CAST(:types AS text[]), CAST(:payers AS bigint[]),
+    CAST(:payees AS bigint[]), CAST(:amounts AS numeric[]), CAST(:keys AS text[]),
+    CAST(:timestamps AS timestamptz[]), CAST(:reverses AS uuid[]), CAST(:settles AS uuid[]),
+    CAST(:campaigns AS text[]), CAST(:campaign_users AS bigint[])
+) AS new (id, type, payer, payee, amount, idempotency_key, timestamp, reverses, settles, campaign,
+          campaign_user)
 """
 WRITE_LEGS = """
 INSERT INTO ledger_entries
@@ -62,7 +77,10 @@ FROM unnest(
     CAST(:expected_versions AS bigint[])
 ) AS new (id, balance, version, expected_version)
 WHERE wallets.id = new.id
-    AND (new.expected_version IS NULL OR wallets.version = new.expected_version)
+    AND (
+        new.expected_version IS NULL
+        OR (wallets.version = new.expected_version AND wallets.status = 'active')
+    )
 RETURNING wallets.id, wallets.balance, wallets.version
 """
 ADD_CHANGES = """
@@ -105,9 +123,10 @@ class CoreBooks:
         return written
 
     def _records(self, settlement: Settlement) -> list[tuple[str, Values]]:
-        records = [(RECORD, _records(settlement.postings))]
+        records = [_record(settlement.postings)]
         if legs := self._legs(settlement.postings):
             records.append((WRITE_LEGS, legs))
+        records += settlement.records
         if settlement.kept:
             claimed = settlement.kept.fingerprint is None
             sql = KEEP_ANSWER if claimed else INSERT_ANSWER
@@ -154,6 +173,23 @@ def _statement(sql: str, *before: str) -> sa.TextClause:
 
 def _united(records: Sequence[tuple[str, Values]]) -> Values:
     return {name: value for _, values in records for name, value in values.items()}
+
+
+def _record(postings: Sequence[Posting]) -> tuple[str, Values]:
+    marks = [posting.movement.once for posting in postings]
+    if not any(marks):
+        return RECORD, _records(postings)
+    columns = [asdict(mark or Once()) for mark in marks]
+    return RECORD_ONCE, _records(postings) | {
+        "reverses": [_text(column["reverses_transaction_id"]) for column in columns],
+        "settles": [_text(column["settles_hold_id"]) for column in columns],
+        "campaigns": [column["campaign"] for column in columns],
+        "campaign_users": [column["campaign_user_id"] for column in columns],
+    }
+
+
+def _text(id_: uuid.UUID | None) -> str | None:
+    return None if id_ is None else str(id_)
 
 
 def _records(postings: Sequence[Posting]) -> Values:

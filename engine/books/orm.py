@@ -1,7 +1,7 @@
 """Books kept by ORM objects: an attribute, a flush; as most services do it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ from engine.books.ledger import LedgerWriter, as_written
 from engine.books.protocol import StaleVersion
 from engine.idempotency import keep
 from engine.schema import LedgerEntry, Transaction, Wallet
-from engine.wallets import Change, Posting, Settlement, WalletState, Write
+from engine.wallets import Change, Once, Posting, Settlement, WalletState, Write
 
 
 class OrmBooks:
@@ -40,6 +40,8 @@ class OrmBooks:
         for posting in settlement.postings:
             self._record(posting)
         self._session.flush()
+        for sql, values in settlement.records:
+            self._session.execute(sa.text(sql), values)
         if settlement.kept:
             self._session.execute(keep(settlement.kept))
         checkpoint()
@@ -56,7 +58,11 @@ class OrmBooks:
             return write
         statement = (
             sa.update(Wallet)
-            .where(Wallet.id == write.wallet_id, Wallet.version == write.expected_version)
+            .where(
+                Wallet.id == write.wallet_id,
+                Wallet.version == write.expected_version,
+                Wallet.status == "active",
+            )
             .values(balance=write.balance, version=write.version)
             .execution_options(synchronize_session=False)
         )
@@ -95,6 +101,7 @@ class OrmBooks:
                 status="COMPLETED",
                 idempotency_key=posting.idempotency_key,
                 timestamp=posting.timestamp,
+                **asdict(movement.once or Once()),
             )
         )
         self._session.flush()

@@ -35,7 +35,8 @@ def attack(lab: Lab) -> None:
         retry=False,
     )
     for number, status in enumerate(("unknown", "frozen", "closed"), start=2):
-        payer, payee = lab.wallets(100_00, 20_00, round=number)
+        # Only an empty wallet can be closed.
+        payer, payee = lab.wallets(100_00, 0 if status == "closed" else 20_00, round=number)
         lab.sender.send(payer.chains(_refusing(lab, payee, status, number), 60_00), round=number)
 
 

@@ -25,6 +25,12 @@ from scenarios.invariants.records import (
     replays_answer_alike,
 )
 from scenarios.invariants.refusals import acknowledged_once, refused_by_the_database
+from scenarios.invariants.settling import (
+    holds_are_counted,
+    no_asset_becomes_another,
+    nothing_moves_after_the_end,
+    settled_once,
+)
 from scenarios.invariants.versions import (
     last_acknowledged_is_there,
     losers_get_409,
@@ -45,6 +51,7 @@ __all__ = [
     "balances_are_explained",
     "bulk_reads_see",
     "by_round",
+    "holds_are_counted",
     "joint_overdraft_kept",
     "last_acknowledged_is_there",
     "legs_prove_the_balances",
@@ -53,17 +60,20 @@ __all__ = [
     "never_more_than",
     "never_overdrawn",
     "never_paid_out_more_than_held",
+    "no_asset_becomes_another",
     "no_dirty_read",
     "no_server_error",
     "no_stale_read",
     "nothing_leaks",
     "nothing_left_behind",
+    "nothing_moves_after_the_end",
     "one_write_a_version",
     "paid_out_at_most",
     "refused",
     "refused_by_the_database",
     "refused_only_above",
     "replays_answer_alike",
+    "settled_once",
     "strangers_learn_nothing",
     "works",
 ]

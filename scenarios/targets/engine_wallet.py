@@ -4,7 +4,6 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -14,14 +13,12 @@ from attacks.history import Move
 from attacks.http.request import Reply, Request, definite
 from scenarios.targets.engine_batches import EngineBatches
 from scenarios.targets.engine_keys import advice_of, fate_of, keyed
+from scenarios.targets.engine_money import EngineMoney
+from scenarios.targets.engine_truth import truth_in
 from scenarios.targets.protocol import Ask, TargetError, WalletRef
-from scenarios.truth import Balance, Effect, GroundTruth, Leg
+from scenarios.truth import GroundTruth
 
 ASSET = "USD"
-LOCKS_LEFT = """
-SELECT l.objid FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-WHERE l.locktype = 'advisory' AND l.granted AND a.datname = current_database() AND a.state = 'idle'
-"""
 OTHER_ASSET = "GOLD"
 
 
@@ -29,11 +26,13 @@ class EngineWallet:
     """Speaks bare numbers or minor units, with or without tokens, as the build asks."""
 
     def __init__(self, meta: Mapping[str, Any], operator_password: str) -> None:
-        self._money_kind = meta["defences"]["money"]
-        self._bare_numbers = self._money_kind != "minor_units"
+        money = EngineMoney(kind=meta["defences"]["money"], usual_asset=ASSET)
+        self._money, self._minor = money.sent, money.stored_minor
+        self._wire_minor, self._bare_numbers = money.received_minor, money.bare_numbers
         self._asks_for_token = meta["defences"]["authentication"] != "none"
         self._legs_kept = meta["defences"]["ledger"] != "single_entry"
         self._asks_for_pin = self._asks_for_token and meta["defences"]["pin"] != "off"
+        self._keeps_escrow = meta["defences"]["funding"] == "system"
         self._operator_password = operator_password
         self._operator_token: str | None = None
         self._operator_pin: str | None = None
@@ -109,12 +108,18 @@ class EngineWallet:
         request = self._plain("log-in", "/v1/auth/token", body)
         return replace(request, read=definite)
 
+    def open_wallet_beside(self, ask: Ask, wallet: WalletRef, asset: str) -> WalletRef:
+        operator = self._headers(self._operator(ask))
+        body = {"user_id": int(wallet.owner or 0), "asset": asset}
+        request = self._plain("open-wallet", "/v1/wallets", body, headers=operator)
+        return replace(wallet, id=self._value(ask, request, "id"), asset=asset)
+
     def deposit(self, wallet: WalletRef, amount_minor: int, *, key: str) -> Request:
         return self._movement(
             name="deposit",
             text=f"deposit {_shown(amount_minor)} -> wallet {wallet.id}",
             path=f"/v1/wallets/{wallet.id}/deposits",
-            body={"amount": self._money(amount_minor)},
+            body={"amount": self._money(amount_minor, wallet.asset)},
             token=self._operator_token,
             pin=self._operator_pin,
             key=key,
@@ -126,7 +131,7 @@ class EngineWallet:
             name="withdrawal",
             text=f"withdraw {_shown(amount_minor)} <- wallet {wallet.id}",
             path=f"/v1/wallets/{wallet.id}/withdrawals",
-            body={"amount": self._money(amount_minor)},
+            body={"amount": self._money(amount_minor, wallet.asset)},
             token=wallet.token,
             pin=wallet.pin,
             key=key,
@@ -143,7 +148,7 @@ class EngineWallet:
             body={
                 "from_wallet_id": int(payer.id),
                 "to_wallet_id": int(payee.id),
-                "amount": self._money(amount_minor),
+                "amount": self._money(amount_minor, payer.asset),
             },
             token=payer.token,
             pin=payer.pin,
@@ -168,15 +173,15 @@ class EngineWallet:
         )
 
     def chain(self, payer: WalletRef, payee: WalletRef, amount_minor: int, *, key: str) -> Request:
-        amount = self._money(amount_minor)
+        paid, got = (self._money(amount_minor, side.asset) for side in (payer, payee))
         return self._movement(
             name="chain",
             text=f"as one: {_shown(amount_minor)} out of wallet {payer.id}, into {payee.id}",
             path="/v1/chains",
             body={
                 "movements": [
-                    {"type": "WITHDRAWAL", "wallet_id": int(payer.id), "amount": amount},
-                    {"type": "DEPOSIT", "wallet_id": int(payee.id), "amount": amount},
+                    {"type": "WITHDRAWAL", "wallet_id": int(payer.id), "amount": paid},
+                    {"type": "DEPOSIT", "wallet_id": int(payee.id), "amount": got},
                 ]
             },
             token=payer.token,
@@ -186,6 +191,74 @@ class EngineWallet:
                 Move(payer=payer.id, payee=None, amount_minor=amount_minor),
                 Move(payer=None, payee=payee.id, amount_minor=amount_minor),
             ),
+        )
+
+    def grant(self, wallet: WalletRef, amount_minor: int, campaign: str, *, key: str) -> Request:
+        return self._settling(
+            f"campaign {campaign} for user {wallet.owner}",
+            name="bonus",
+            text=f"bonus {_shown(amount_minor)} of {campaign} -> wallet {wallet.id}",
+            path=f"/v1/wallets/{wallet.id}/bonuses",
+            body={"amount": self._money(amount_minor, wallet.asset), "campaign": campaign},
+            key=key,
+            move=Move(payer=None, payee=wallet.id, amount_minor=amount_minor),
+        )
+
+    def reverse(
+        self,
+        movement_id: str,
+        payer: WalletRef,
+        payee: WalletRef,
+        amount_minor: int,
+        *,
+        key: str,
+    ) -> Request:
+        return self._settling(
+            f"movement {movement_id}",
+            name="reversal",
+            text=f"reverse {_shown(amount_minor)} wallet {payer.id} -> {payee.id}",
+            path=f"/v1/transfers/{movement_id}/reversals",
+            body=None,
+            key=key,
+            move=Move(payer=payee.id, payee=payer.id, amount_minor=amount_minor),
+        )
+
+    def hold(self, payer: WalletRef, payee: WalletRef, amount_minor: int, *, key: str) -> Request:
+        return self._movement(
+            name="hold",
+            text=f"hold {_shown(amount_minor)} of wallet {payer.id} for {payee.id}",
+            path="/v1/holds",
+            body={
+                "from_wallet_id": int(payer.id),
+                "to_wallet_id": int(payee.id),
+                "amount": self._money(amount_minor, payer.asset),
+            },
+            token=payer.token,
+            pin=payer.pin,
+            key=key,
+            moves=(Move(payer=payer.id, payee=None, amount_minor=amount_minor),),
+        )
+
+    def capture(self, hold_id: str, payee: WalletRef, amount_minor: int, *, key: str) -> Request:
+        return self._settling(
+            f"hold {hold_id}",
+            name="capture",
+            text=f"capture {_shown(amount_minor)} for wallet {payee.id}",
+            path=f"/v1/holds/{hold_id}/capture",
+            body=None,
+            key=key,
+            move=Move(payer=None, payee=payee.id, amount_minor=amount_minor),
+        )
+
+    def release(self, hold_id: str, payer: WalletRef, amount_minor: int, *, key: str) -> Request:
+        return self._settling(
+            f"hold {hold_id}",
+            name="release",
+            text=f"release {_shown(amount_minor)} to wallet {payer.id}",
+            path=f"/v1/holds/{hold_id}/release",
+            body=None,
+            key=key,
+            move=Move(payer=None, payee=payer.id, amount_minor=amount_minor),
         )
 
     def read_balance(self, wallet: WalletRef) -> Request:
@@ -218,7 +291,7 @@ class EngineWallet:
             path=f"/v1/wallets/{wallet.id}",
             headers=self._headers(self._operator_token),
             json={"status": status},
-            read=self._read,
+            read=lambda response: self._read_with(response, status={wallet.id: status}),
         )
 
     def keyed(self, request: Request, key: str | None) -> Request:
@@ -245,68 +318,9 @@ class EngineWallet:
     def read_truth(self, connection: psycopg2.extensions.connection) -> GroundTruth:
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         try:
-            return self._truth(connection)
+            return truth_in(connection, self._minor, keeps_escrow=self._keeps_escrow)
         finally:
             connection.rollback()
-
-    def _truth(self, connection: psycopg2.extensions.connection) -> GroundTruth:
-        rows = _rows(
-            connection,
-            "SELECT w.id, a.code, w.balance, w.allow_negative, u.role = 'system', w.version, u.id "
-            "FROM wallets w JOIN asset_types a ON a.id = w.asset_type_id "
-            "JOIN users u ON u.id = w.user_id ORDER BY w.id",
-        )
-        system = frozenset(str(row[0]) for row in rows if row[4])
-        balances = {
-            str(wallet): Balance(
-                wallet=str(wallet),
-                asset=asset,
-                amount_minor=self._minor(balance),
-                may_be_negative=allow_negative,
-                version=version,
-                owner=str(owner),
-            )
-            for wallet, asset, balance, allow_negative, _, version, owner in rows
-        }
-        effects = tuple(
-            Effect(
-                id=str(row[0]),
-                payer=_outside(row[1], system),
-                payee=_outside(row[2], system),
-                amount_minor=self._minor(row[3]),
-            )
-            for row in _rows(
-                connection,
-                "SELECT id, from_wallet_id, to_wallet_id, amount FROM transactions "
-                "WHERE status = 'COMPLETED' ORDER BY timestamp, id",
-            )
-        )
-        return GroundTruth(
-            balances=balances,
-            effects=effects,
-            legs=self._legs(connection),
-            system_wallets=system,
-            locks_left=len(_rows(connection, LOCKS_LEFT)),
-        )
-
-    def _legs(self, connection: psycopg2.extensions.connection) -> tuple[Leg, ...] | None:
-        if _rows(connection, "SELECT to_regclass('ledger_entries')") == [(None,)]:
-            return None
-        rows = _rows(
-            connection,
-            "SELECT transaction_id, wallet_id, entry_type, amount, balance_after, wallet_version "
-            "FROM ledger_entries ORDER BY wallet_id, wallet_version, id",
-        )
-        return tuple(
-            Leg(
-                effect=str(effect),
-                wallet=str(wallet),
-                amount_minor=self._minor(amount) * (1 if kind == "CREDIT" else -1),
-                balance_after_minor=self._minor(after),
-                position=version,
-            )
-            for effect, wallet, kind, amount, after, version in rows
-        )
 
     def _operator(self, ask: Ask) -> str | None:
         if self._asks_for_token and self._operator_token is None:
@@ -385,15 +399,21 @@ class EngineWallet:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return headers | ({"X-Pin": pin} if pin else {})
 
-    def _money(self, amount_minor: int) -> Any:
-        return (
-            amount_minor / 100 if self._bare_numbers else {"amount": amount_minor, "asset": ASSET}
+    def _settling(  # noqa: PLR0913 - as `_movement`
+        self, what: str, *, name: str, text: str, path: str, body: Any, key: str, move: Move
+    ) -> Request:
+        """Does what may be done once: its reply's values name it as "settles"."""
+        request = self._movement(
+            name=name,
+            text=text,
+            path=path,
+            body=body,
+            token=self._operator_token,
+            pin=self._operator_pin,
+            key=key,
+            moves=(move,),
         )
-
-    def _minor(self, stored: float) -> Decimal:
-        if self._money_kind == "float":
-            return Decimal(repr(stored)) * 100
-        return Decimal(stored) * (100 if self._bare_numbers else 1)
+        return replace(request, read=lambda response: self._read_with(response, settles=what))
 
     def _read(self, response: httpx.Response) -> Reply:
         reply = definite(response)
@@ -407,6 +427,10 @@ class EngineWallet:
         replayed = " replayed" if response.headers.get("Idempotent-Replayed") else ""
         return Reply(outcome=reply.outcome, answer=reply.answer + replayed, values=values)
 
+    def _read_with(self, response: httpx.Response, **values: Any) -> Reply:
+        reply = self._read(response)
+        return replace(reply, values={**reply.values, **values})
+
     def _balances(self, response: httpx.Response, *, one: bool) -> Reply:
         reply = definite(response)
         if reply.outcome != "ok":
@@ -416,24 +440,6 @@ class EngineWallet:
         balances = {str(w["id"]): self._wire_minor(w["balance"]) for w in wallets}
         shown = ", ".join(f"{wallet}: {_shown(minor)}" for wallet, minor in balances.items())
         return Reply(outcome="ok", answer=f"200 {shown}", values={"balances": balances})
-
-    def _wire_minor(self, wire: Any) -> int | str:
-        """Whole minor units; what is no whole number of them stays as the text that came."""
-        if not self._bare_numbers:
-            return int(wire["amount"])
-        minor = Decimal(str(wire)) * 100
-        whole = minor.is_finite() and minor == minor.to_integral_value()
-        return int(minor) if whole else str(wire)
-
-
-def _rows(connection: psycopg2.extensions.connection, sql: str) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        return cursor.fetchall()
-
-
-def _outside(wallet: int | None, system: frozenset[str]) -> str | None:
-    return None if wallet is None or str(wallet) in system else str(wallet)
 
 
 def _shown(amount_minor: int | str) -> str:

@@ -23,8 +23,10 @@ class WalletRef:
 
     id: str
     token: str | None = None
-    owner: str | None = None
     pin: str | None = field(default=None, repr=False)
+    owner: str = ""
+    asset: str | None = None
+    """None: the one that all wallets hold which are opened without naming any."""
 
 
 class Target(Protocol):
@@ -59,6 +61,9 @@ class Target(Protocol):
         Its reply's values carry no token. Raises TargetError.
         """
 
+    def open_wallet_beside(self, ask: Ask, wallet: WalletRef, asset: str) -> WalletRef:
+        """An empty wallet of the same owner, in another asset. Raises TargetError."""
+
     def deposit(self, wallet: WalletRef, amount_minor: int, *, key: str) -> Request: ...
 
     def withdraw(self, wallet: WalletRef, amount_minor: int, *, key: str) -> Request: ...
@@ -74,6 +79,29 @@ class Target(Protocol):
 
     def chain(self, payer: WalletRef, payee: WalletRef, amount_minor: int, *, key: str) -> Request:
         """A withdrawal and a deposit offered as one."""
+
+    def grant(self, wallet: WalletRef, amount_minor: int, campaign: str, *, key: str) -> Request:
+        """A bonus of a campaign, of which each user gets one."""
+
+    def reverse(
+        self,
+        movement_id: str,
+        payer: WalletRef,
+        payee: WalletRef,
+        amount_minor: int,
+        *,
+        key: str,
+    ) -> Request:
+        """Gives back what this payer has paid to this payee. An operator asks."""
+
+    def hold(self, payer: WalletRef, payee: WalletRef, amount_minor: int, *, key: str) -> Request:
+        """Sets an amount aside; its reply's values carry the hold's "id"."""
+
+    def capture(self, hold_id: str, payee: WalletRef, amount_minor: int, *, key: str) -> Request:
+        """Pays what was set aside to the payee. An operator asks."""
+
+    def release(self, hold_id: str, payer: WalletRef, amount_minor: int, *, key: str) -> Request:
+        """Gives what was set aside back to the payer. An operator asks."""
 
     def read_balance(self, wallet: WalletRef) -> Request:
         """Its reply's values carry {"balances": {wallet: minor units}}."""

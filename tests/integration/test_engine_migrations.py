@@ -104,6 +104,36 @@ def test_down_and_up_with_data_loses_no_money(
         replace(house, operator=house.operator_headers()).deposit(account.wallet_id, 1_00)
 
 
+@pytest.mark.parametrize("text", ["fragile", "hardened"])
+def test_down_and_up_with_reversals_and_holds(
+    databases: Databases, postgres: PostgresServer, redis_server: RedisServer, text: str
+) -> None:
+    """What the migrations brought goes; the money and its records stay."""
+    with house_of(text, databases, postgres, redis_server.url) as house:
+        payer, payee = house.account(100_00), house.account()
+        paid = house.pay(payer, payee, 10_00)
+        reversal = f"/transfers/{paid.json()['id']}/reversals"
+        assert house.post(reversal, None, house.operator).status_code == 201
+        body = {
+            "from_wallet_id": payer.wallet_id,
+            "to_wallet_id": payee.wallet_id,
+            "amount": house.money(20_00),
+        }
+        held = [house.post("/holds", body, payer.headers).json()["id"] for _ in range(2)]
+        capture = f"/holds/{held[0]}/capture"
+        assert house.post(capture, None, house.operator).status_code == 200
+        balances = "SELECT id, balance, version FROM wallets ORDER BY id"
+        before = house.rows(balances)
+        down(house.database_url, revision="0005")
+        assert "holds" not in tables(house.database_url)
+        up(house.database_url, Shape.of(house.services.build.defences))
+        kept = {row[0]: row for row in house.rows(balances)}
+        assert [kept[row[0]] for row in before if row[1]] == [row for row in before if row[1]]
+        assert house.get("/ledger/reconciliation", house.operator).status_code == 200
+        payer = _with_pin_again(house, payer)
+        assert house.pay(payer, payee, 1_00).status_code == 201
+
+
 def test_another_shape_is_refused(new_url: Callable[[], str]) -> None:
     url = new_url()
     up(url, FRAGILE)
@@ -120,7 +150,7 @@ def test_two_migrations_at_once_wait_for_each_other(new_url: Callable[[], str]) 
         for task in [threads.submit(up, url, HARDENED) for _ in range(4)]:
             task.result()
     assert all(applied(url))
-    assert rows(url, "SELECT count(*) FROM wallets") == [(2,)]
+    assert rows(url, "SELECT count(*) FROM wallets WHERE allow_negative") == [(2,)]
 
 
 def test_what_cannot_be_undone_is_said_in_one_line(new_url: Callable[[], str]) -> None:
@@ -167,10 +197,16 @@ def test_batches_go_with_their_migration_and_the_money_stays(
         shape = Shape.of(house.services.build.defences)
         down(house.database_url, revision="0007")
         assert not {"batches", "batch_rows"} & tables(house.database_url)
-        assert house.balance(payee) == 2_00
         up(house.database_url, shape)
+        assert house.balance(payee) == 2_00
+        payer = _with_pin_again(house, payer)
         assert _paid_batch(house, payer, payee)["status"] == "COMPLETED"
         assert (house.balance(payer), house.balance(payee)) == (6_00, 4_00)
+
+
+def _with_pin_again(house: House, account: Account) -> Account:
+    """PINs go with their migration."""
+    return replace(account, headers=house.set_pin(house.token(account.user_id)))
 
 
 def _paid_batch(house: House, payer: Account, payee: Account) -> Any:

@@ -191,7 +191,7 @@ def test_gold_paid_out_is_no_reason_to_pay_dollars_in(hardened: House) -> None:
 
 @pytest.mark.parametrize("status", ["frozen", "closed"])
 def test_an_inactive_wallet_neither_pays_nor_is_paid(hardened: House, status: str) -> None:
-    first, second = hardened.account(10_00), hardened.account(10_00)
+    first, second = hardened.account(10_00 if status == "frozen" else 0), hardened.account(10_00)
     path = f"/v1/wallets/{first.wallet_id}"
     changed = hardened.http.patch(path, json={"status": status}, headers=hardened.operator)
     assert changed.json()["status"] == status

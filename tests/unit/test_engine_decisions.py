@@ -135,3 +135,15 @@ def test_uuids_are_version_7_and_ordered_by_their_millisecond() -> None:
     many = [time_ordered_uuid() for _ in range(500)]
     assert {(i.version, i.variant) for i in many} == {(7, uuid.RFC_4122)}
     assert len(set(many)) == 500
+
+
+def test_lax_looks_at_the_asset_of_the_first_wallet_only() -> None:
+    wallets = {1: wallet(1), 2: wallet(2)}
+    codes = {1: "GOLD", 2: "USD"}
+    gold = transfer(1, 2, 5, asset="GOLD")
+    with pytest.raises(Refused) as caught:
+        decided([gold], wallets, codes=codes)
+    assert caught.value.problem.name == "asset-mismatch"
+    assert len(decided([gold], wallets, codes=codes, strict=False).postings) == 1
+    with pytest.raises(Refused):
+        decided([transfer(1, 2, 5, asset="USD")], wallets, codes=codes, strict=False)

@@ -32,6 +32,7 @@ def test_only_definite_refusals_are_stored_under_a_key() -> None:
     assert stored == {
         "insufficient-funds", "forbidden", "not-found", "wallet-inactive", "asset-mismatch",
         "balance-limit", "daily-limit", "overdraft-limit",
+        "already-reversed", "not-reversible", "hold-settled", "already-granted",
     }  # fmt: skip
 
 

@@ -1,6 +1,16 @@
 """Conditions over switches: they hold, they read aloud, they name what they look at."""
 
-from scenarios.needs import SERIALISED, all_of, any_of, never, nothing, switch
+from scenarios.needs import (
+    GRANTED_ONCE,
+    ONCE,
+    SERIALISED,
+    SETTLED_ONCE,
+    all_of,
+    any_of,
+    never,
+    nothing,
+    switch,
+)
 
 FRAGILE = {"locking": "none", "lock_order": "request", "retry": "none"}
 
@@ -34,6 +44,23 @@ def test_serializable_protects_whoever_heeds_its_refusals() -> None:
     assert not SERIALISED.holds({**build, "unit_of_work": "swallow_then_commit"})
     assert not SERIALISED.holds({**build, "locking": "none"})
     assert SERIALISED.holds({**build, "locking": "row", "retry": "stale_values"})
+
+
+def test_once_takes_locks_or_an_index_and_one_commit() -> None:
+    build = {**FRAGILE, "unit_of_work": "atomic", "constraints": "off", "funding": "open"}
+    locked, indexed = {**build, "locking": "row"}, {**build, "constraints": "on"}
+    assert not ONCE.holds(build)
+    assert ONCE.holds(locked)
+    assert ONCE.holds(indexed)
+    for work in ("per_step", "swallow_then_commit"):
+        assert ONCE.holds({**locked, "unit_of_work": work}) == (work != "per_step")
+        assert not ONCE.holds({**indexed, "unit_of_work": work})
+    assert not GRANTED_ONCE.holds(locked)
+    assert GRANTED_ONCE.holds(indexed)
+    versions = {**build, "locking": "version"}
+    assert ONCE.holds(versions)
+    assert not SETTLED_ONCE.holds(versions)
+    assert SETTLED_ONCE.holds({**versions, "funding": "system"})
 
 
 def test_always_and_never() -> None:

@@ -10,8 +10,10 @@ its last acknowledged movement is undone.
 import json
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from scenarios.judging import judge
 from scenarios.lab import Lab
 from scenarios.model import Scenario
 from scenarios.stand import Stand, open_lab, open_stand
-from scenarios.truth import GroundTruth
+from scenarios.truth import GroundTruth, Held
 from tests.unit.histories.recorded import BAD_BUILDS, Kind, read, write
 
 EFFORT = 0.3
@@ -131,6 +133,9 @@ def _replaced(truth: GroundTruth, after: GroundTruth, wallets: Sequence[str]) ->
     """The truth at the very end, but for these wallets as it was after their try."""
     mine = frozenset(wallets)
     legs = truth.legs
+    holds = tuple(h for h in truth.holds if not {h.payer, h.payee} & mine)
+    holds += tuple(h for h in after.holds if {h.payer, h.payee} & mine)
+    truth = _with_holds(truth, holds, too_much=_added(_too_much(truth), _too_much(after)))
     return replace(
         truth,
         balances={w: (after if w in mine else truth).balances[w] for w in truth.balances},
@@ -142,6 +147,35 @@ def _replaced(truth: GroundTruth, after: GroundTruth, wallets: Sequence[str]) ->
         + tuple(leg for leg in after.legs or () if leg.wallet in mine),
         locks_left=after.locks_left,
     )
+
+
+def _too_much(truth: GroundTruth) -> dict[str, Decimal]:
+    """By asset what escrow has beyond the active holds."""
+    due = _active(truth.holds)
+    return {asset: amount - due[asset] for asset, amount in (truth.escrow or {}).items()}
+
+
+def _active(holds: Sequence[Held]) -> defaultdict[str, Decimal]:
+    due: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for hold in holds:
+        if hold.status == "active":
+            due[hold.asset] += hold.amount_minor
+    return due
+
+
+def _added(first: dict[str, Decimal], second: dict[str, Decimal]) -> dict[str, Decimal]:
+    return {asset: amount + second[asset] for asset, amount in first.items()}
+
+
+def _with_holds(
+    truth: GroundTruth, holds: tuple[Held, ...], *, too_much: dict[str, Decimal]
+) -> GroundTruth:
+    """These holds, and in escrow what they need and what was too much before."""
+    if truth.escrow is None:
+        return replace(truth, holds=holds)
+    due = _active(holds)
+    escrow = {asset: due[asset] + amount for asset, amount in too_much.items()}
+    return replace(truth, holds=holds, escrow=escrow)
 
 
 def _cut(scenario: Scenario, lines: list[str], truth: GroundTruth) -> tuple[list[str], GroundTruth]:
@@ -179,6 +213,8 @@ def _rounds_of_faults(scenario: Scenario, history: History) -> set[int | None]:
 
 def _only(truth: GroundTruth, wallets: frozenset[str]) -> GroundTruth:
     legs = truth.legs
+    holds = tuple(h for h in truth.holds if {h.payer, h.payee} & wallets)
+    truth = _with_holds(truth, holds, too_much=_too_much(truth))
     return replace(
         truth,
         balances={w: b for w, b in truth.balances.items() if w in wallets},

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from attacks.history import History, read_history
-from scenarios.truth import Balance, Effect, GroundTruth, Leg
+from scenarios.truth import Balance, Effect, GroundTruth, Held, Leg
 
 FOLDER = Path(__file__).parent
 Kind = Literal["good", "bad"]
@@ -70,6 +70,8 @@ def write(
         "legs": None if truth.legs is None else [asdict(leg) for leg in truth.legs],
         "system_wallets": sorted(truth.system_wallets),
         "locks_left": truth.locks_left,
+        "holds": [asdict(hold) for hold in truth.holds],
+        "escrow": None if truth.escrow is None else dict(truth.escrow),
     }
     (FOLDER / f"{claim}.{kind}.jsonl").write_text("\n".join(lines) + "\n")
     text = json.dumps(document, default=str, indent=1)
@@ -78,13 +80,15 @@ def write(
 
 def _truth(document: dict[str, Any]) -> GroundTruth:
     balances = [Balance(**_exact(record)) for record in document["balances"]]
-    legs = document["legs"]
+    legs, escrow = document["legs"], document.get("escrow")
     return GroundTruth(
         balances={balance.wallet: balance for balance in balances},
         effects=tuple(Effect(**_exact(record)) for record in document["effects"]),
         legs=None if legs is None else tuple(Leg(**_exact(record)) for record in legs),
         system_wallets=frozenset(document["system_wallets"]),
         locks_left=document.get("locks_left", 0),
+        holds=tuple(Held(**_exact(record)) for record in document.get("holds", ())),
+        escrow=escrow and {asset: Decimal(amount) for asset, amount in escrow.items()},
     )
 
 
