@@ -50,7 +50,7 @@ def with_label(house: House, user_id: int, label: str) -> int:
 def test_limits_go_and_wallets_with_labels_stay(
     databases: Databases, postgres: PostgresServer, build: str
 ) -> None:
-    build = f"{build},balance_cache=off"
+    build = f"{build},balance_cache=off,redis_policy=bounded"
     with house_of(build, databases, postgres, "") as house:
         account = house.account(12_34)
         savings = with_label(house, account.user_id, "savings")
