@@ -12,6 +12,7 @@ from engine.defences import DefenceError
 from engine.pins import MOST_FAILURES
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer
+from tests.integration.batch_client import batch_of, executed
 from tests.integration.engine_client import (
     OPERATOR_PASSWORD,
     PIN,
@@ -82,6 +83,47 @@ def test_every_movement_asks(house: House, payer: Account, shop: Account) -> Non
     assert house.money_and_keys() == before
     assert house.post(withdrawal, amount, payer.headers).status_code == 201
     assert house.post(deposit, amount, house.operator).status_code == 201
+
+
+def test_what_was_set_up_before_asks_too(house: House, payer: Account, shop: Account) -> None:
+    hold = {
+        "from_wallet_id": payer.wallet_id,
+        "to_wallet_id": shop.wallet_id,
+        "amount": house.money(1),
+    }
+    held = house.post("/holds", hold, payer.headers).json()["id"]
+    reversal = f"/transfers/{house.pay(payer, shop, 1).json()['id']}/reversals"
+    batch = batch_of(house, payer, (shop, "0.01"))
+    chosen = {"rows": [1]}
+    before = house.money_and_keys()
+    for pin, name in ((None, "pin-required"), (WRONG, "pin-wrong"), ("12345", "pin-malformed")):
+        bare = sending(payer, pin)
+        assert problem_of(house.post("/holds", hold, bare.headers)) == name
+        assert problem_of(house.post(f"/holds/{held}/release", None, bare.headers)) == name
+        assert (
+            problem_of(house.post(reversal, None, bare.headers)) == name
+        )
+        assert problem_of(executed(house, bare, batch)) == name
+        boss = sending(replace(payer, headers=house.operator), pin).headers
+        assert problem_of(house.post(f"/batches/{batch}/compensations", chosen, boss)) == name
+    assert house.money_and_keys() == before
+    assert executed(house, payer, batch).json()["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize("with_redis", [True, False])
+def test_only_wrong_pins_are_counted_by_the_limit(
+    databases: Databases, postgres: PostgresServer, redis_server: RedisServer, with_redis: bool
+) -> None:
+    few = {"rate_limit_sensitive_requests": 3, "rate_limit_sensitive_window_s": 600}
+    redis_url = redis_server.url if with_redis else ""
+    with house_of("hardened,pin=unlimited", databases, postgres, redis_url, **few) as house:
+        payer, shop = house.account(10_00), house.account()
+        assert [paid(house, payer, shop, PIN) for _ in range(9)] == ["201"] * 9
+        tries = wrong_tries(house, payer, shop, 5)
+        assert tries == ["pin-wrong"] * 3 + ["rate-limited"] * 2
+        assert paid(house, payer, shop, PIN) == "rate-limited", "not looked at"
+        another = house.account(10_00)
+        assert paid(house, another, shop, PIN) == "201"
 
 
 def test_the_body_may_carry_it_and_the_key_does_not_remember_it(
