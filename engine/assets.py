@@ -144,6 +144,8 @@ def create_asset(session: Session, *, code: str, name: str, decimals: int) -> No
                 version=0,
                 status="active",
                 allow_negative=role == SYSTEM,
+                label="",
+                limited=False,
             )
         )
     commit(session)

@@ -100,9 +100,7 @@ def test_what_was_set_up_before_asks_too(house: House, payer: Account, shop: Acc
         bare = sending(payer, pin)
         assert problem_of(house.post("/holds", hold, bare.headers)) == name
         assert problem_of(house.post(f"/holds/{held}/release", None, bare.headers)) == name
-        assert (
-            problem_of(house.post(reversal, None, bare.headers)) == name
-        )
+        assert problem_of(house.post(reversal, None, bare.headers)) == name
         assert problem_of(executed(house, bare, batch)) == name
         boss = sending(replace(payer, headers=house.operator), pin).headers
         assert problem_of(house.post(f"/batches/{batch}/compensations", chosen, boss)) == name

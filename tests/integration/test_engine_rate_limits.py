@@ -144,7 +144,7 @@ def test_the_script_lets_the_window_slide(redis_of_ours: RedisServer) -> None:
             waits.append(wait_us)
         waited_s = time.monotonic() - began_s
         assert client.pttl("sliding") > 0
-        assert client.llen("sliding") == 2
+        assert client.llen("sliding") in {1, 2}, "no more than the limit, whatever has expired"
     assert window_us >= waits[0] > waits[-1] > 0
     assert sorted(waits, reverse=True) == waits
     assert waited_s * 1e6 >= waits[0] - waits[-1]

@@ -50,7 +50,7 @@ def upgrade() -> None:
 
 
 def _open_escrow() -> None:
-    # Only what is missing: a downgrade leaves what wallets and movements still refer to.
+    # Only what is missing: a downgrade leaves them.
     op.execute(
         "INSERT INTO users (username, role) SELECT 'escrow', 'escrow' "
         "WHERE NOT EXISTS (SELECT FROM users WHERE role = 'escrow')"
@@ -66,12 +66,5 @@ def _open_escrow() -> None:
 def downgrade() -> None:
     op.drop_column("transactions", "settles_hold_id")  # Its index and constraint go with it.
     op.drop_table("holds")
-    op.execute(
-        "DELETE FROM wallets w USING users u WHERE w.user_id = u.id AND u.role = 'escrow' "
-        "AND NOT EXISTS (SELECT FROM transactions t "
-        "WHERE t.from_wallet_id = w.id OR t.to_wallet_id = w.id)"
-    )
-    op.execute(
-        "DELETE FROM users u WHERE u.role = 'escrow' "
-        "AND NOT EXISTS (SELECT FROM wallets w WHERE w.user_id = u.id)"
-    )
+    # The escrow's user and wallets stay: movements may refer to them, and to see whether entries of
+    # the ledger do takes a privilege that its owner no longer has (0007).
