@@ -27,6 +27,7 @@ from engine.refusals import (
     PIN_WRONG,
     Refused,
 )
+from engine.retry import Retry
 from engine.schema import User
 from engine.settings import Settings
 from engine.unit_of_work import commit
@@ -133,7 +134,9 @@ def _wrong() -> Refused:
 class Pins:
     """Sets PINs, and asks for them."""
 
-    def __init__(self, settings: Settings, defences: Defences, limits: RateLimits) -> None:
+    def __init__(
+        self, settings: Settings, defences: Defences, limits: RateLimits, retry: Retry
+    ) -> None:
         judges: dict[str, Judge | None] = {
             "off": None,
             "unlimited": _uncounted,
@@ -144,6 +147,7 @@ class Pins:
         self._pepper = settings.pin_pepper.encode()
         self._lockout_s = settings.pin_lockout_s
         self._limits = limits
+        self._retry = retry
         if self._judge and len(self._pepper) < SHORTEST_PEPPER_BYTES:
             raise DefenceError(
                 f"PIN_PEPPER has {len(self._pepper)} bytes; a PIN needs at least "
@@ -155,16 +159,21 @@ class Pins:
 
         Raises Refused: PIN required, malformed, not set, wrong, locked, or too many wrong ones.
         """
-        if self._judge is None or principal.user_id is None:
+        judge = self._judge
+        if judge is None or principal.user_id is None:
             return  # Where nobody has to say who they are there is nobody to ask.
         if pin is None:
             raise Refused(PIN_REQUIRED, "send the PIN: X-Pin", field="X-Pin")
         if not PIN.fullmatch(pin):
             raise Refused(PIN_MALFORMED, "a PIN is four digits", field="X-Pin")
         guess = self._guess(principal.user_id, pin)
-        with self._limited(principal.name), open_session() as session:
+        with self._limited(principal.name):
+            self._retry.run(lambda: self._look(open_session, judge, guess))
+
+    def _look(self, open_session: OpenSession, judge: Judge, guess: dict[str, Any]) -> None:
+        with open_session() as session:
             try:
-                self._judge(session, guess)
+                judge(session, guess)
             finally:
                 session.rollback()  # What counts was committed; nothing stays open.
 

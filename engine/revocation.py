@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from engine.database import committing_itself
 from engine.identity import Principal
 from engine.refusals import UNAUTHENTICATED, Refused
+from engine.retry import Retry
 from engine.schema import RevokedToken
 from engine.unit_of_work import commit
 
@@ -30,8 +31,9 @@ FORGET = sa.delete(REVOKED).where(REVOKED.c.expires_at < sa.bindparam("before"))
 class Revocations:
     """`heeded`: otherwise a log-out is only a word, as it is where clients just forget a token."""
 
-    def __init__(self, new_session: Callable[[], Session], *, heeded: bool) -> None:
+    def __init__(self, new_session: Callable[[], Session], retry: Retry, *, heeded: bool) -> None:
         self._new_session = new_session
+        self._retry = retry
         self._heeded = heeded
 
     def concern(self, principal: Principal) -> bool:
@@ -42,9 +44,13 @@ class Revocations:
         """Raises Refused (401) for a token that was logged out. Waits for the database."""
         if principal.token is None or not self._heeded:
             return
+        jti = principal.token.jti
+        if self._retry.run(lambda: self._is_revoked(jti)):
+            raise Refused(UNAUTHENTICATED, "the token was logged out")
+
+    def _is_revoked(self, jti: str) -> bool:
         with self._new_session() as session, committing_itself(session):
-            if session.execute(IS_REVOKED, {"jti": principal.token.jti}).first():
-                raise Refused(UNAUTHENTICATED, "the token was logged out")
+            return session.execute(IS_REVOKED, {"jti": jti}).first() is not None
 
     def revoke(self, principal: Principal) -> None:
         """For good; what has expired long ago is swept out meanwhile."""

@@ -45,16 +45,20 @@ def attack(lab: Lab) -> None:
         until_redis_is_asked(lab, probe)
         payer, payee = lab.wallets(100_00, 0, round=number)
         # A build that fails its bound here would take minutes for the rest and say no more.
-        if not _one_outage(lab, outage, payer, payee, number):
+        if not _one_outage(lab, outage, payer, payee, probe, number):
             break
 
 
-def _one_outage(lab: Lab, outage: Outage, payer: Wallet, payee: Wallet, number: int) -> bool:
+def _one_outage(  # noqa: PLR0913, PLR0917 - a round and what it is made of
+    lab: Lab, outage: Outage, payer: Wallet, payee: Wallet, probe: Request, number: int
+) -> bool:
     """Whether everything was answered within the bound; without Redis it ends where it was not."""
     before = [payer.pays(payee, 1_00) for _ in range(EACH)]
     during = [payer.pays(payee, 1_00) for _ in range(EACH)]
     after = [payer.pays(payee, 1_00) for _ in range(EACH)]
     _send_all(lab, before, number)
+    # A call that came late by chance keeps the service away from Redis for a while, too.
+    until_redis_is_asked(lab, probe)
     # The fault strikes when this transfer has asked Redis and is not yet answered.
     asked = lab.link.requests
     striking = lab.sender.background(payer.pays(payee, 1_00), actor="B", round=number)
