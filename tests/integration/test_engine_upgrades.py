@@ -70,6 +70,7 @@ def test_limits_go_and_wallets_with_labels_stay(
         ) == before
         limits = house.get(f"/users/{account.user_id}/limits", account.headers)
         assert limits.json() == {"limits": []}
+        account = replace(account, headers=house.set_pin(house.token(account.user_id)))
         assert house.pay(account, house.account(), 12_35).status_code in (400, 402)
         again = {"user_id": account.user_id, "asset": "USD", "label": "savings"}
         assert house.post("/wallets", again, house.operator).status_code in (400, 409)
