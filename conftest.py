@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
+import hypothesis
 import pytest
 
 from engine.defences import DefenceError, parse_build
@@ -19,7 +20,7 @@ from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer, open_postgres, open_redis
 from scenarios.stand import Stand
 
-INSTALL_S = 180
+INSTALL_S = 60
 NODE_REMEDY = "install Node.js and npm, such as `apt-get install nodejs npm`"
 
 
@@ -32,6 +33,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # How long an example takes says how busy the machine is.
+    hypothesis.settings.register_profile("untimed", deadline=None)
+    hypothesis.settings.load_profile("untimed")
     for name in config.getoption("--build") or []:
         try:
             parse_build(name)
@@ -93,7 +97,9 @@ def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if absent:
         _do_without_node(f"no {' and no '.join(absent)} on the PATH; {NODE_REMEDY}")
     folder = tmp_path_factory.mktemp("node")
-    install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), "pg"]
+    # Without a registry in reach it is known at once, not after npm's retries of minutes.
+    impatient = ["--no-audit", "--no-fund", "--fetch-retries=0", "--fetch-timeout=20000"]
+    install = ["npm", "install", *impatient, "--prefix", str(folder), "pg"]
     try:
         subprocess.run(install, check=True, capture_output=True, text=True, timeout=INSTALL_S)
     except subprocess.TimeoutExpired:

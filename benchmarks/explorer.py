@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1]))  # For the little services of the tests.
+sys.path.append(str(Path(__file__).parents[1]))  # For the tests' services and forwarder.
 
 from explorer_http import over_http, profile_http, replays, small_service, workers
 from explorer_sql import beside_isolationtester, overhead, plain_sql, profile_sql

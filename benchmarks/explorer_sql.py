@@ -22,6 +22,7 @@ from attacks.postgres.explorer.run import Choose
 from attacks.postgres.observer import Observer
 from attacks.postgres.proxy import Proxy
 from scenarios.stand import Stand
+from tests.integration.lossy_forwarder import forwarder_to
 
 SCHEMA = "CREATE TABLE wallet (id int PRIMARY KEY, balance int NOT NULL)"
 BEGINNING = "DELETE FROM wallet; INSERT INTO wallet VALUES (1, 100);"
@@ -198,8 +199,8 @@ def compare_rates(  # noqa: PLR0913 - what is compared, and on what
 def overhead(stand: Stand, wanted: Wanted) -> None:
     print("## What the proxy costs (psycopg2 in a process of its own, recording on)")
     print()
-    with sql_place(stand) as place:
-        print_overhead(place.url, calls=wanted.calls, repetitions=wanted.repetitions)
+    with sql_place(stand) as place, forwarder_to(place.url) as forwarder:
+        print_overhead(place.url, forwarder.url, calls=wanted.calls, repetitions=wanted.repetitions)
 
 
 def profile_sql(stand: Stand, wanted: Wanted) -> None:

@@ -10,15 +10,14 @@ rest is ours. This process is the forwarder's and the proxy's, with recording on
 
 import argparse
 import json
-import socket
 import statistics
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -104,18 +103,20 @@ def transfer(connection: Connection, wallet: int, times: int) -> None:
             cursor.execute("COMMIT")
 
 
-def print_overhead(url: str, *, calls: int, repetitions: int) -> None:
-    """A table; the database has to have `wallet (id, balance)`."""
+def print_overhead(url: str, forwarded_url: str, *, calls: int, repetitions: int) -> None:
+    """A table; the database has to have `wallet (id, balance)`.
+
+    `forwarded_url` leads there through a forwarder that only moves bytes.
+    """
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute("INSERT INTO wallet SELECT generate_series(100, 110), 1000")
         connection.commit()
     address = psycopg2.extensions.parse_dsn(url)
     recorded: deque[Recorded] = deque(maxlen=KEPT)
     proxy = Proxy(address["host"], int(address["port"]), record=recorded.append)
-    with closing(proxy), forwarder(address["host"], int(address["port"])) as port:
-        forwarded = psycopg2.extensions.make_dsn(url, host="127.0.0.1", port=port)
+    with closing(proxy):
         proxied = psycopg2.extensions.make_dsn(url, host=proxy.host, port=proxy.port)
-        found = _client([url, forwarded, proxied], calls, repetitions)
+        found = _client([url, forwarded_url, proxied], calls, repetitions)
     if not recorded:
         raise RuntimeError("the proxy recorded nothing: the client did not go through it")
     table("measured", "direct", "bytes forwarded", "through the proxy", "bytes alone", "the proxy")
@@ -129,32 +130,6 @@ def _change(name: str, runs: Sequence[Sequence[float]], which: int) -> str:
     if name.endswith("µs"):
         return "+" + spread([run[which] - run[0] for run in runs], 0, " µs")
     return spread([run[which] / run[0] for run in runs], 2, " x")
-
-
-@contextmanager
-def forwarder(host: str, port: int) -> Iterator[int]:
-    """The port of one that only forwards bytes."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def accept() -> None:
-            with suppress(OSError):
-                while True:
-                    client, _ = listener.accept()
-                    server = socket.create_connection((host, port))
-                    for end in (client, server):
-                        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    for ends in ((client, server), (server, client)):
-                        threading.Thread(target=_pump, args=ends, daemon=True).start()
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield listener.getsockname()[1]
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while chunk := source.recv(65_536):
-            target.sendall(chunk)
-        target.shutdown(socket.SHUT_WR)
 
 
 def _client(urls: Sequence[str], calls: int, repetitions: int) -> dict[str, Any]:

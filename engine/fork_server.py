@@ -21,6 +21,8 @@ import psutil
 
 from engine.ownership import OwnedProcess, Workspace
 
+FORKED_WITHIN_S = 30.0
+"""The first engine waits for the imports."""
 STATUS_UNKNOWN = 255
 """Only the parent, which is the server, learns how a forked process ended."""
 
@@ -33,12 +35,13 @@ class ForkServer:
     """Starts engines in a workspace. Use from one thread. It ends with the workspace."""
 
     def __init__(self, workspace: Workspace) -> None:
-        """Returns at once; the first engine waits for the imports."""
+        """Returns at once, and imports meanwhile."""
         self._workspace = workspace
         self._requests, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", "engine.fork_server"]
             self._process = workspace.start("fork-server", command, stdin=theirs.fileno())
+        self._requests.settimeout(FORKED_WITHIN_S)
         self._answers = self._requests.makefile("r")
 
     def start(self, name: str, env: Mapping[str, str]) -> OwnedProcess:
@@ -47,6 +50,10 @@ class ForkServer:
         try:
             self._requests.sendall(json.dumps([dict(env), str(log)]).encode() + b"\n")
             answer = self._answers.readline()
+        except TimeoutError as error:
+            raise ForkServerError(
+                f"the process that starts engines did not answer within {FORKED_WITHIN_S:g} s"
+            ) from error
         except OSError:
             answer = ""
         if not answer:

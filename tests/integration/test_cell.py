@@ -10,7 +10,9 @@ from typing import Any
 import psycopg2
 import pytest
 
-from attacks.history import read_history
+from attacks.history import Recorder, read_history
+from attacks.postgres.explorer.choosing import serial
+from attacks.postgres.explorer.signature import signature
 from engine import process
 from engine.defences import parse_build
 from engine.process import EngineError
@@ -23,7 +25,7 @@ from scenarios.cell import Observation, run_cell, seed_of
 from scenarios.concurrency.double_spend import SCENARIO as DOUBLE_SPEND
 from scenarios.lab import AttackFailed, Lab
 from scenarios.model import Scenario
-from scenarios.stand import Stand
+from scenarios.stand import Stand, open_lab
 from scenarios.targets.engine_wallet import EngineWallet
 from scenarios.worker_process import work
 from scenarios.workers import Post, hiring
@@ -145,6 +147,31 @@ def test_a_third_request_that_changes_nothing_is_left_out(stand: Stand, tmp_path
 
 def _interrupted(*_: object, **__: object) -> None:
     raise ZeroDivisionError("a mistake of ours")
+
+
+def test_rows_that_lie_in_another_order_are_no_doubt(stand: Stand) -> None:
+    """What autovacuum does meanwhile may change a plan, and with it the order of an answer's rows.
+
+    Two same orders of choices have the same signature all the same.
+    """
+    signatures, rows = set(), []
+    build = parse_build("hardened")
+    with open_lab(stand, build, Recorder(), invariants=(), seed="1", effort=1) as lab:
+        payer, payee = lab.wallets(1_00, 0, round=1)
+        ground = lab.explorer.ground
+        racers = ground.racers((payer.pays(payee, 1_00),), 1)
+        with ground.from_here() as again, closing(psycopg2.connect(lab.database_url)) as connection:
+            connection.autocommit = True
+            for statement in ("SELECT 1", "SELECT 1", "ANALYZE"):
+                with connection.cursor() as cursor:
+                    cursor.execute(statement)
+                again()
+                run = ground.track.force(racers, serial((0,)))
+                signatures.add(signature(run))
+                rows.append([taken.reply.rows for taken in run.taken])
+    assert rows[0] == rows[1]
+    assert rows[1] != rows[2], "the rows came in the same order: this test shows nothing"
+    assert len(signatures) == 1
 
 
 def test_two_workers_search_one_race(stand: Stand, tmp_path: Path) -> None:

@@ -221,9 +221,7 @@ JSON_VALUES = st.recursive(
 FIELDS = ["from_wallet_id", "to_wallet_id", "amount", "movements", "wallet_ids", "username"]
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON_VALUES, max_size=4) | JSON_VALUES)
 def test_any_json_at_all(house: House, payer: Account, body: Any) -> None:
     """Nobody can pay from wallets 1 and 2: they are the system's."""

@@ -23,6 +23,8 @@ from engine.ownership import Workspace
 from engine.stores import open_postgres, open_redis
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+# A shell lets what it starts in the background ignore this one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with Workspace() as workspace:
     data = Path(os.environ["DATA"]) if "DATA" in os.environ else None
     open_postgres("embedded", workspace, data=data)

@@ -11,10 +11,6 @@ from typing import Any
 
 import pytest
 
-from engine.ownership import Workspace
-from engine.process import launched_in
-from engine.provision import Databases
-from engine.stores import PostgresServer, RedisServer
 from scenarios import replaying
 from scenarios.replaying import replay, told
 from scenarios.schedule_file import ScheduleError, ScheduleFile, read_schedule
@@ -54,25 +50,12 @@ def losing(run_folder: Path) -> Path:
 
 
 @pytest.fixture
-def here(
-    workspace: Workspace,
-    postgres: PostgresServer,
-    redis_server: RedisServer,
-    databases: Databases,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Replays on the stores that the tests share."""
+def here(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replays on the stand that the tests share."""
 
     @contextmanager
     def shared(_: str) -> Iterator[Stand]:
-        yield Stand(
-            workspace=workspace,
-            postgres=postgres,
-            redis=redis_server,
-            databases=databases,
-            launch=launched_in(workspace),
-            isolation_level="read committed",
-        )
+        yield stand
 
     monkeypatch.setattr(replaying, "open_stand", shared)
 

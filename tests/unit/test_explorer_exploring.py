@@ -54,7 +54,7 @@ def explored(attempts: Attempts, **changes: Any) -> Explored:
     return Exploration(attempt=attempts, racers=len(attempts.scripts), **changes).run()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(pairs)
 def test_a_whole_search_sees_every_outcome(scripts: Sequence[Script]) -> None:
     attempts = Attempts(scripts=scripts)

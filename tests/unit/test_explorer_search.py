@@ -98,19 +98,19 @@ def _agrees_with_brute_force(scripts: Sequence[Script]) -> None:
     assert everything.search.pruned == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pairs)
 def test_two_sessions_lose_no_outcome(scripts: Sequence[Script]) -> None:
     _agrees_with_brute_force(scripts)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(small_triples)
 def test_three_sessions_lose_no_outcome(scripts: Sequence[Script]) -> None:
     _agrees_with_brute_force(scripts)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(triples)
 def test_three_longer_sessions_lose_no_outcome(scripts: Sequence[Script]) -> None:
     reduced = searched(scripts, reduce=True)
@@ -118,7 +118,7 @@ def test_three_longer_sessions_lose_no_outcome(scripts: Sequence[Script]) -> Non
     assert len(set(reduced.orders)) == len(reduced.orders)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pairs, st.integers(0, 3))
 def test_a_preemption_bound_is_met_exactly(scripts: Sequence[Script], bound: int) -> None:
     bounded = searched(scripts, reduce=False, most_preemptions=bound)

@@ -81,7 +81,7 @@ def test_past_many_unknowns_each_wallet_keeps_its_bounds() -> None:
 
 
 @given(chosen=st.lists(plans(), min_size=12, max_size=20))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_many_unknowns_accuse_nobody(chosen: list[Plan]) -> None:
     right = imagine(chosen)
     assert balances_are_explained(right) == ()

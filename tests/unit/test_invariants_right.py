@@ -38,27 +38,27 @@ ALWAYS: dict[str, Invariant] = {
 
 
 @given(observed=services())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_service_that_is_right_is_never_accused(observed: Observed) -> None:
     found = {name: judge(observed) for name, judge in ALWAYS.items()}
     assert found == dict.fromkeys(ALWAYS, ())
 
 
 @given(observed=services(answered=True))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_bad_requests_that_were_refused_are_no_finding(observed: Observed) -> None:
     assert refused("bad-transfer")(observed) == ()
 
 
 @given(observed=services(closed=True))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_bulk_reads_of_money_that_only_moves_are_no_finding(observed: Observed) -> None:
     assert bulk_reads_see(OPENING_MINOR * len(WALLETS))(observed) == ()
 
 
 @pytest.mark.parametrize("name", ALWAYS)
 @given(observed=services())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_same_in_gives_the_same_out(name: str, observed: Observed) -> None:
     judge = ALWAYS[name]
     broken = replace(observed, truth=replace(observed.truth, effects=(), legs=None))

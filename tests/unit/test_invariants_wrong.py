@@ -385,7 +385,7 @@ BULK_CASES: tuple[Plant, ...] = (
     bulk_read_of_no_number,
 )
 
-FEW = settings(max_examples=12, deadline=None)
+FEW = settings(max_examples=12)
 
 
 def _drawn(data: st.DataObject) -> Choose:

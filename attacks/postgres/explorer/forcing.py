@@ -122,7 +122,8 @@ class Forcing:
         threads: list[threading.Thread] = []
         gave_up = False
         try:
-            threads.extend(self._admit(racer) for racer in self._taking_part())
+            self._leave_out_others()
+            threads.extend(self._admit(racer) for racer in self._taking_part)
             while (enabled := self._wait_for_enabled()) and not gave_up:
                 gave_up = not self._choose(choose, enabled)
             self._look_back(gave_up)
@@ -130,14 +131,14 @@ class Forcing:
             self._end(threads, gave_up)
         return self._result(gave_up, time.monotonic() - began_s)
 
+    @property
     def _taking_part(self) -> Sequence[int]:
-        everyone = range(len(self.racers))
-        if self.only is None:
-            return everyone
+        return [r for r in range(len(self.racers)) if self.only is None or r in self.only]
+
+    def _leave_out_others(self) -> None:
         with self.gate.moved:
-            for racer in everyone:
-                self.gate.racers[racer].done = racer not in self.only
-        return [racer for racer in everyone if racer in self.only]
+            for racer in set(range(len(self.racers))).difference(self._taking_part):
+                self.gate.racers[racer].done = True
 
     def _admit(self, racer: int) -> threading.Thread:
         with self.gate.moved:
