@@ -54,11 +54,6 @@ class LocalWindow:
         with self._lock, suppress(KeyError, ValueError):
             self._taken[place.caller].remove(place.taken_s or 0.0)
 
-    def give_back_newest(self, caller: str) -> None:
-        """As `give_back`, of the place that this caller took last."""
-        with self._lock, suppress(KeyError, IndexError):
-            self._taken[caller].pop()
-
     def _drop_idle(self, now_s: float) -> None:
         """Memory follows what came within the window, and is bounded whatever comes."""
         while self._taken:

@@ -7,8 +7,6 @@ from any hash that can be computed without it. What protects a PIN is that tries
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -17,7 +15,6 @@ from sqlalchemy.orm import Session
 from engine.database import OpenSession, committing_itself
 from engine.defences import DefenceError, Defences
 from engine.identity import Principal
-from engine.rate_limits import RateLimits
 from engine.refusals import (
     NOT_FOUND,
     PIN_LOCKED,
@@ -134,9 +131,7 @@ def _wrong() -> Refused:
 class Pins:
     """Sets PINs, and asks for them."""
 
-    def __init__(
-        self, settings: Settings, defences: Defences, limits: RateLimits, retry: Retry
-    ) -> None:
+    def __init__(self, settings: Settings, defences: Defences, retry: Retry) -> None:
         judges: dict[str, Judge | None] = {
             "off": None,
             "unlimited": _uncounted,
@@ -146,7 +141,6 @@ class Pins:
         self._judge = judges[defences.pin]
         self._pepper = settings.pin_pepper.encode()
         self._lockout_s = settings.pin_lockout_s
-        self._limits = limits
         self._retry = retry
         if self._judge and len(self._pepper) < SHORTEST_PEPPER_BYTES:
             raise DefenceError(
@@ -157,7 +151,7 @@ class Pins:
     def check(self, open_session: OpenSession, principal: Principal, pin: str | None) -> None:
         """In a database transaction of its own, over before it returns.
 
-        Raises Refused: PIN required, malformed, not set, wrong, locked, or too many wrong ones.
+        Raises Refused: PIN required, malformed, not set, wrong, or locked.
         """
         judge = self._judge
         if judge is None or principal.user_id is None:
@@ -167,8 +161,7 @@ class Pins:
         if not PIN.fullmatch(pin):
             raise Refused(PIN_MALFORMED, "a PIN is four digits", field="X-Pin")
         guess = self._guess(principal.user_id, pin)
-        with self._limited(principal.name):
-            self._retry.run(lambda: self._look(open_session, judge, guess))
+        self._retry.run(lambda: self._look(open_session, judge, guess))
 
     def _look(self, open_session: OpenSession, judge: Judge, guess: dict[str, Any]) -> None:
         with open_session() as session:
@@ -176,21 +169,6 @@ class Pins:
                 judge(session, guess)
             finally:
                 session.rollback()  # What counts was committed; nothing stays open.
-
-    @contextmanager
-    def _limited(self, name: str) -> Iterator[None]:
-        """Counted before it is looked at; whoever is right may go on as often as they like."""
-        caller = f"pin of {name}"
-        self._limits.admit_guess(caller)
-        wrong = False
-        try:
-            yield
-        except Refused as refusal:
-            wrong = refusal.problem is PIN_WRONG
-            raise
-        finally:
-            if not wrong:
-                self._limits.forget_guess(caller)
 
     def change(
         self, open_session: OpenSession, user_id: int, *, new: str, current: str | None

@@ -37,16 +37,10 @@ class Windows(Protocol):
     def take(self, caller: str) -> float:
         """0 when the caller may go on; otherwise how many seconds to wait."""
 
-    def give_back(self, caller: str) -> None:
-        """What was let through need not be counted after all."""
-
 
 class Unlimited:
     def take(self, caller: str) -> float:  # noqa: ARG002
         return 0.0
-
-    def give_back(self, caller: str) -> None:
-        pass
 
 
 class FixedWindow:
@@ -70,10 +64,6 @@ class FixedWindow:
         if count == 1:
             self._redis.call(lambda client: client.expire(key, window_s))
         return 0.0
-
-    def give_back(self, caller: str) -> None:
-        key = self._key(caller)
-        self._redis.call(lambda client: client.decr(key))
 
 
 class SlidingWindow:
@@ -101,12 +91,6 @@ class SlidingWindow:
         if wait_us:
             self._here.give_back(place)
         return float(wait_us) / US_PER_S
-
-    def give_back(self, caller: str) -> None:
-        # The newest, whoever of those at once has taken it: as many are left.
-        self._here.give_back_newest(caller)
-        key = self._key(caller)
-        self._redis.call(lambda client: client.lpop(key))
 
 
 class RateLimits:
@@ -143,15 +127,11 @@ class RateLimits:
         _refuse_unless(self._all.take(caller))
 
     def admit_guess(self, caller: str) -> None:
-        """A request whose answer says whether a secret (password, PIN) was right. Raises Refused.
+        """A request whose answer says whether a password was right. Raises Refused.
 
         To be asked before the secret is looked at.
         """
         _refuse_unless(self._sensitive.take(caller))
-
-    def forget_guess(self, caller: str) -> None:
-        """It was none: the secret was right, or was not looked at."""
-        self._sensitive.give_back(caller)
 
 
 def _refuse_unless(wait_s: float) -> None:

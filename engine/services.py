@@ -95,7 +95,7 @@ def assemble(settings: Settings, build: Build) -> Services:
         tokens=tokens,
         revocations=Revocations(scope.new, parts.retry, heeded=tokens.revocable),
         permissions=parts.permissions,
-        pins=Pins(settings, defences, limits, parts.retry),
+        pins=Pins(settings, defences, parts.retry),
         keys=keys,
         key_rules=rules,
         money=money_of(shape.money, strict=parts.strict),

@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     """How many requests one caller may send in any `rate_limit_window_s`."""
     rate_limit_window_s: int = Field(default=10, ge=1)
     rate_limit_sensitive_requests: int = Field(default=30, ge=1)
-    """How many guesses (log-ins, wrong PINs) of one name in any `rate_limit_sensitive_window_s`."""
+    """How many log-ins of one name in any `rate_limit_sensitive_window_s`."""
     rate_limit_sensitive_window_s: int = Field(default=60, ge=1)
     pin_pepper: str = ""
     """Under which PINs are hashed; at least 32 bytes where PINs are asked for. Keep it."""

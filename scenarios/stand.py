@@ -39,6 +39,7 @@ from scenarios.ground import Ground
 from scenarios.invariants import Invariant
 from scenarios.lab import AttackFailed, Lab
 from scenarios.racing import Explorer
+from scenarios.redis_beside import Outside, RedisMemory
 from scenarios.striking import Striker
 from scenarios.targets.engine_access import EngineAccess
 from scenarios.targets.engine_wallet import EngineWallet
@@ -141,7 +142,7 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
                 target,
                 database_url,
                 base_url,
-                memory=_RedisMemory(stand.redis, link, database),
+                memory=RedisMemory(stand.redis, link, database),
                 invariants=invariants,
                 fresh_keys=build.defences.idempotency == "memory",
             )
@@ -203,9 +204,7 @@ def _track(proxy: Proxy, link: Link, database_url: str, base_url: str) -> Iterat
         closing(Observer(database_url)) as observer,
         httpx.Client(base_url=base_url) as client,
     ):
-        yield RaceTrack(
-            proxy, observer, outside=lambda: link.requests, probe=partial(_answers, client)
-        )
+        yield RaceTrack(proxy, observer, outside=Outside(link), probe=partial(_answers, client))
 
 
 @contextmanager
@@ -215,7 +214,7 @@ def _ground(  # noqa: PLR0913 - what it is made of
     database_url: str,
     base_url: str,
     *,
-    memory: "_RedisMemory",
+    memory: RedisMemory,
     invariants: tuple[Invariant, ...],
     fresh_keys: bool,
 ) -> Iterator[Ground]:
@@ -260,26 +259,6 @@ def _for_races(postgres: PostgresServer, database: str) -> str:
 def _proxy_before(database_url: str) -> Proxy:
     with closing(psycopg2.connect(database_url)) as connection:
         return Proxy(connection.info.host, connection.info.port)
-
-
-class _RedisMemory:
-    """What the service keeps in Redis: forgotten between schedules, nothing of anybody else's."""
-
-    def __init__(self, redis: RedisServer, link: Link, namespace: str) -> None:
-        self._client = Redis.from_url(redis.url, socket_timeout=5)
-        self._link = link
-        self._pattern = f"{namespace}*"
-        self._seen = -1
-
-    def forget(self) -> None:
-        if self._link.requests == self._seen:
-            return  # Nothing was asked of Redis since.
-        if keys := self._client.keys(self._pattern):
-            self._client.delete(*keys)
-        self._seen = self._link.requests
-
-    def close(self) -> None:
-        self._client.close()
 
 
 def _isolation_level(url: str) -> str:

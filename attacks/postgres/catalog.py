@@ -16,7 +16,10 @@ Event = Literal["insert", "update", "delete"]
 
 RELATIONS = """
 SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relrowsecurity,
-       EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated <> '')
+       EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated <> ''),
+       ARRAY(SELECT a.attname::text FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+             WHERE a.attrelid = c.oid
+             AND (a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND n.nspname !~ '^(pg_|information_schema$)'
 """
@@ -114,6 +117,8 @@ class Relation:
     """As pg_class.relkind says."""
     generated: bool = False
     """Some columns are computed from others."""
+    filled: frozenset[str] = frozenset()
+    """Columns that get a value where a new row names none."""
     parts: frozenset[str] = frozenset()
     """Partitions and inheriting tables."""
     mentions: frozenset[str] = frozenset()
@@ -224,6 +229,7 @@ def _relations(
         names[oid][0]: Relation(
             kind=kind,
             generated=generated,
+            filled=frozenset(filled),
             parts=frozenset(parts[names[oid][0]]),
             mentions=frozenset(mentions[names[oid][0]]),
             calls=calls.get(names[oid][0], "none"),
@@ -233,7 +239,7 @@ def _relations(
             has_rules=oid in ruled,
             has_deferrable=oid in deferrable,
         )
-        for oid, _, _, kind, _, generated in _rows(cursor, RELATIONS)
+        for oid, _, _, kind, _, generated, filled in _rows(cursor, RELATIONS)
         if oid in names
     }
 

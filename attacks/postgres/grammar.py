@@ -55,8 +55,8 @@ class Parsed:
     """The widest that it does to anything in `writes`."""
     inserted: frozenset[str] = NOTHING
     """Of `writes`: rows are put in and none is changed, whatever `access` says of the others."""
-    columns: frozenset[str] | None = None
-    """That it sets, when all it changes is by UPDATE; otherwise None."""
+    columns: frozenset[tuple[str, frozenset[str]]] = frozenset()
+    """Of relations that it changes by naming columns: which. Of others it may set any."""
     functions: frozenset[str] = NOTHING
     """Called in any place, qualified when the text was."""
     unknown: bool = False
@@ -72,6 +72,10 @@ class Parsed:
     @property
     def takes_snapshot(self) -> bool:
         return any(kind not in WITHOUT_SNAPSHOT for kind in self.kinds)
+
+    def columns_of(self, relation: str) -> frozenset[str] | None:
+        """Those that it sets; None is any."""
+        return dict(self.columns).get(relation)
 
 
 @lru_cache(maxsize=8192)
@@ -174,13 +178,28 @@ def _one(tree: object) -> Parsed:
         locks_rows=found.locks_rows,
         access=found.access,
         inserted=frozenset(found.inserted - found.changed),
-        columns=None if found.all_columns or not found.columns else frozenset(found.columns),
+        columns=_columns(found),
         functions=frozenset(found.functions),
         unknown=found.unknown or kind in ("ddl", "do", "execute", "two-phase"),
         isolation=level or found.isolation,
         isolation_of_session=of_session or found.isolation is not None,
         statements=1,
         chain=control(tree),
+    )
+
+
+NOTHING_NAMED: frozenset[tuple[str, frozenset[str]]] = frozenset()
+
+
+def _columns(found: Found) -> frozenset[tuple[str, frozenset[str]]]:
+    if found.defaults:
+        return NOTHING_NAMED
+    # Whoever puts rows in and changes others sets any column.
+    both = found.inserted & found.changed
+    return frozenset(
+        (name, frozenset(columns))
+        for name, columns in found.columns.items()
+        if columns is not None and name not in both
     )
 
 
@@ -195,7 +214,7 @@ def _several(parts: list[Parsed]) -> Parsed:
             writes=whole.writes | part.writes,
             functions=whole.functions | part.functions,
             access=widest(whole.access, part.access),
-            columns=None,
+            columns=NOTHING_NAMED,
             locks_rows=whole.locks_rows or part.locks_rows,
             unknown=whole.unknown or part.unknown,
             isolation_of_session=whole.isolation_of_session or part.isolation_of_session,

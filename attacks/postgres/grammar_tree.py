@@ -34,13 +34,13 @@ class Found:
     unknown: bool = False
     isolation: str | None = None
     access: Access = "lock"
-    columns: set[str] = field(default_factory=set)
-    """That UPDATEs set."""
+    columns: dict[str, set[str] | None] = field(default_factory=dict)
+    """Of each relation those that UPDATEs set or INSERTs name; None is any."""
     inserted: set[str] = field(default_factory=set)
     """Into which rows are put; those of `changed` are no less changed for it."""
     changed: set[str] = field(default_factory=set)
-    all_columns: bool = False
-    """Something else than an UPDATE changes a relation too."""
+    defaults: bool = False
+    """The text says DEFAULT somewhere: the columns that it names do not tell all."""
 
 
 def read_tree(node: Any, found: Found, ctes: Names = NO_NAMES) -> None:
@@ -90,11 +90,20 @@ def _target(node: Any, found: Found, ctes: Names) -> None:
     found.writes.add(name)
     (found.inserted if _only_inserts(node) else found.changed).add(name)
     found.access = widest(found.access, "insert" if _only_inserts(node) else "change")
-    if isinstance(node, ast.UpdateStmt):
-        found.columns.update(target.name for target in node.targetList or ())
-    else:
-        found.all_columns = True
+    chosen = _chosen(node)
+    already = found.columns.get(name, set())
+    found.columns[name] = None if chosen is None or already is None else already | chosen
     _children(node, found, inner, but=("withClause", "relation"))
+
+
+def _chosen(node: Any) -> set[str] | None:
+    """The columns that it sets; None is any."""
+    match node:
+        case ast.UpdateStmt():
+            return {target.name for target in node.targetList or ()}
+        case ast.InsertStmt() if node.cols and _only_inserts(node):
+            return {target.name for target in node.cols}
+    return None
 
 
 def _only_inserts(node: Any) -> bool:
@@ -255,7 +264,7 @@ def _transaction(node: Any, found: Found, ctes: Names) -> None:  # noqa: ARG001 
 
 def _default(node: Any, found: Found, ctes: Names) -> None:  # noqa: ARG001 - a Reader
     """`SET id = DEFAULT` does what an INSERT would: the columns alone do not tell."""
-    found.all_columns = True
+    found.defaults = True
 
 
 Reader = Callable[[Any, Found, Names], None]

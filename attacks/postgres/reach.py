@@ -7,7 +7,7 @@ much, never too little.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from attacks.postgres.catalog import Catalog, Code, Event, Relation
+from attacks.postgres.catalog import Catalog, Code, Event, ForeignKey, Relation
 from attacks.postgres.relations import OUTSIDE, Access
 
 NOTHING: frozenset[str] = frozenset()
@@ -31,7 +31,7 @@ class Reach:
 
 
 Columns = frozenset[str] | None
-"""Those that an UPDATE sets; None for all, and for everything that is no UPDATE."""
+"""Those that an UPDATE sets or an INSERT names; None is any."""
 
 ReachOf = Callable[[str, Access, Columns], Reach]
 
@@ -128,14 +128,14 @@ class _Walk:
         elif not whole:
             events = frozenset({"update"})
         self._run(relation.default_calls)
-        if columns is None:
+        if columns is None or access == "insert":
             self.writes |= relation.defaults
         if relation.has_rules:
             self._run("unknown")
         if any(trigger.events & events for trigger in relation.triggers):
             self._run(self._user_code())
         self._wait_for_commit(name, relation)
-        self._keys(name, access, None if whole else columns)
+        self._keys(name, relation, access, None if whole else columns)
 
     def _wait_for_commit(self, name: str, relation: Relation) -> None:
         if any(trigger.deferrable for trigger in relation.triggers):
@@ -146,15 +146,25 @@ class _Walk:
             if key.deferrable:
                 self.due |= self._with_parts(key.child) | self._with_parts(key.parent)
 
-    def _keys(self, name: str, access: Access, columns: Columns) -> None:
+    def _keys(self, name: str, relation: Relation, access: Access, columns: Columns) -> None:
         for key in self.catalog.keys_of.get(name, ()):
-            if columns is None or columns & key.child_columns:
+            if self._checks(key, relation, access, columns):
                 self.visit(key.parent, "lock", None)
         if access == "insert":
             return
         for key in self.catalog.keys_to.get(name, ()):
             if columns is None or columns & key.parent_columns:
                 self.visit(key.child, "change" if key.cascades else "lock", None)
+
+    def _checks(
+        self, key: ForeignKey, relation: Relation, access: Access, columns: Columns
+    ) -> bool:
+        """A new row without a value for the key refers to nothing."""
+        if columns is None:
+            return True
+        if access == "insert":
+            return key.child_columns <= columns | relation.filled
+        return bool(key.child_columns & columns)
 
     def _user_code(self) -> Code:
         if self.catalog.notifies:

@@ -16,6 +16,8 @@ ONE_ADVISORY = "<advisory lock "
 """Begins the name of one whose key was seen among the locks that are held."""
 OUTSIDE = "<outside the database>"
 """Stands for effects that PostgreSQL does not order: notifications, files, programs."""
+ONE_OUTSIDE = "<outside the database: "
+"""Begins the name of one thing out there that is known, such as a key of another store."""
 UNRESOLVED = "<relation "
 """Begins the name of a relation that the catalogs do not show (yet)."""
 
@@ -39,6 +41,8 @@ def overlap(one: frozenset[str], other: frozenset[str]) -> bool:
         return True
     if (ADVISORY in one and has_advisory(other)) or (ADVISORY in other and has_advisory(one)):
         return True
+    if (OUTSIDE in one and has_outside(other)) or (OUTSIDE in other and has_outside(one)):
+        return True
     return _bare_meets_qualified(one, other) or _bare_meets_qualified(other, one)
 
 
@@ -49,6 +53,10 @@ def _bare_meets_qualified(bare: frozenset[str], qualified: frozenset[str]) -> bo
 def has_advisory(names: frozenset[str]) -> bool:
     """Whether an advisory lock is among them, of a key that is known or not."""
     return any(name == ADVISORY or name.startswith(ONE_ADVISORY) for name in names)
+
+
+def has_outside(names: frozenset[str]) -> bool:
+    return any(name == OUTSIDE or name.startswith(ONE_OUTSIDE) for name in names)
 
 
 def is_pseudo(name: str) -> bool:

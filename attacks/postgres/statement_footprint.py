@@ -66,9 +66,11 @@ class Sources:
         return united(
             [self.reach(name, "read", None) for name in parsed.reads if not is_pseudo(name)]
             + [
-                self.reach(name, "insert", None)
-                if name in parsed.inserted
-                else self.reach(name, parsed.access, parsed.columns)
+                self.reach(
+                    name,
+                    "insert" if name in parsed.inserted else parsed.access,
+                    parsed.columns_of(name),
+                )
                 for name in parsed.writes
                 if not is_pseudo(name)
             ]

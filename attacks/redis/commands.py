@@ -23,6 +23,21 @@ KEY_AT = {
     "XGROUP": 2, "XINFO": 2, "ZDIFF": 2, "ZINTER": 2, "ZINTERCARD": 2, "ZMPOP": 2, "ZUNION": 2,
 }  # fmt: skip
 """Where the first key stands, in words from the name; 1 for every other command."""
+READS_ONE = frozenset({
+    "GET", "GETRANGE", "HEXISTS", "HGET", "HGETALL", "HLEN", "HMGET", "LINDEX", "LLEN", "LRANGE",
+    "PTTL", "SCARD", "SISMEMBER", "SMEMBERS", "STRLEN", "TTL", "TYPE", "ZCARD", "ZRANGE", "ZRANK",
+    "ZSCORE",
+})  # fmt: skip
+READS_ALL = frozenset({"EXISTS", "MGET"})
+CHANGES_ONE = frozenset({
+    "APPEND", "DECR", "DECRBY", "EXPIRE", "EXPIREAT", "GETDEL", "GETEX", "GETSET", "HDEL",
+    "HINCRBY", "HMSET", "HSET", "HSETNX", "INCR", "INCRBY", "INCRBYFLOAT", "LPOP", "LPUSH", "LREM",
+    "LSET", "LTRIM", "PERSIST", "PEXPIRE", "PSETEX", "RPOP", "RPUSH", "SADD", "SET", "SETEX",
+    "SETNX", "SPOP", "SREM", "ZADD", "ZINCRBY", "ZREM", "ZREMRANGEBYSCORE",
+})  # fmt: skip
+CHANGES_ALL = frozenset({"DEL", "UNLINK"})
+"""Commands that touch their first key alone, or all that follow. Of every other one, and of
+scripts above all (they may well touch what they do not declare), nobody knows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +52,10 @@ class Seen:
     """Its first key; empty without one."""
     masked: tuple[str, ...]
     """Every further word as its length: a value may be a secret."""
+    keys: frozenset[str] | None = None
+    """All that it touches; None when that is not known."""
+    changes: bool = True
+    """Whether it may do more than read."""
 
     @property
     def of_the_connection(self) -> bool:
@@ -56,7 +75,19 @@ def seen(command: Command, *, number: int, connection: int) -> Seen:
             for position, word in enumerate(command.words)
             if position not in (0, key_at)
         ),
+        keys=_keys(command),
+        changes=command.name not in READS_ONE | READS_ALL,
     )
+
+
+def _keys(command: Command) -> frozenset[str] | None:
+    if command.name in READS_ONE | CHANGES_ONE:
+        words = command.words[1:2]
+    elif command.name in READS_ALL | CHANGES_ALL:
+        words = command.words[1:]
+    else:
+        return None
+    return frozenset(word.decode("utf-8", "backslashreplace") for word in words)
 
 
 def streams(command: Command) -> bool:

@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Protocol
 
 from attacks.redis.commands import Seen, seen
@@ -126,9 +127,8 @@ class Link:
     def commands_since(self, requests: int) -> tuple[Seen, ...]:
         """Those after the first `requests`, without those of a connection."""
         with self._lock:
-            return tuple(
-                one for one in self._record if one.number > requests and not one.of_the_connection
-            )
+            late = list(takewhile(lambda one: one.number > requests, reversed(self._record)))
+        return tuple(one for one in reversed(late) if not one.of_the_connection)
 
     def refuse(self) -> None:
         """Nobody is there: connections are reset, new ones refused."""

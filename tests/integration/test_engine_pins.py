@@ -108,22 +108,6 @@ def test_what_was_set_up_before_asks_too(house: House, payer: Account, shop: Acc
     assert executed(house, payer, batch).json()["status"] == "COMPLETED"
 
 
-@pytest.mark.parametrize("with_redis", [True, False])
-def test_only_wrong_pins_are_counted_by_the_limit(
-    databases: Databases, postgres: PostgresServer, redis_server: RedisServer, with_redis: bool
-) -> None:
-    few = {"rate_limit_sensitive_requests": 3, "rate_limit_sensitive_window_s": 600}
-    redis_url = redis_server.url if with_redis else ""
-    with house_of("hardened,pin=unlimited", databases, postgres, redis_url, **few) as house:
-        payer, shop = house.account(10_00), house.account()
-        assert [paid(house, payer, shop, PIN) for _ in range(9)] == ["201"] * 9
-        tries = wrong_tries(house, payer, shop, 5)
-        assert tries == ["pin-wrong"] * 3 + ["rate-limited"] * 2
-        assert paid(house, payer, shop, PIN) == "rate-limited", "not looked at"
-        another = house.account(10_00)
-        assert paid(house, another, shop, PIN) == "201"
-
-
 def test_the_body_may_carry_it_and_the_key_does_not_remember_it(
     house: House, payer: Account, shop: Account
 ) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from attacks.postgres.dependence import dependent
 from attacks.postgres.footprint import ADVISORY, Footprint, nothing, together
-from attacks.postgres.relations import Isolation, overlap
+from attacks.postgres.relations import ONE_OUTSIDE, OUTSIDE, Isolation, overlap
 
 A, B = frozenset({"a"}), frozenset({"b"})
 READ_A = Footprint(reads=A)
@@ -77,6 +77,13 @@ def test_independent(one: Footprint, other: Footprint) -> None:
         ("a", "vault.a", True),
         ("vault.a", "a", True),
         ("a", "vault.b", False),
+        (OUTSIDE, OUTSIDE, True),
+        # Something out there that nobody knows may be any of what is known.
+        (OUTSIDE, f"{ONE_OUTSIDE}a.b>", True),
+        (f"{ONE_OUTSIDE}a.b>", f"{ONE_OUTSIDE}a.b>", True),
+        (f"{ONE_OUTSIDE}a.b>", f"{ONE_OUTSIDE}b>", False),
+        (f"{ONE_OUTSIDE}a>", "a", False),
+        (OUTSIDE, ADVISORY, False),
     ],
 )
 def test_a_bare_name_may_be_found_in_any_schema(one: str, other: str, meet: bool) -> None:
@@ -87,7 +94,9 @@ def test_a_bare_name_may_be_found_in_any_schema(one: str, other: str, meet: bool
 
 
 LEVELS: tuple[Isolation, ...] = ("read committed", "repeatable read", "serializable")
-names = st.frozensets(st.sampled_from(["a", "b", "c", "vault.a", ADVISORY]), max_size=3)
+names = st.frozensets(
+    st.sampled_from(["a", "b", "c", "vault.a", ADVISORY, OUTSIDE, f"{ONE_OUTSIDE}a>"]), max_size=3
+)
 footprints = st.builds(
     Footprint,
     reads=names,

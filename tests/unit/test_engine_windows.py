@@ -83,7 +83,6 @@ class LittleRedis:
         self.values: dict[str, int] = {}
         self.ends: dict[str, int] = {}
         self.away = False
-        self.popped: str | None = None
         self._between = between
 
     def call(self, command: Any, otherwise: Any = None) -> Any:
@@ -101,17 +100,11 @@ class LittleRedis:
         self.values[key] = self.values.get(key, 0) + 1
         return self.values[key]
 
-    def decr(self, key: str) -> None:
-        self.values[key] -= 1
-
     def expire(self, key: str, seconds: int) -> None:
         self.ends[key] = seconds
 
     def eval(self, *_: Any) -> int:
         return 5_000_000
-
-    def lpop(self, key: str) -> None:
-        self.popped = key
 
 
 def test_a_fixed_window_counts() -> None:
@@ -121,23 +114,6 @@ def test_a_fixed_window_counts() -> None:
     assert redis.ends == {"limit:me": 10}
     redis.away = True
     assert window.take("me") == 0.0, "nobody counts without Redis"
-
-
-def test_what_is_given_back_is_free_again() -> None:
-    redis = LittleRedis()
-    fixed = FixedWindow(redis, THREE_IN_TEN, str)
-    for _ in range(9):
-        assert fixed.take("me") == 0.0
-        fixed.give_back("me")
-    redis.away = True
-    sliding = SlidingWindow(redis, THREE_IN_TEN, str)
-    for _ in range(9):
-        assert sliding.take("me") == 0.0
-        sliding.give_back("me")
-    sliding.give_back("nobody")
-    redis.away = False
-    sliding.give_back("me")
-    assert redis.popped == "me"
 
 
 def test_between_get_and_incr_somebody_else_passes() -> None:

@@ -250,22 +250,39 @@ def test_several_statements_are_united() -> None:
 @pytest.mark.parametrize(
     ("sql", "access", "columns"),
     [
-        ("SELECT * FROM a FOR UPDATE", "lock", None),
-        ("INSERT INTO a VALUES (1)", "insert", None),
-        ("INSERT INTO a VALUES (1) ON CONFLICT DO NOTHING", "insert", None),
-        ("INSERT INTO a VALUES (1) ON CONFLICT (x) DO UPDATE SET x = 1", "change", None),
-        ("COPY a FROM STDIN", "insert", None),
-        ("UPDATE a SET x = 1, y[1] = 2", "change", {"x", "y"}),
-        ("UPDATE a SET (x, y) = (1, 2)", "change", {"x", "y"}),
-        ("UPDATE a SET x = DEFAULT", "change", None),
-        ("DELETE FROM a", "change", None),
-        ("WITH w AS (DELETE FROM b) UPDATE a SET x = 1", "change", None),
-        ("MERGE INTO a USING b ON true WHEN MATCHED THEN UPDATE SET x = 1", "change", None),
+        ("SELECT * FROM a FOR UPDATE", "lock", {}),
+        ("INSERT INTO a VALUES (1)", "insert", {}),
+        ("INSERT INTO a (x, y) VALUES (1, 2)", "insert", {"a": {"x", "y"}}),
+        ("INSERT INTO a (x, y) VALUES (1, DEFAULT)", "insert", {}),
+        ("INSERT INTO a (x) SELECT 1", "insert", {"a": {"x"}}),
+        ("INSERT INTO a VALUES (1) ON CONFLICT DO NOTHING", "insert", {}),
+        ("INSERT INTO a (x) VALUES (1) ON CONFLICT DO NOTHING", "insert", {"a": {"x"}}),
+        ("INSERT INTO a (x) VALUES (1) ON CONFLICT (x) DO UPDATE SET x = 1", "change", {}),
+        ("COPY a FROM STDIN", "insert", {}),
+        ("UPDATE a SET x = 1, y[1] = 2", "change", {"a": {"x", "y"}}),
+        ("UPDATE a SET (x, y) = (1, 2)", "change", {"a": {"x", "y"}}),
+        ("UPDATE a SET x = DEFAULT", "change", {}),
+        ("DELETE FROM a", "change", {}),
+        ("WITH w AS (DELETE FROM b) UPDATE a SET x = 1", "change", {"a": {"x"}}),
+        ("WITH w AS (UPDATE a SET y = 1) UPDATE a SET x = 1", "change", {"a": {"x", "y"}}),
+        ("WITH w AS (DELETE FROM a) UPDATE a SET x = 1", "change", {}),
+        ("WITH w AS (INSERT INTO a (y) VALUES (1)) UPDATE a SET x = 1", "change", {}),
+        (
+            "WITH w AS (INSERT INTO b (y) VALUES (1)) UPDATE a SET x = 1",
+            "change",
+            {"a": {"x"}, "b": {"y"}},
+        ),
+        ("UPDATE a SET x = 1; UPDATE b SET y = 1", "change", {}),
+        ("MERGE INTO a USING b ON true WHEN MATCHED THEN UPDATE SET x = 1", "change", {}),
     ],
 )
-def test_what_is_done_to_what_is_written(sql: str, access: str, columns: set[str] | None) -> None:
+def test_what_is_done_to_what_is_written(
+    sql: str, access: str, columns: dict[str, set[str]]
+) -> None:
     parsed = parse(sql)
-    assert (parsed.access, parsed.columns) == (access, columns)
+    assert parsed.access == access
+    assert {name: set(chosen) for name, chosen in parsed.columns} == columns
+    assert [parsed.columns_of(name) for name in ("a", "b")] == [columns.get("a"), columns.get("b")]
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,9 @@ KEYS = catalog(
         ("transfers", "read", None, ""),
         ("transfers", "lock", None, "transfers"),
         ("transfers", "insert", None, "transfers accounts"),
+        ("transfers", "insert", {"note", "accounts_id"}, "transfers accounts"),
+        # Without a value the key refers to nothing.
+        ("transfers", "insert", {"note"}, "transfers"),
         ("entries", "insert", None, "entries transfers"),
         ("transfers", "change", {"note"}, "transfers"),
         ("transfers", "change", {"accounts_id"}, "transfers accounts"),
@@ -84,6 +87,15 @@ def test_a_computed_column_may_be_a_key() -> None:
     generated = replace(KEYS, relations={**KEYS.relations, "transfers": Relation(generated=True)})
     found = reach(generated, "transfers", "change", frozenset({"note"}))
     assert found.writes == names("transfers accounts entries")
+
+
+def test_a_row_has_keys_that_it_does_not_name() -> None:
+    """By a default, an identity or a domain."""
+    filled = Relation(filled=names("accounts_id"), defaults=names("numbers"))
+    catalog_ = replace(KEYS, relations={**KEYS.relations, "transfers": filled, "numbers": TABLE})
+    for columns in (frozenset({"note"}), frozenset({"accounts_id"}), None):
+        found = reach(catalog_, "transfers", "insert", columns)
+        assert found.writes == names("transfers accounts numbers")
 
 
 VIEWS = catalog(

@@ -34,7 +34,7 @@ from attacks.postgres.explorer.run import (
     brought_about,
 )
 from attacks.postgres.faults import Fault
-from attacks.postgres.footprint import OUTSIDE, Footprint, together
+from attacks.postgres.footprint import Footprint, nothing, together
 from attacks.postgres.gate import ForwardOrder, RelayOrder
 from attacks.postgres.grammar import parse
 
@@ -100,8 +100,8 @@ class Forcing:
     racers: Sequence[Racer]
     bounds: Bounds = field(default_factory=Bounds)
     diagnosis: Diagnosis
-    outside: Callable[[], int] = lambda: 0
-    """Counts what requests do outside the database, as far as somebody sees it."""
+    outside: Callable[[], Footprint] = nothing
+    """What requests did outside the database since it was asked before, if somebody sees it."""
     aim: Aim | None = None
     only: frozenset[int] | None = None
     """The racers that take part; None for all."""
@@ -110,7 +110,7 @@ class Forcing:
     _taken: list[tuple[Taken, int]] = field(default_factory=list)
     _begun: dict[int, _Begun] = field(default_factory=dict)
     _uncontrolled: list[str] = field(default_factory=list)
-    _touched: set[int] = field(default_factory=set)
+    _touched: dict[int, Footprint] = field(default_factory=dict)
     _tick: int = 0
     _until_s: float = 0.0
 
@@ -163,10 +163,9 @@ class Forcing:
         if racer is None:
             return False
         self._choices.append((racer, tuple(pending.racer for pending in enabled)))
-        counted = self.outside()
+        self.outside()
         self._release(racer)
-        if self.outside() != counted:
-            self._touched.add(len(self._choices) - 1)
+        self._touched[position] = self.outside()
         return True
 
     def _wait_for_enabled(self) -> list[Pending]:
@@ -444,7 +443,5 @@ class Forcing:
         racer, enabled = self._choices[position]
         waiting = [begun.choice for begun in self._begun.values()]
         footprint = brought_about(position, self._taken, waiting)
-        if position in self._touched:
-            outside = Footprint(reads=frozenset(), writes=frozenset({OUTSIDE}))
-            footprint = together(footprint, outside)
+        footprint = together(footprint, self._touched.get(position, nothing()))
         return Choice(racer=racer, enabled=enabled, footprint=footprint)

@@ -8,6 +8,7 @@ from attacks.postgres.explorer.diagnosis import Diagnosis
 from attacks.postgres.explorer.forcing import Aim, Bounds, Forcing
 from attacks.postgres.explorer.race_gate import RaceGate
 from attacks.postgres.explorer.run import Choose, Racer, Run
+from attacks.postgres.footprint import Footprint, nothing
 from attacks.postgres.observer import Observer
 from attacks.postgres.proxy import Proxy
 
@@ -33,10 +34,10 @@ class RaceTrack:
         observer: Observer,
         *,
         bounds: Bounds | None = None,
-        outside: Callable[[], int] = lambda: 0,
+        outside: Callable[[], Footprint] = nothing,
         probe: Callable[[], bool] | None = None,
     ) -> None:
-        """`outside` counts what the service does outside the database, for as far as it is seen.
+        """`outside` says what the service did outside the database since it was asked before.
         `probe` says whether it answers a trivial request within a second or so.
 
         Raises ObserverError when the database does not let itself be observed.
