@@ -147,6 +147,11 @@ class UnknownScenario(Exception):  # noqa: N818 - the scenario is unknown; that 
     """One clear line: no claim and no suite of that name."""
 
 
+def claim_named(name: str) -> Scenario:
+    """The one of this very name, which a suite may have, too."""
+    return next(scenario for scenario in SCENARIOS if scenario.name == name)
+
+
 def select(names: tuple[str, ...]) -> tuple[Scenario, ...]:
     """Scenarios by claim ("partial-commit") or suite ("partial commit"); all without names."""
     if not names:

@@ -24,6 +24,7 @@ from scenarios.ablation import MOST_CLAIMS, removals
 from scenarios.catalogue import SCENARIOS, UnknownScenario, select
 from scenarios.console import console_for, counting, show_result, watching
 from scenarios.explaining import explain as explained
+from scenarios.lanes import LaneError
 from scenarios.loading import LoadPlan, show_loaded
 from scenarios.loading import load as load_build
 from scenarios.replaying import replay as replay_schedule
@@ -33,6 +34,14 @@ from scenarios.schedule_file import ScheduleError, order_in_words, read_schedule
 from scenarios.serving import Serving
 from scenarios.serving import serve as serve_build
 
+ENVIRONMENT_ERRORS = (
+    StoreError,
+    WorkspaceError,
+    EngineError,
+    MigrationError,
+    ObserverError,
+    LaneError,
+)
 USAGE, UNKNOWN, ENVIRONMENT = 2, 3, 4
 Stores = Literal["auto", "external", "container", "embedded"]
 
@@ -59,6 +68,10 @@ Workers = Annotated[
     int,
     typer.Option(min=1, max=64, help="Processes that search a race, with a database each."),
 ]
+Jobs = Annotated[
+    int, typer.Option(min=1, max=64, help="Claims at once, each on stores of its own.")
+]
+JOBS = min(2, os.cpu_count() or 1)
 Out = Annotated[Path, typer.Option(help="The folder that runs are written to.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the evidence as JSON.")]
 Url = Annotated[str, typer.Option(envvar="DATABASE_URL", help="postgresql://…")]
@@ -85,6 +98,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the command's options
     seed: Seed = None,
     effort: Effort = 1.0,
     workers: Workers = 1,
+    jobs: Jobs = JOBS,
     out: Out = OUT,
     as_json: AsJson = False,
 ) -> None:
@@ -97,6 +111,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the command's options
         seed,
         effort,
         workers,
+        jobs,
         out,
         as_json=as_json,
         by_prediction=True,
@@ -116,6 +131,7 @@ def ablate(  # noqa: PLR0913 - the command's options
     seed: Seed = None,
     effort: Effort = 1.0,
     workers: Workers = 1,
+    jobs: Jobs = JOBS,
     out: Out = OUT,
     as_json: AsJson = False,
 ) -> None:
@@ -132,6 +148,7 @@ def ablate(  # noqa: PLR0913 - the command's options
             seed=new_seed() if seed is None else seed,
             effort=effort,
             workers=workers,
+            jobs=jobs,
             out=out,
             removals=removed,
         ),
@@ -163,6 +180,7 @@ def verify(  # noqa: PLR0913, PLR0917 - the command's options
     seed: Seed = None,
     effort: Effort = 1.0,
     workers: Workers = 1,
+    jobs: Jobs = JOBS,
     out: Out = OUT,
     as_json: AsJson = False,
 ) -> None:
@@ -174,6 +192,7 @@ def verify(  # noqa: PLR0913, PLR0917 - the command's options
         seed,
         effort,
         workers,
+        jobs,
         out,
         as_json=as_json,
         by_prediction=False,
@@ -187,6 +206,7 @@ def _run(  # noqa: PLR0913, PLR0917 - what both commands hand over
     seed: int | None,
     effort: float,
     workers: int,
+    jobs: int,
     out: Path,
     *,
     as_json: bool,
@@ -201,6 +221,7 @@ def _run(  # noqa: PLR0913, PLR0917 - what both commands hand over
         seed=new_seed() if seed is None else seed,
         effort=effort,
         workers=workers,
+        jobs=jobs,
         out=out,
     )
     _run_plan(plan, as_json=as_json)
@@ -364,7 +385,7 @@ def main() -> None:
         _end("interrupted; what was seen so far is kept", interruption.exit_code)
     except (DefenceError, UnknownScenario, EvidenceError, ScheduleError) as error:
         _end(str(error), USAGE)
-    except (StoreError, WorkspaceError, EngineError, MigrationError, ObserverError) as error:
+    except ENVIRONMENT_ERRORS as error:
         _end(str(error), ENVIRONMENT)
     except OSError as error:
         _end(_system_error(error), ENVIRONMENT)

@@ -1,7 +1,6 @@
 """A run: every scenario against every build, evidence written after each cell."""
 
 import secrets
-import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,23 +11,17 @@ from typing import Literal
 from engine.defences import Build, named_builds, parse_build
 from reports.evidence import Cell, Environment, Evidence
 from reports.judgement import exit_code
-from reports.store import RunFolder, write_evidence, write_reports
+from reports.store import write_evidence, write_reports
 from scenarios.ablation import Removal
-from scenarios.cell import run_cell, seed_of
+from scenarios.cell_record import Terms
 from scenarios.evidence import (
     build_of,
-    cell_of,
     claim_of,
-    environment_of,
     removal_of,
     suites_of,
 )
+from scenarios.lanes import Ground, open_lanes
 from scenarios.model import Scenario
-from scenarios.racing import Hire, Race
-from scenarios.schedule_file import schedule_of
-from scenarios.stand import Stand, open_stand
-from scenarios.worker_process import work
-from scenarios.workers import Post, hiring
 
 OUT = Path("reports/out")
 
@@ -48,6 +41,8 @@ class Plan:
     effort: float = 1.0
     workers: int = 1
     """Places at which schedules of a race are tried, each with a database of its own."""
+    jobs: int = 1
+    """Cells at once, each on stores of its own."""
     out: Path = OUT
     removals: tuple[Removal, ...] = ()
     """`ablate`: only what these name is run."""
@@ -74,12 +69,29 @@ class Run:
     """A run under way; its evidence is always what has been seen so far."""
 
     plan: Plan
-    stand: Stand
+    ground: Ground
     folder: Path
-    environment: Environment
     began: datetime
     began_s: float
     cells: list[Cell] = field(default_factory=list)
+
+    @property
+    def terms(self) -> Terms:
+        plan = self.plan
+        return Terms(
+            folder=self.folder,
+            stores=plan.stores,
+            seed=plan.seed,
+            effort=plan.effort,
+            workers=plan.workers,
+        )
+
+    def add(self, cell: Cell) -> None:
+        """To the evidence, at its place in the plan: cells are done in any order."""
+        places = {(s.name, build.name): place for place, (s, build) in enumerate(self.plan.cells)}
+        self.cells.append(cell)
+        self.cells.sort(key=lambda one: places[one.scenario, one.build])
+        write_evidence(self.folder, self.evidence("running"))
 
     def evidence(self, status: str) -> Evidence:
         plan, done = self.plan, status != "running"
@@ -93,9 +105,9 @@ class Run:
                 "duration_s": round(time.monotonic() - self.began_s, 3),
                 "seed": plan.seed,
                 "target": "Assay wallet engine",
-                "environment": self.environment,
+                "environment": self.ground.environment,
                 "builds": tuple(
-                    build_of(build, self.stand.isolation_level) for build in plan.builds
+                    build_of(build, self.ground.isolation_level) for build in plan.builds
                 ),
                 "claims": tuple(claim_of(scenario) for scenario in plan.scenarios),
                 "cells": tuple(self.cells),
@@ -115,13 +127,12 @@ def run(plan: Plan, watcher: Watcher) -> tuple[Path, Evidence]:
     Whatever ends it (Ctrl-C, a full disk) leaves the evidence so far, marked interrupted. Raises
     what stopped it, StoreError when the stores cannot be started.
     """
-    with open_stand(plan.stores) as stand:
-        current = begin(plan, stand)
-        watcher.stores_ready(current.environment)
+    with open_lanes(plan.stores, max(1, min(plan.jobs, len(plan.cells)))) as lanes:
+        current = begin(plan, lanes.ground)
+        watcher.stores_ready(current.ground.environment)
         try:
-            for scenario, build in plan.cells:
-                watcher.cell_began(scenario, build)
-                cell = run_one(current, scenario, build)
+            for cell in lanes.run(current.terms, plan.cells, watcher.cell_began):
+                current.add(cell)
                 watcher.cell_ended(current.evidence("running"), cell)
         except BaseException:
             finish(current, "interrupted")
@@ -129,52 +140,18 @@ def run(plan: Plan, watcher: Watcher) -> tuple[Path, Evidence]:
         return current.folder, finish(current, "complete")
 
 
-def begin(plan: Plan, stand: Stand) -> Run:
+def begin(plan: Plan, ground: Ground) -> Run:
     """A new folder with evidence of nothing yet."""
     began = datetime.now(UTC)
     current = Run(
         plan=plan,
-        stand=stand,
+        ground=ground,
         folder=_new_folder(plan.out, began),
-        environment=environment_of(stand),
         began=began,
         began_s=time.monotonic(),
     )
     write_evidence(current.folder, current.evidence("running"))
     return current
-
-
-def run_one(current: Run, scenario: Scenario, build: Build) -> Cell:
-    """Run one cell and add it to the evidence."""
-    plan = current.plan
-    file = RunFolder(path=current.folder).histories / f"{scenario.name}.{_slug(build.name)}.jsonl"
-    file.parent.mkdir(exist_ok=True)
-    began_s = time.monotonic()
-    observation = run_cell(
-        current.stand,
-        scenario,
-        build,
-        seed=plan.seed,
-        effort=plan.effort,
-        history_file=file,
-        hire=_hire(current, scenario, build),
-    )
-    written = [
-        _write_schedule(current, scenario, build, race) if race.lost else None
-        for race in observation.races
-    ]
-    cell = cell_of(
-        scenario,
-        build,
-        observation,
-        history_file=str(file.relative_to(current.folder)),
-        duration_s=time.monotonic() - began_s,
-        reproduce=_again(plan, scenario, build),
-        schedule_files=written,
-    )
-    current.cells.append(cell)
-    write_evidence(current.folder, current.evidence("running"))
-    return cell
 
 
 def finish(current: Run, status: Literal["complete", "interrupted"]) -> Evidence:
@@ -185,58 +162,11 @@ def finish(current: Run, status: Literal["complete", "interrupted"]) -> Evidence
     return evidence
 
 
-def _hire(current: Run, scenario: Scenario, build: Build) -> Hire | None:
-    plan, stand = current.plan, current.stand
-    if plan.workers == 1:
-        return None
-    post = Post(
-        build=build.name,
-        claim=scenario.name,
-        seed=seed_of(scenario, plan.seed),
-        effort=plan.effort,
-        postgres_url=stand.postgres.admin_url,
-        redis_url=stand.redis.url,
-    )
-    return hiring(post, plan.workers - 1, work)
-
-
-def _write_schedule(current: Run, scenario: Scenario, build: Build, race: Race) -> str:
-    """The losing schedule as a file for `assay replay`; its path within the run's folder."""
-    assert race.explored.losing is not None, "only a lost race has a losing schedule"
-    folder = current.folder / "schedules"
-    folder.mkdir(exist_ok=True)
-    name = f"{scenario.name}.{_slug(build.name)}.{race.round}.json"
-    schedule = schedule_of(
-        race.explored.losing,
-        build=build.name,
-        claim=scenario.name,
-        race=race.name,
-        seed=current.plan.seed,
-    )
-    (folder / name).write_text(schedule.model_dump_json(indent=1))
-    return f"schedules/{name}"
-
-
 def _new_folder(out: Path, began: datetime) -> Path:
     """Sorts by time; two runs in one second do not meet."""
     folder = out / f"{began:%Y-%m-%dT%H-%M-%S}Z-{secrets.token_hex(2)}"
     folder.mkdir(parents=True)
     return folder
-
-
-def _again(plan: Plan, scenario: Scenario, build: Build) -> str:
-    """The command that runs one cell again."""
-    words = ["assay", "verify", "--build", build.name, "--only", scenario.name]
-    words += ["--seed", str(plan.seed)]
-    if plan.stores != "auto":
-        words += ["--stores", plan.stores]
-    if plan.effort != 1:
-        words += ["--effort", f"{plan.effort:g}"]
-    return shlex.join(words)
-
-
-def _slug(name: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in name)
 
 
 def new_seed() -> int:

@@ -13,8 +13,10 @@ from reports.judgement import Judgement, judge
 from reports.store import RunFolder
 from reports.terminal import render_text
 from scenarios.catalogue import SCENARIOS
+from scenarios.cell_record import record_cell
+from scenarios.lanes import Ground
 from scenarios.model import Scenario
-from scenarios.runner import OUT, Plan, Run, begin, finish, new_seed, run_one
+from scenarios.runner import OUT, Plan, Run, begin, finish, new_seed
 from scenarios.stand import Stand, open_stand
 
 
@@ -42,14 +44,15 @@ def current(request: pytest.FixtureRequest, stand: Stand) -> Iterator[Run]:
         seed=new_seed(),
         out=config.rootpath / OUT,
     )
-    begun = begin(plan, stand)
+    begun = begin(plan, Ground.of(stand))
     yield begun
     finish(begun, "complete")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_claim(scenario: Scenario, build: str, current: Run) -> None:
-    cell = run_one(current, scenario, parse_build(build))
+def test_claim(scenario: Scenario, build: str, stand: Stand, current: Run) -> None:
+    cell = record_cell(current.terms, stand, scenario, parse_build(build))
+    current.add(cell)
     evidence = current.evidence("running")
     judged = judge(evidence, cell)
     if judged is Judgement.SKIPPED:

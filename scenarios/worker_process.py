@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 from attacks.history import Recorder
 from attacks.postgres.explorer.exploring import Try
 from engine.defences import parse_build
-from scenarios.catalogue import select
+from scenarios.catalogue import claim_named
 from scenarios.cell import begin
 from scenarios.stand import open_lab, open_stand
 from scenarios.workers import Failed, Post
@@ -18,7 +18,7 @@ def work(connection: Connection, post: Post) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The one who hired it hears of Ctrl-C.
     os.environ["ASSAY_POSTGRES_URL"] = post.postgres_url
     os.environ["ASSAY_REDIS_URL"] = post.redis_url
-    (scenario,) = select((post.claim,))
+    scenario = claim_named(post.claim)
     try:
         with (
             open_stand("external") as stand,

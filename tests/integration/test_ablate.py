@@ -9,8 +9,10 @@ from reports.evidence import Evidence
 from reports.store import read_evidence
 from scenarios.ablation import removals
 from scenarios.catalogue import SCENARIOS, select
+from scenarios.cell_record import record_cell
+from scenarios.lanes import Ground
 from scenarios.model import Scenario
-from scenarios.runner import Plan, begin, finish, run_one
+from scenarios.runner import Plan, begin, finish
 from scenarios.stand import Stand
 
 
@@ -28,9 +30,9 @@ def _ablated(
         out=out,
         removals=removed,
     )
-    current = begin(plan, stand)
+    current = begin(plan, Ground.of(stand))
     for scenario, build in plan.cells:
-        run_one(current, scenario, build)
+        current.add(record_cell(current.terms, stand, scenario, build))
     return current.folder, finish(current, "complete")
 
 

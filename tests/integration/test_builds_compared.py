@@ -7,7 +7,9 @@ import pytest
 from engine.defences import parse_build
 from reports.evidence import Cell, Verdict
 from scenarios.catalogue import select
-from scenarios.runner import Plan, begin, finish, run_one
+from scenarios.cell_record import record_cell
+from scenarios.lanes import Ground
+from scenarios.runner import Plan, begin, finish
 from scenarios.stand import Stand
 
 
@@ -24,8 +26,9 @@ def _cell(stand: Stand, out: Path, claim: str, name: str) -> tuple[Cell, int | N
         effort=0.3,
         out=out,
     )
-    current = begin(plan, stand)
-    cell = run_one(current, scenarios[0], build)
+    current = begin(plan, Ground.of(stand))
+    cell = record_cell(current.terms, stand, scenarios[0], build)
+    current.add(cell)
     return cell, finish(current, "complete").exit_code
 
 
