@@ -151,6 +151,8 @@ def strength_in_brief(cell: Cell) -> str:
     if not strength.rounds:
         return "nothing was run"
     if cell.verdict is Verdict.VIOLATED:
+        if not strength.violated_rounds:
+            return f"violated beside {count(strength.rounds, unit)} that held"
         hits = f"violated in {strength.violated_rounds} of {count(strength.rounds, unit)}"
         return f"{hits}, no race needed" if _no_race_needed(cell) else hits
     return f"{strength.kind}, {count(strength.rounds, unit)}"

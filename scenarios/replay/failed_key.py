@@ -64,7 +64,9 @@ SCENARIO = Scenario(
         balances_are_explained,
         money_is_conserved,
     ),
-    holds_when=all_of(switch("idempotency", "claim"), switch("key_failures", "terminal_4xx")),
+    holds_when=all_of(
+        switch("idempotency", "check_then_insert", "claim"), switch("key_failures", "terminal_4xx")
+    ),
     requires=(answered("transfer"), answered(CORRECTED)),
     strength="bounded",
 )

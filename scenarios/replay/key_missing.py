@@ -13,7 +13,7 @@ from dataclasses import replace
 from scenarios.invariants import acknowledged_is_recorded, balances_are_explained, refused
 from scenarios.lab import Lab
 from scenarios.model import Scenario
-from scenarios.needs import switch
+from scenarios.needs import unless
 from scenarios.requirements import answered
 
 UNKEYED = "transfer-without-key"
@@ -34,7 +34,7 @@ SCENARIO = Scenario(
     story=__doc__,
     attack=attack,
     invariants=(refused(UNKEYED), acknowledged_is_recorded, balances_are_explained),
-    holds_when=switch("idempotency", "redis_only", "claim"),
+    holds_when=unless("idempotency", "off"),
     requires=(answered(UNKEYED),),
     strength="bounded",
 )

@@ -77,7 +77,9 @@ SCENARIO = Scenario(
         money_is_conserved,
     ),
     holds_when=all_of(
-        switch("timeouts", "on"), switch("idempotency", "claim"), switch("errors", "problem")
+        switch("timeouts", "on"),
+        switch("idempotency", "check_then_insert", "claim"),
+        switch("errors", "problem"),
     ),
     requires=(struck("locked"), acknowledged),
     settings=BOUNDS,

@@ -2,12 +2,14 @@
 
 import re
 import uuid
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import httpx
 import jwt
+from jwt.warnings import InsecureKeyLengthWarning
 
 from attacks.http.request import ReadReply, Reply, Request, definite
 from scenarios.targets.access import Peek
@@ -95,7 +97,10 @@ class EngineAccess:
         # The key that a good token names: who forges one has seen a good one.
         headers = {"kid": str(claims["kid"])} if "kid" in claims else {}
         payload = {name: value for name, value in claims.items() if name != "kid"}
-        return jwt.encode(payload, secret or self._secret, algorithm="HS256", headers=headers)
+        with warnings.catch_warnings():
+            # That such a secret is too short is the point of it.
+            warnings.simplefilter("ignore", InsecureKeyLengthWarning)
+            return jwt.encode(payload, secret or self._secret, algorithm="HS256", headers=headers)
 
     def watched(self, request: Request, *secrets: str | None) -> Request:
         def read(response: httpx.Response) -> Reply:

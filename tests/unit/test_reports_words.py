@@ -90,6 +90,9 @@ def test_an_exhausted_pass_needs_no_chance() -> None:
 def test_a_violation_counts_its_hits() -> None:
     cell = _with_strength(Verdict.VIOLATED, rounds=1, violated_rounds=1)
     assert strength_in_brief(cell) == "violated in 1 of 1 round"
+    beside = cell.strength.model_copy(update={"violated_rounds": 0})
+    found_elsewhere = cell.model_copy(update={"strength": beside})
+    assert strength_in_brief(found_elsewhere) == "violated beside 1 round that held"
 
 
 def test_no_round_is_no_strength() -> None:
