@@ -21,7 +21,7 @@ from engine.defences import (
 from scenarios.model import Scenario
 
 BASE = "hardened"
-MOST_CLAIMS = 4
+MOST_CLAIMS = 3
 """So many claims a removal keep a run of all of them short."""
 
 

@@ -125,7 +125,7 @@ def ablate(  # noqa: PLR0913 - the command's options
     ] = None,
     *,
     every_claim: Annotated[
-        bool, typer.Option("--every-claim", help="Not only the four that name a removal best.")
+        bool, typer.Option("--every-claim", help="Not only the three that name a removal best.")
     ] = False,
     stores: StoresOption = "auto",
     seed: Seed = None,
