@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from engine.defences import Build, parse_build
-from engine.ownership import WorkspaceError
+from engine.ownership import WorkspaceError, sweep
 from engine.stores import StoreError
 from reports.evidence import Cell, Environment
 from scenarios.catalogue import claim_named
@@ -79,6 +79,8 @@ def open_lanes(stores: str, count: int) -> Iterator[Lanes]:
             lane.connection.close()
         for lane in lanes:
             lane.wait_for_end()
+        if any(lane.process.exitcode for lane in lanes):
+            sweep()  # Of what one left that had to be killed.
 
 
 class _Here:

@@ -38,9 +38,9 @@ def assay(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (
             ("compare", "--build", "hardened,locking=rows"),
             2,
-            "there are: advisory, conditional, none, row, serializable, version",
+            "there are: advisory, advisory_session, conditional, none, row, serializable, stale",
         ),
-        (("compare", "--only", "nothing"), 2, "there are: acked-not-committed, atomicity"),
+        (("compare", "--only", "nothing"), 2, "there are: access, acked-not-committed, asset-mismatch"),
         (("compare", "--stores", "cloud"), 2, "'cloud' is not one of"),
         (("verify",), 2, "Missing option '--build'"),
         (("report", "/nowhere"), 2, "is this the folder of a run?"),
@@ -125,6 +125,40 @@ def test_an_interrupted_run_leaves_evidence_and_nothing_else(
     again = assay("report", "last", "--out", str(out))
     assert again.returncode == 0
     assert "Interrupted after" in again.stdout
+
+
+def test_two_lanes_run_what_one_runs(tmp_path: Path) -> None:
+    """The same cells in the same order of the plan, whichever was done first."""
+    found = {}
+    for jobs in ("1", "2"):
+        words = ("compare", "--only", "canary", "--only", "wrong-types", "--only", "self-transfer")
+        stores = ("--stores", "embedded", "--seed", "7", "--jobs", jobs)
+        done = assay(*words, *stores, "--out", str(tmp_path / jobs), "--json")
+        assert done.returncode == 0, done.stderr
+        cells = json.loads(done.stdout)["cells"]
+        found[jobs] = [(c["scenario"], c["build"], c["verdict"], c["strength"]) for c in cells]
+        (folder,) = (tmp_path / jobs).iterdir()
+        assert len(list((folder / "histories").iterdir())) == len(cells) == 6
+    assert found["1"] == found["2"]
+
+
+def test_a_lane_that_dies_is_named_and_leaves_nothing(tmp_path: Path, temporary: Path) -> None:
+    words = ("compare", "--only", "redis-outage", "--stores", "embedded", "--jobs", "2")
+    child = subprocess.Popen(
+        [*ASSAY, *words, "--out", str(tmp_path)],
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    _wait_for_an_engine(temporary)
+    lanes = [c for c in psutil.Process(child.pid).children() if "spawn_main" in str(c.cmdline())]
+    lanes[0].kill()
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 4
+    assert errors == "assay: a process that runs claims ended before it was done\n"
+    assert not list(temporary.glob("assay-*"))
+    assert not _children_in(temporary)
 
 
 def _wait_for_an_engine(temporary: Path) -> None:
