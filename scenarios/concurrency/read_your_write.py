@@ -18,7 +18,7 @@ from scenarios.invariants import money_is_conserved, no_stale_read
 from scenarios.lab import Lab, Wallet
 from scenarios.model import Scenario
 from scenarios.needs import switch
-from scenarios.outage.faults import POLL_S, until_redis_is_asked
+from scenarios.outage.faults import POLL_S, redis_probe, until_redis_is_asked
 from scenarios.requirements import acknowledged, rounds_of
 
 PAID_MINOR = 10_00
@@ -34,12 +34,13 @@ def attack(lab: Lab) -> None:
     commands = len(lab.link.commands_since(before))
     lab.recorder.event(COUNTED, f"commands to Redis: {commands} a payment", round=1)
     _read(lab, payer, payee, number=1)
+    probe = redis_probe(lab, 1) if commands else payee.read()
     for at in range(1, commands + 1):
         payer, payee = lab.wallets(100_00, 0, round=1 + at)
         _read(lab, payer, payee, number=1 + at)
         _read_beside(lab, payer, payee, at, number=1 + at)
         _read(lab, payer, payee, number=1 + at)
-        until_redis_is_asked(lab, payee.read())
+        until_redis_is_asked(lab, probe)
         _read(lab, payer, payee, number=1 + at)
 
 
