@@ -10,7 +10,7 @@ from engine.defences import (
     switches,
     values_of,
 )
-from scenarios.ablation import Removal, removals
+from scenarios.ablation import MOST_CLAIMS, Removal, removals
 from scenarios.catalogue import SCENARIOS, UnknownScenario, select
 from scenarios.defence_stories import STORIES
 from scenarios.model import Scenario
@@ -70,6 +70,15 @@ def proofs(name: str) -> list[str]:
     found = removals(SCENARIOS, (name,))
     pairs = {removal.build.name: removal for removal in found if len(removal.removed) > 1}
     return [_proof(removal, pairs) for removal in found if len(removal.removed) == 1]
+
+
+def proving(name: str) -> list[str]:
+    """The claims that catch a removal of this defence, alone or with the one that covers for it.
+
+    As `assay ablate` runs them.
+    """
+    found = removals(SCENARIOS, (name,), most=MOST_CLAIMS)
+    return list(dict.fromkeys(claim.name for removal in found for claim in removal.breaks))
 
 
 def _proof(removal: Removal, pairs: dict[str, Removal]) -> str:

@@ -1,15 +1,19 @@
-"""Writes docs/hardening-journey.md from the switches and the claims that need them.
+"""Writes docs/hardening-journey.md, and the README's table of defences.
 
-`python -m scenarios.hardening_journey`. A test compares the file with what this writes.
+`python -m scenarios.hardening_journey`. From the switches and the claims that need them; a test
+compares both with what this writes.
 """
 
 from pathlib import Path
 
 from engine.defences import Switch, switches, values_of
 from scenarios.defence_stories import STORIES
-from scenarios.explaining import proofs
+from scenarios.explaining import proofs, proving
 
-FILE = Path(__file__).parents[1] / "docs" / "hardening-journey.md"
+ROOT = Path(__file__).parents[1]
+FILE = ROOT / "docs" / "hardening-journey.md"
+README = ROOT / "README.md"
+BEGINS, ENDS = "<!-- the table of defences -->\n", "<!-- the end of the table -->\n"
 
 HEAD = """# From fragile to hardened
 
@@ -22,9 +26,36 @@ defence covers for one that is removed, both are removed together.
 """
 
 
+def readme() -> str:
+    """The README with its table as it has to be."""
+    before, _, rest = README.read_text().partition(BEGINS)
+    _, _, after = rest.partition(ENDS)
+    table = ["| defence | vulnerability | fragile code | hardened code | technique | proved by |"]
+    table += ["|---|---|---|---|---|---|"]
+    table += [_told(name, switch) for name, switch in _defences().items()]
+    return "".join([before, BEGINS, *(f"{row}\n" for row in table), ENDS, after])
+
+
+def _told(name: str, switch: Switch) -> str:
+    story = STORIES[name]
+    cells = (
+        f"[{name}](docs/hardening-journey.md#{name})",
+        story.vulnerability,
+        switch.fragile_does,
+        switch.hardened_does,
+        story.technique.rstrip("."),
+        ", ".join(proving(name)),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _defences() -> dict[str, Switch]:
+    return {name: switch for name, switch in switches().items() if switch.fragile_count}
+
+
 def document() -> str:
     """The whole page."""
-    defences = {name: switch for name, switch in switches().items() if switch.fragile_count}
+    defences = _defences()
     table = ["| defence | fragile | hardened |", "|---|---|---|"]
     table += [_row(name, switch) for name, switch in defences.items()]
     sections = [_section(name, switch) for name, switch in defences.items()]
@@ -62,3 +93,4 @@ def _values(name: str, switch: Switch) -> tuple[str, str]:
 
 if __name__ == "__main__":
     FILE.write_text(document())
+    README.write_text(readme())

@@ -40,7 +40,11 @@ def assay(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
             2,
             "there are: advisory, advisory_session, conditional, none, row, serializable, stale",
         ),
-        (("compare", "--only", "nothing"), 2, "there are: access, acked-not-committed, asset-mismatch"),
+        (
+            ("compare", "--only", "nothing"),
+            2,
+            "there are: access, acked-not-committed, asset-mismatch",
+        ),
         (("compare", "--stores", "cloud"), 2, "'cloud' is not one of"),
         (("verify",), 2, "Missing option '--build'"),
         (("report", "/nowhere"), 2, "is this the folder of a run?"),

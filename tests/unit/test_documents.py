@@ -51,6 +51,8 @@ def test_the_hardening_journey_is_that_of_the_switches() -> None:
     remedy = "run `python -m scenarios.hardening_journey`"
     journey = hardening_journey.FILE
     assert journey.read_text() == hardening_journey.document(), f"out of date: {remedy}"
+    readme = hardening_journey.README
+    assert readme.read_text() == hardening_journey.readme(), f"out of date: {remedy}"
 
 
 @pytest.mark.parametrize("name", [n for n, s in switches().items() if s.fragile_count])
