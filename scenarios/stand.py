@@ -16,7 +16,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from attacks.history import Recorder
-from attacks.http.sender import Sender
+from attacks.http.sender import Sender, trusted
 from attacks.postgres.explorer.exploring import Budget
 from attacks.postgres.explorer.race import RaceTrack
 from attacks.postgres.observer import Observer
@@ -202,7 +202,7 @@ def _senders(
 def _track(proxy: Proxy, link: Link, database_url: str, base_url: str) -> Iterator[RaceTrack]:
     with (
         closing(Observer(database_url)) as observer,
-        httpx.Client(base_url=base_url) as client,
+        httpx.Client(base_url=base_url, verify=trusted()) as client,
     ):
         yield RaceTrack(proxy, observer, outside=Outside(link), probe=partial(_answers, client))
 
@@ -305,7 +305,9 @@ def _through(link: Link, redis: RedisServer) -> str:
 
 def _meta(service: EngineProcess) -> dict[str, Any]:
     try:
-        meta: dict[str, Any] = httpx.get(f"{service.base_url}/v1/meta", timeout=5).json()
+        meta: dict[str, Any] = httpx.get(
+            f"{service.base_url}/v1/meta", timeout=5, verify=trusted()
+        ).json()
     except (httpx.HTTPError, ValueError) as error:
         raise EngineError(f"the engine did not say which build it is: {error!r}") from error
     return meta

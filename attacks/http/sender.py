@@ -1,10 +1,11 @@
 """Sending requests and recording what became of them; one client a thread."""
 
+import ssl
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TypeVar
 
 import httpx
@@ -14,6 +15,12 @@ from attacks.http.request import Reply, Request
 
 T = TypeVar("T")
 REQUEST_TIMEOUT_S = 3.0
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """Whom to believe over TLS. One for all clients: reading the list takes longer than a call."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +134,7 @@ class Sender:
                     base_url=self._base_url,
                     timeout=self._timeout_s,
                     trust_env=False,
+                    verify=trusted(),
                     limits=httpx.Limits(max_connections=1),
                 )
             return self._clients[actor]
