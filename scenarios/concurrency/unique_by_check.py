@@ -14,7 +14,9 @@ from scenarios.needs import switch
 
 
 def attack(lab: Lab) -> None:
-    (wallet,) = lab.wallets(1_00, round=1)
+    wallet, other = lab.wallets(1_00, 1_00, round=1)
+    # A service looks an asset up once: not in the first of all orders only.
+    lab.must(lab.target.open_same(other.ref), round=1)
     opening = lab.target.open_same(wallet.ref)
     lab.explore("one wallet is opened twice", opening, opening, round=1)
     lab.wallets(1_00, round=2)
