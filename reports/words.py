@@ -80,7 +80,8 @@ def _ablated(evidence: Evidence, table: Table) -> Headline:
     elif tone == "good" and any(row.outcome in OPEN for row in table.rows):
         title, tone = "Some removals are undecided", "open"
     elif tone == "good":
-        title = "The removal of every defence was caught"
+        removals = len(table.rows)
+        title = f"Each of {removals} removals was caught" if removals > 1 else "It was caught"
     return Headline(title=title, detail=table.sentence, tone=tone)
 
 

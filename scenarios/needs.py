@@ -98,11 +98,15 @@ ONE_COMMIT = switch("unit_of_work", "per_movement", "swallow_then_commit", "atom
 HEEDED_SERIALIZABLE = all_of(
     switch("locking", "serializable"), switch("retry", "none", "blind", "bounded"), WHOLE
 )
+RETRIED = any_of(unless("locking", "serializable"), switch("retry", "blind", "bounded"))
+"""What SERIALIZABLE refuses is run again: otherwise its error reaches the client."""
 GRANTED_ONCE = any_of(all_of(switch("constraints", "on"), WHOLE), HEEDED_SERIALIZABLE)
 """A unique index has the last word, or PostgreSQL refuses what no serial order explains."""
 ONCE = any_of(
     GRANTED_ONCE,
-    all_of(switch("locking", "advisory_session", "row", "version", "advisory"), ONE_COMMIT),
+    all_of(
+        switch("locking", "stale", "advisory_session", "row", "version", "advisory"), ONE_COMMIT
+    ),
 )
 """Who looks whether a thing was done keeps others from doing it, or a unique index does."""
 SETTLED_ONCE = any_of(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from attacks.history import History, Operation
+from scenarios.invariants.rates import CLOCKS_DIFFER_S
 from scenarios.model import Requirement
 
 
@@ -37,6 +38,45 @@ def answered(name: str) -> Requirement:
     return missing
 
 
+def any_compared(history: History) -> str | None:
+    """Some guess was compared: otherwise the service may have said no to everything."""
+    guesses = [o for o in history.operations if o.name == "guess"]
+    if any(o.values.get("compared") for o in guesses):
+        return None
+    return f"none of {len(guesses)} guesses was compared with anything"
+
+
+def read_in_every_round(history: History) -> str | None:
+    """In each round some balance was read: of a service that lets nobody read nothing is known."""
+    reads = [o for o in history.operations if o.name == "read-balance" and o.outcome == "ok"]
+    rounds, seen = rounds_of(history), {o.round for o in reads}
+    return _missed([number for number in rounds if number not in seen], rounds, "nothing was read")
+
+
+def asked_above(limit: int, window_s: float, *, of: str) -> Requirement:
+    """In each round more than `limit` requests of this name were made within one window."""
+
+    def missing(history: History) -> str | None:
+        rounds = rounds_of(history)
+        slow = [n for n in rounds if not _above(_named(history, n, of), limit, window_s)]
+        return _missed(slow, rounds, f"no more than {limit} {of}s were made in one window")
+
+    return missing
+
+
+def _named(history: History, number: int, name: str) -> list[Operation]:
+    return [o for o in history.operations if o.round == number and o.name == name]
+
+
+def _above(asked: Sequence[Operation], limit: int, window_s: float) -> bool:
+    for first in asked:
+        until_s = first.started_s + window_s - CLOCKS_DIFFER_S
+        within = [o for o in asked if o.started_s >= first.started_s and o.ended_s < until_s]
+        if len(within) > limit:
+            return True
+    return False
+
+
 def acknowledged(history: History) -> str | None:
     """In every round some movement of the attack was acknowledged: the service was at work."""
     rounds = rounds_of(history)
@@ -54,14 +94,14 @@ def never(kind: str) -> Requirement:
     return seen
 
 
-def struck_in_every_round(kind: str) -> Requirement:
-    """The fault struck in each round."""
+def struck_in_every_round(*kinds: str) -> Requirement:
+    """One of these faults struck in each round."""
 
     def missing(history: History) -> str | None:
         rounds = rounds_of(history)
-        hit = {event.round for event in history.events if event.kind == kind}
+        hit = {event.round for event in history.events if event.kind in kinds}
         missed = [number for number in rounds if number not in hit]
-        return _missed(missed, rounds, f"{kind} did not strike")
+        return _missed(missed, rounds, f"{' or '.join(kinds)} did not strike")
 
     return missing
 

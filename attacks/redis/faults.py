@@ -8,7 +8,7 @@ from typing import Protocol
 
 LATE_BY_S = 0.2
 """Usual delay: longer than a careful client waits, shorter than anybody's patience."""
-HEARD_AFTER_S = 2.0
+HEARD_AFTER_S = 4.0
 """A reply is held back for so long at most."""
 FLUSH = b"*1\r\n$8\r\nFLUSHALL\r\n"
 LOADING_TEXT = "LOADING Redis is loading the dataset in memory"

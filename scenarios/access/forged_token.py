@@ -11,13 +11,14 @@ from dataclasses import replace
 
 from scenarios.access.forging import FORGED, claims_of
 from scenarios.invariants import balances_are_explained, refused
-from scenarios.lab import Lab
+from scenarios.lab import Lab, Wallet
 from scenarios.model import Scenario
 from scenarios.needs import switch
 from scenarios.requirements import answered
 
 
 def attack(lab: Lab) -> None:
+    _believed(lab)
     for number, (kind, forge) in enumerate(FORGED.items(), start=1):
         victim, thief = lab.wallets(50_00, 0, round=number)
         token = forge(lab.access, claims_of(victim.ref.token))
@@ -26,6 +27,15 @@ def attack(lab: Lab) -> None:
         text = f"{request.text}, token: {kind}"
         lab.sender.send(replace(forged, text=text), round=number)
         lab.must(victim.pays_out(50), round=number)
+
+
+def _believed(lab: Lab) -> None:
+    """What signs the forged tokens signs good ones, too: only what is forged is refused."""
+    payer, payee = lab.wallets(50_00, 0, round=None)
+    if payer.ref.token is not None:
+        token = lab.access.sign(claims_of(payer.ref.token))
+        signed = Wallet(ref=replace(payer.ref, token=token), lab=lab)
+        lab.must(signed.pays(payee, 1_00), round=None)
 
 
 SCENARIO = Scenario(

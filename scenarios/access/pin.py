@@ -15,7 +15,7 @@ from scenarios.invariants import at_most_compared, balances_are_explained, refus
 from scenarios.lab import Lab
 from scenarios.model import Scenario
 from scenarios.needs import all_of, switch
-from scenarios.requirements import answered
+from scenarios.requirements import answered, any_compared
 
 MOST = 5
 
@@ -53,7 +53,10 @@ SCENARIO = Scenario(
     ),
     holds_when=all_of(switch("pin", "counted_after", "lockout"), PINS_ARE_ASKED),
     strength="bounded",
-    requires=(answered("guess"), answered("too-late")),
+    requires=(
+        any_compared,
+        *map(answered, ("guess", "too-late", "without-pin", "change-pin")),
+    ),
     # How many guesses the service takes of one caller at all is another claim.
     settings={"RATE_LIMIT_SENSITIVE_REQUESTS": "100000"},
 )

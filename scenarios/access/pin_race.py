@@ -13,6 +13,7 @@ from scenarios.invariants import at_most_compared, balances_are_explained
 from scenarios.lab import Lab, Wallet
 from scenarios.model import Scenario
 from scenarios.needs import all_of, switch
+from scenarios.requirements import any_compared
 
 MOST = 5
 
@@ -28,6 +29,8 @@ def attack(lab: Lab) -> None:
         _guess(lab, payer, payee),
         round=1,
     )
+    payer, payee = lab.wallets(50_00, 0, round=2)
+    lab.sender.send(_guess(lab, payer, payee), round=2)
 
 
 def _guess(lab: Lab, payer: Wallet, payee: Wallet) -> Request:
@@ -43,6 +46,7 @@ SCENARIO = Scenario(
     attack=attack,
     invariants=(at_most_compared(MOST), balances_are_explained),
     holds_when=all_of(switch("pin", "lockout"), PINS_ARE_ASKED),
+    requires=(any_compared,),
     # How many guesses the service takes of one caller at all is another claim.
     settings={"RATE_LIMIT_SENSITIVE_REQUESTS": "100000"},
 )

@@ -15,6 +15,7 @@ from scenarios.invariants import (
     balances_are_explained,
     money_is_conserved,
 )
+from scenarios.invariants.keys import retries_succeed
 from scenarios.lab import Lab
 from scenarios.model import Scenario
 from scenarios.needs import all_of, switch
@@ -39,7 +40,12 @@ SCENARIO = Scenario(
     claim="A batch that was killed at any row resumes where it was: each row is paid once.",
     story=__doc__,
     attack=attack,
-    invariants=(acknowledged_is_recorded, balances_are_explained, money_is_conserved),
+    invariants=(
+        acknowledged_is_recorded,
+        balances_are_explained,
+        money_is_conserved,
+        retries_succeed,
+    ),
     holds_when=all_of(
         switch("batch", "resumable"),
         switch("unit_of_work", "per_movement", "swallow_then_commit", "atomic"),

@@ -20,6 +20,8 @@ from scenarios.payouts import set_up
 
 def attack(lab: Lab) -> None:
     payer, first, second = lab.wallets(100_00, 0, 0, round=1)
+    alone = set_up(lab, payer, (first, 1_00), round=1)
+    lab.must(alone.executes(), round=1)
     batch = set_up(lab, payer, (first, 10_00), (second, 20_00), round=1)
     lab.explore("one batch, executed twice", batch.executes(), batch.executes(), round=1)
 

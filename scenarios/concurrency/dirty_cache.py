@@ -20,6 +20,7 @@ FAILURES = ("40001", "57014")
 
 def attack(lab: Lab) -> None:
     payer, payee = lab.wallets(100_00, 20_00, round=1)
+    lab.must(payee.read(), round=1)
     lab.strike(
         "a payment",
         payer.pays(payee, 60_00),

@@ -18,7 +18,7 @@ from scenarios.invariants import (
 )
 from scenarios.lab import Lab
 from scenarios.model import Scenario
-from scenarios.needs import SERIALISED
+from scenarios.needs import ONE_COMMIT, SERIALISED, all_of
 
 
 def attack(lab: Lab) -> None:
@@ -60,5 +60,6 @@ SCENARIO = Scenario(
         holds_are_counted,
         acknowledged_is_recorded,
     ),
-    holds_when=SERIALISED,
+    # What is committed first frees its locks, and the rest is spent before it is written.
+    holds_when=all_of(SERIALISED, ONE_COMMIT),
 )

@@ -11,15 +11,10 @@ Known as Leaked lock; session-level advisory locks behind a connection pool.
 """
 
 from attacks.postgres.faults import REFUSED, RETRIABLE, fails_with
-from scenarios.invariants import (
-    acknowledged_is_recorded,
-    balances_are_explained,
-    money_is_conserved,
-    nothing_left_behind,
-)
+from scenarios.invariants import nothing_left_behind
 from scenarios.lab import Lab
 from scenarios.model import Scenario
-from scenarios.needs import all_of, switch
+from scenarios.needs import unless
 
 ENDS_THE_SESSION = "53300"
 """And with it all of its locks."""
@@ -42,25 +37,7 @@ SCENARIO = Scenario(
     claim="A request that fails leaves no lock behind.",
     story=__doc__,
     attack=attack,
-    invariants=(
-        nothing_left_behind,
-        balances_are_explained,
-        acknowledged_is_recorded,
-        money_is_conserved,
-    ),
-    holds_when=all_of(
-        switch(
-            "locking",
-            "none",
-            "stale",
-            "version_unchecked",
-            "row",
-            "version",
-            "conditional",
-            "advisory",
-            "serializable",
-        ),
-        switch("unit_of_work", "per_step", "per_movement", "atomic"),
-    ),
+    invariants=(nothing_left_behind,),
+    holds_when=unless("locking", "advisory_session"),
     strength="bounded",
 )

@@ -27,6 +27,7 @@ def attack(lab: Lab) -> None:
     main, shop, mall = lab.wallets(100_00, 0, 0, round=1)
     savings = lab.beside(main, 100_00, round=1)
     lab.must(main.limits_its_owner(daily_cap_minor=LIMIT_MINOR), round=1)
+    lab.must(main.pays(shop, 1_00), round=1)
     lab.explore(
         "a payment out of each of two wallets",
         main.pays(shop, 60_00),

@@ -20,6 +20,7 @@ def attack(lab: Lab) -> None:
     opening = lab.target.open_same(wallet.ref)
     lab.explore("one wallet is opened twice", opening, opening, round=1)
     lab.wallets(1_00, round=2)
+    lab.must(lab.target.sign_up(f"name-{lab.random.getrandbits(48):012x}"), round=2)
     signing_up = lab.target.sign_up(f"name-{lab.random.getrandbits(48):012x}")
     lab.explore("one username is signed up twice", signing_up, signing_up, round=2)
 

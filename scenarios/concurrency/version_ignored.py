@@ -11,11 +11,12 @@ Known as Ignored row count; lost update behind optimistic locking.
 from scenarios.invariants import last_acknowledged_is_there
 from scenarios.lab import Lab
 from scenarios.model import Scenario
-from scenarios.needs import all_of, any_of, switch
+from scenarios.needs import ONE_COMMIT, all_of, any_of, switch, unless
 
 
 def attack(lab: Lab) -> None:
     (wallet,) = lab.wallets(10_00, round=1)
+    lab.must(wallet.receives(1_00), round=1)
     lab.explore(
         "two deposits from one version", wallet.receives(5_00), wallet.receives(7_00), round=1
     )
@@ -28,20 +29,14 @@ SCENARIO = Scenario(
     story=__doc__,
     attack=attack,
     invariants=(last_acknowledged_is_there,),
-    holds_when=any_of(
-        switch(
-            "locking",
-            "none",
-            "stale",
-            "advisory_session",
-            "row",
-            "version",
-            "conditional",
-            "advisory",
-        ),
-        all_of(
-            switch("locking", "serializable"),
-            switch("unit_of_work", "per_step", "per_movement", "atomic"),
+    holds_when=all_of(
+        ONE_COMMIT,
+        any_of(
+            unless("locking", "version_unchecked", "serializable"),
+            all_of(
+                switch("locking", "serializable"),
+                switch("unit_of_work", "per_movement", "atomic"),
+            ),
         ),
     ),
 )

@@ -2,9 +2,6 @@
 
 from scenarios.invariants.observed import Finding, Invariant, Observed
 
-NOT_COMPARED = frozenset({"pin-locked", "pin-required", "pin-malformed", "pin-not-set"})
-"""Refusals that say nothing of whether the PIN was right."""
-
 
 def strangers_learn_nothing(observed: Observed) -> tuple[Finding, ...]:
     """What exists and what does not are refused in the same words.
@@ -37,7 +34,7 @@ def at_most_compared(most: int) -> Invariant:
 
     def judge(observed: Observed) -> tuple[Finding, ...]:
         guesses = [o for o in observed.operations if o.name == "guess" and o.status is not None]
-        compared = [o for o in guesses if o.values.get("problem") not in NOT_COMPARED]
+        compared = [o for o in guesses if o.values.get("compared")]
         if len(compared) <= most:
             return ()
         last = compared[-1]

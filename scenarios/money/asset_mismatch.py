@@ -1,8 +1,8 @@
 """Gold is paid to a wallet of dollars.
 
 Claim    Gold never becomes silver, nor dollars.
-Attack   A transfer, a hold and a chain out of a user's gold, into somebody's dollars; and gold paid
-         in where dollars are. Payments within each asset go through.
+Attack   A transfer, a hold and a chain out of a user's gold, into somebody's dollars; and the
+         transfer once more, called dollars. Payments within each asset go through.
 Why      A number is a number: whoever looks at one of the two wallets only, or lets a client pay in
          what it paid out of another asset, changes money at one to one.
 Known as Asset confusion, unit mismatch.
@@ -60,6 +60,8 @@ SCENARIO = Scenario(
         switch("validation", "strict"),
         switch("authorization", "owner"),
         switch("authentication", "weak", "jwt"),
+        # Gold is paid out of a chain before its dollars are refused.
+        switch("unit_of_work", "swallow_then_commit", "atomic"),
     ),
     strength="bounded",
 )

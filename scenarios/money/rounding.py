@@ -24,10 +24,10 @@ HALF_A_CENT = "0.005"
 def attack(lab: Lab) -> None:
     (wallet,) = lab.wallets(0, round=1)
     for _ in range(10):
-        lab.sender.send(wallet.receives(10), round=1)
+        lab.must(wallet.receives(10), round=1)
     payer, payee = lab.wallets(10_00, 0, round=2)
     for amount_minor in PARTS_MINOR:
-        lab.sender.send(payer.pays(payee, amount_minor), round=2)
+        lab.must(payer.pays(payee, amount_minor), round=2)
     payer, payee = lab.wallets(1_00, 1_00, round=3)
     for _ in range(2):
         lab.sender.send(payer.pays_raw(payee, HALF_A_CENT), round=3)

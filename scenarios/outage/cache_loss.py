@@ -10,6 +10,7 @@ Why      What is kept only in Redis is gone: a key that had its effect has it ag
 Known as Cache loss, eviction; cold cache.
 """
 
+import time
 from threading import Event as Flag
 
 from attacks.history import History
@@ -25,8 +26,14 @@ from scenarios.invariants import (
 from scenarios.lab import AttackFailed, Lab, Wallet
 from scenarios.model import Scenario
 from scenarios.needs import ASKS_REDIS, all_of, switch
-from scenarios.outage.faults import NEVER_ASKED, NO_REDIS, reached_or_answered, until_redis_is_asked
-from scenarios.requirements import acknowledged, rounds_of
+from scenarios.outage.faults import (
+    NEVER_ASKED,
+    NO_REDIS,
+    is_held_still,
+    reached_or_answered,
+    until_redis_is_asked,
+)
+from scenarios.requirements import acknowledged, read_in_every_round, rounds_of
 
 PAID_MINOR = 10_00
 DECIDED_WITHIN_S = 2.0
@@ -93,12 +100,13 @@ def _lose_during(lab: Lab, request: Request, at: int, *, number: int) -> None:
 
 def _late_reader(lab: Lab, payer: Wallet, payee: Wallet, at: int, *, number: int) -> None:
     """A read from before the payment reaches Redis after it, and after everything was lost."""
-    release = Flag()
+    release, sent_s = Flag(), time.monotonic()
     strike = lab.link.arm(LoseData(), at=at, release=release, in_flight=True)
     read = lab.sender.background(payee.read(), actor="R", round=number)
     reached = reached_or_answered(strike, read)
     lab.link.disarm()
     lab.sender.send(payer.pays(payee, PAID_MINOR), round=number)
+    reached = reached and is_held_still(sent_s)
     release.set()
     read.result()
     if reached and strike.felt(DECIDED_WITHIN_S):
@@ -134,7 +142,7 @@ SCENARIO = Scenario(
         switch("idempotency", "memory", "check_then_insert", "claim"),
         switch("balance_cache", "versioned", "off"),
     ),
-    requires=(lost_in_every_case, acknowledged),
+    requires=(lost_in_every_case, acknowledged, read_in_every_round),
     strength="bounded",
     # A delay of ours is no outage: what the service does in one is another claim.
     settings={"REDIS_CALL_TIMEOUT_MS": "5000"},

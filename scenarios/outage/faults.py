@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from attacks.history import Operation
 from attacks.http.request import Request
 from attacks.process import kill, pause, resume, start
-from attacks.redis.link import Strike
+from attacks.redis.link import HELD_AT_MOST_S, Strike
 from scenarios.lab import AttackFailed, Lab, Wallet
 
 ASKS_WITHIN_S = 2.0
@@ -117,6 +117,11 @@ def wait_for_request(lab: Lab, seen: int) -> None:
         if time.monotonic() > until_s:
             raise AttackFailed(NEVER_ASKED)
         time.sleep(POLL_S)
+
+
+def is_held_still(sent_s: float) -> bool:
+    """Whether a command of what was sent at that moment, if it was held, has to be held yet."""
+    return time.monotonic() - sent_s < HELD_AT_MOST_S
 
 
 def reached_or_answered(strike: Strike, answer: "Future[Operation]") -> bool:

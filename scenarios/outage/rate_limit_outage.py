@@ -20,7 +20,7 @@ from scenarios.lab import Lab
 from scenarios.model import Scenario
 from scenarios.needs import all_of, switch
 from scenarios.outage.faults import POLL_S, Outage, outages, until_redis_is_asked
-from scenarios.requirements import struck
+from scenarios.requirements import asked_above, struck, struck_in_every_round
 
 BOUND_S = 2.0
 LIMIT = 4
@@ -112,7 +112,11 @@ SCENARIO = Scenario(
         answered_within(BOUND_S),
     ),
     holds_when=all_of(switch("rate_limit", "sliding"), switch("redis_policy", "bounded")),
-    requires=(struck("unreachable", "silent"),),
+    requires=(
+        struck("unreachable", "silent"),
+        struck_in_every_round("kill", "pause", "unreachable", "silent", STRUCK),
+        asked_above(LIMIT, WINDOW_S, of="log-in"),
+    ),
     strength="bounded",
     settings={
         "RATE_LIMIT_SENSITIVE_REQUESTS": str(LIMIT),

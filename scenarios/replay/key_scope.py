@@ -19,7 +19,7 @@ from scenarios.invariants import (
 from scenarios.invariants.keys import acknowledged_all, nobody_gets_anothers_answer
 from scenarios.lab import Lab, Wallet
 from scenarios.model import Scenario
-from scenarios.needs import all_of, any_of, switch
+from scenarios.needs import RETRIED, all_of, any_of, switch
 from scenarios.requirements import acknowledged
 
 STOLEN = "stolen-transfer"
@@ -49,7 +49,7 @@ def attack(lab: Lab) -> None:
 
 def _as(wallet: Wallet, thief: Wallet) -> Wallet:
     """The wallet, in the hands of the other's owner."""
-    return replace(wallet, ref=replace(wallet.ref, token=thief.ref.token))
+    return replace(wallet, ref=replace(wallet.ref, token=thief.ref.token, pin=thief.ref.pin))
 
 
 SCENARIO = Scenario(
@@ -65,13 +65,16 @@ SCENARIO = Scenario(
         balances_are_explained,
         money_is_conserved,
     ),
-    holds_when=any_of(
-        switch("idempotency", "off"),
-        all_of(
-            switch("key_scope", "caller_and_route"),
-            switch("replay_cache", "scoped", "off"),
-            switch("authentication", "weak", "jwt"),
+    holds_when=all_of(
+        any_of(
+            switch("idempotency", "off"),
+            all_of(
+                switch("key_scope", "caller_and_route"),
+                switch("replay_cache", "scoped", "off"),
+                switch("authentication", "weak", "jwt"),
+            ),
         ),
+        RETRIED,
     ),
     requires=(acknowledged,),
 )

@@ -13,7 +13,7 @@ from attacks.postgres.faults import REPLY_LOST
 from scenarios.invariants.keys import retries_succeed
 from scenarios.lab import Lab
 from scenarios.model import Scenario
-from scenarios.needs import any_of, switch
+from scenarios.needs import any_of, switch, unless
 
 
 def attack(lab: Lab) -> None:
@@ -44,7 +44,8 @@ SCENARIO = Scenario(
     attack=attack,
     invariants=(retries_succeed,),
     holds_when=any_of(
-        switch("idempotency", "off", "redis_only"),
+        # Only a claim stores a key before its work.
+        unless("idempotency", "claim"),
         switch("unit_of_work", "swallow_then_commit", "atomic"),
     ),
     strength="bounded",

@@ -22,8 +22,8 @@ from scenarios.invariants import at_most, refused_only_above
 from scenarios.lab import Lab
 from scenarios.model import Scenario
 from scenarios.needs import switch
-from scenarios.outage.faults import reached_or_answered
-from scenarios.requirements import rounds_of
+from scenarios.outage.faults import is_held_still, reached_or_answered
+from scenarios.requirements import asked_above, rounds_of
 
 LIMIT = 4
 WINDOW_S = 2
@@ -59,11 +59,13 @@ def _overtaken(lab: Lab, at: int, *, number: int) -> None:
     for _ in range(LIMIT - 1):
         _send(lab, log_in, 0, number=number)
     release = Flag()
+    sent_s = time.monotonic()
     strike = lab.link.arm(Delay(), at=at, release=release)
     held = lab.sender.background(_from_elsewhere(log_in, 0), actor="B", round=number)
     reached = reached_or_answered(strike, held)
     lab.link.disarm()
     _send(lab, log_in, 1, number=number)
+    reached = reached and is_held_still(sent_s)
     release.set()
     held.result()
     if reached:
@@ -125,7 +127,7 @@ SCENARIO = Scenario(
         refused_only_above(LIMIT, WINDOW_S, of="log-in"),
     ),
     holds_when=switch("rate_limit", "sliding"),
-    requires=(held_at_every_command,),
+    requires=(held_at_every_command, asked_above(LIMIT, WINDOW_S, of="log-in")),
     strength="bounded",
     settings={
         "RATE_LIMIT_SENSITIVE_REQUESTS": str(LIMIT),

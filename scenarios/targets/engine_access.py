@@ -41,7 +41,8 @@ class EngineAccess:
     ) -> Request:
         guessing = replace(payer, pin=pin)
         request = self._target.transfer(guessing, payee, amount_minor, key=key)
-        return self.as_other(request, "guess", guessing)
+        guess = self.as_other(request, "guess", guessing)
+        return replace(guess, read=_compared(guess.read))
 
     def wrong_pin(self, wallet: WalletRef) -> str:
         return "0000" if wallet.pin != "0000" else "0001"
@@ -141,6 +142,18 @@ def _request(name: str, text: str, route: str, by: WalletRef) -> Request:
 def _peek(what: str, route: str, which: Any, by: WalletRef, *, in_body: bool) -> Request:
     request = _request("peek", f"look at {what} {which}", route.format(which), by)
     return replace(request, json={"wallet_ids": [int(which)]}) if in_body else request
+
+
+def _compared(read: ReadReply) -> ReadReply:
+    """Also whether the answer tells if the PIN was right."""
+
+    def read_guess(response: httpx.Response) -> Reply:
+        reply = read(response)
+        wrong = response.status_code < 500 and "the PIN is wrong" in response.text
+        compared = wrong or response.status_code < 300
+        return replace(reply, values={**reply.values, "compared": compared})
+
+    return read_guess
 
 
 def _refusal(read: ReadReply) -> ReadReply:

@@ -419,11 +419,11 @@ class EngineWallet:
         reply = definite(response)
         body = response.json() if response.content else {}
         values = {k: body[k] for k in ("id", "access_token") if k in body} | advice_of(body)
+        # Replays are compared by this.
+        values["body"] = json.dumps(body, sort_keys=True)
         if response.status_code == 503 and body.get("type", "").endswith(":unavailable"):
             # The engine promises that nothing was committed.
             return Reply(outcome="failed", answer="503 nothing committed", values=values)
-        # Replays are compared by this.
-        values["body"] = json.dumps(body, sort_keys=True)
         replayed = " replayed" if response.headers.get("Idempotent-Replayed") else ""
         return Reply(outcome=reply.outcome, answer=reply.answer + replayed, values=values)
 

@@ -95,7 +95,7 @@ def test_every_removal_is_caught_or_covered() -> None:
     evidence = ablated()
     assert _outcomes(evidence) == [CAUGHT, COVERED, COVERED, CAUGHT]
     assert evidence.exit_code == 0
-    assert headline(evidence).title == "The removal of every defence was caught"
+    assert headline(evidence).title == "Each of 4 removals was caught"
     assert evidence.planned == len(evidence.cells) == 5
     assert table_of(evidence).rows[0].caught_by == ("double-spend", "lost-update")
 
