@@ -4,7 +4,9 @@
     python benchmarks/batch.py --rows 100000
 
 On embedded PostgreSQL, without Redis. Memory is the engine process's largest resident set so far
-(VmHWM); its CPU time says how many of the seconds are its own on a machine that is not quiet.
+(VmHWM); its CPU time says how many of the seconds are its own on a machine that is not quiet. Plain
+transfers, one after the other over HTTP, are timed right before and after: other work on the
+machine hardly changes the ratio.
 """
 
 import argparse
@@ -34,6 +36,10 @@ WANTED_S = 60.0
 WANTED_ROWS = 10_000
 RECIPIENTS = 100
 POLL_S = 0.2
+PIN = "4711"
+PLAIN_TRANSFERS = 300
+"""So many before the batch and so many after it."""
+PAGE_ROWS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +50,7 @@ class Bench:
     http: httpx.Client
     payer: int
     recipients: list[int]
+    floats: bool
 
     def cpu_s(self) -> float:
         times = psutil.Process(self.engine.pid).cpu_times()
@@ -75,6 +82,7 @@ def _measure(bench: Bench, rows: int) -> float:
     """Seconds from the call to the last row."""
     table("step", "seconds", "rows/s", "engine's CPU, s", "memory, MB")
     row("before", "", "", f"{bench.cpu_s():.1f}", f"{bench.memory_mb():.0f}")
+    plain_rate = _plain(bench)
     opened = _done(bench.http.post("/v1/batches", json={"source_wallet_id": bench.payer}))
     path = f"/v1/batches/{opened['id']}"
     content = _file(bench.recipients, rows)
@@ -91,9 +99,41 @@ def _measure(bench: Bench, rows: int) -> float:
         state = _done(bench.http.get(path))
     took_s = time.monotonic() - began_s
     _show(bench, "execution", rows, took_s)
+    _read_back(bench, path, rows)
+    plain_rate = (plain_rate + _plain(bench)) / 2
+    print(f"rows/s against plain transfers/s: {rows / took_s / plain_rate:.1f}")
     if (state["status"], state["success_count"]) != ("COMPLETED", rows):
         raise SystemExit(f"not all rows were paid: {state}")
     return took_s
+
+
+def _plain(bench: Bench) -> float:
+    """Transfers a second, one after the other, by the same payer over HTTP."""
+    began_s = time.monotonic()
+    for number in range(PLAIN_TRANSFERS):
+        body = {
+            "from_wallet_id": bench.payer,
+            "to_wallet_id": bench.recipients[number % len(bench.recipients)],
+            "amount": 0.01 if bench.floats else {"amount": 1, "asset": "USD"},
+        }
+        headers = {"Idempotency-Key": secrets.token_hex(8)}
+        _done(bench.http.post("/v1/transfers", json=body, headers=headers))
+    took_s = time.monotonic() - began_s
+    _show(bench, "plain transfers", PLAIN_TRANSFERS, took_s)
+    return PLAIN_TRANSFERS / took_s
+
+
+def _read_back(bench: Bench, path: str, rows: int) -> None:
+    began_s = time.monotonic()
+    after, seen = 0, 0
+    while after is not None:
+        query = {"limit": PAGE_ROWS, "after": after}
+        page = _done(bench.http.get(f"{path}/rows", params=query))
+        seen += sum(row["status"] == "PAID" for row in page["rows"])
+        after = page["next_after"]
+    _show(bench, "reading the rows", rows, time.monotonic() - began_s)
+    if seen != rows:
+        raise SystemExit(f"{seen} rows are shown as paid")
 
 
 def _show(bench: Bench, step: str, rows: int, took_s: float) -> None:
@@ -133,7 +173,7 @@ def _bench(build_name: str) -> Iterator[Bench]:
 def _with_wallets(
     engine: EngineProcess, http: httpx.Client, database_url: str, *, floats: bool
 ) -> Bench:
-    operator = _log_in(http, "operator", engine.operator_password)
+    operator = _with_pin(http, _log_in(http, "operator", engine.operator_password))
     password = secrets.token_urlsafe(12)
     user = _done(http.post("/v1/users", json={"username": "payer", "password": password}))
     body = {"user_id": user["id"], "asset": "USD"}
@@ -141,8 +181,9 @@ def _with_wallets(
     much: Any = 1e9 if floats else {"amount": 10**11, "asset": "USD"}
     keyed = {**operator, "Idempotency-Key": secrets.token_hex(8)}
     _done(http.post(f"/v1/wallets/{payer}/deposits", json={"amount": much}, headers=keyed))
-    http.headers.update(_log_in(http, "payer", password))
-    return Bench(engine=engine, http=http, payer=payer, recipients=_recipients(database_url))
+    http.headers.update(_with_pin(http, _log_in(http, "payer", password)))
+    recipients = _recipients(database_url)
+    return Bench(engine=engine, http=http, payer=payer, recipients=recipients, floats=floats)
 
 
 def _recipients(database_url: str) -> list[int]:
@@ -164,10 +205,15 @@ def _log_in(http: httpx.Client, username: str, password: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {answer['access_token']}"}
 
 
+def _with_pin(http: httpx.Client, headers: dict[str, str]) -> dict[str, str]:
+    _done(http.put("/v1/users/me/pin", json={"pin": PIN}, headers=headers))
+    return {**headers, "X-Pin": PIN}
+
+
 def _done(answer: httpx.Response) -> Any:
     if not answer.is_success:
         raise SystemExit(f"{answer.request.method} {answer.request.url.path}: {answer.text}")
-    return answer.json()
+    return answer.json() if answer.content else None
 
 
 if __name__ == "__main__":
