@@ -125,7 +125,8 @@ def _plain(bench: Bench) -> float:
 
 def _read_back(bench: Bench, path: str, rows: int) -> None:
     began_s = time.monotonic()
-    after, seen = 0, 0
+    seen = 0
+    after: int | None = 0
     while after is not None:
         query = {"limit": PAGE_ROWS, "after": after}
         page = _done(bench.http.get(f"{path}/rows", params=query))
