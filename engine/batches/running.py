@@ -62,8 +62,8 @@ MARK_AND_COUNT = (
     (
         "marked_row",
         (
-            "UPDATE batch_rows SET status = :status, transaction_id = CAST(:transaction_id AS uuid), "
-            "error = CAST(:error AS text) FROM mine WHERE batch_id = mine.id "
+            "UPDATE batch_rows SET status = :status, error = CAST(:error AS text), "
+            "transaction_id = CAST(:transaction_id AS uuid) FROM mine WHERE batch_id = mine.id "
             "AND row_index = :row_index AND status = 'PENDING' RETURNING row_index"
         ),
     ),
