@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import jsonschema
 import pytest
+import sqlalchemy as sa
 
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer
@@ -405,3 +406,21 @@ def test_what_was_compensated_is_not_reversed_and_the_other_way_round(house: Hou
     (row,) = take_back(house, batch, 2).json()["rows"]
     assert (row["status"], row["error"].partition(":")[0]) == ("PAID", "already-reversed")
     assert (house.balance(payer), house.balance(payee)) == (10_00, 10_00)
+
+
+def test_a_row_takes_two_statements(house: House) -> None:
+    """What a batch costs: the wallets are read and locked, then all is written at once."""
+    payer, payee = house.account(10_00), house.account()
+    batch = batch_of(house, payer, *[(payee, f"0.{n:02}") for n in range(1, 4)])
+    sent: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        sent.append(" ".join(statement.split()[:2]))
+
+    sa.event.listen(house.services.database, "before_cursor_execute", note)
+    assert executed(house, payer, batch).json()["status"] == "COMPLETED"
+    sa.event.remove(house.services.database, "before_cursor_execute", note)
+    row = ["SELECT wallets.id,", "WITH mine"]
+    first = sent.index(row[0])
+    assert sent[first : first + 6] == row * 3
+    assert not [words for words in sent[first + 6 :] if words in row]
