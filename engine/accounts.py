@@ -1,7 +1,8 @@
 """Users and wallets: signing up, logging in, opening and freezing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,6 +24,7 @@ from engine.refusals import (
 from engine.schema import Hold, User, Wallet
 from engine.unit_of_work import commit
 
+EMPTY: Mapping[str, Any] = MappingProxyType({})
 OPERATOR = "operator"
 RESERVED = frozenset({OPERATOR, "system", "escrow"})
 """Names that nobody can sign up with."""
@@ -100,10 +102,19 @@ def ensure_operator(session: Session, password: str) -> None:
         commit(session)
 
 
-def open_wallet(
-    session: Session, *, user_id: int, asset_type_id: int, label: str = "", look_first: bool
+def open_wallet(  # noqa: PLR0913 - what a wallet is made of
+    session: Session,
+    *,
+    user_id: int,
+    asset_type_id: int,
+    label: str = "",
+    look_first: bool,
+    columns: Mapping[str, Any] = EMPTY,
 ) -> Wallet:
-    """An empty wallet. Raises Refused when the user has one of that asset and label already."""
+    """An empty wallet. Raises Refused when the user has one of that asset and label already.
+
+    `columns` are taken over as they are, where the row has them.
+    """
     if look_first:
         same = sa.select(Wallet.id).where(
             Wallet.user_id == user_id, Wallet.asset_type_id == asset_type_id, Wallet.label == label
@@ -119,6 +130,8 @@ def open_wallet(
         label=label,
         limited=False,
     )
+    for name in columns.keys() & Wallet.__table__.columns.keys():
+        setattr(wallet, name, columns[name])
     session.add(wallet)
     _insert(session, WALLET_TAKEN, then=lambda: flag_new_wallet(session, wallet))
     return wallet

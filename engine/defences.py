@@ -160,7 +160,8 @@ class Defences:
         Switch(
             fragile_count=1,
             fragile_does="lets negative amounts, NaN, true, 1e400 and self-transfers pass, and "
-            "compares the asset with the first wallet only",
+            "compares the asset with the first wallet only; makes a new wallet's row of whatever "
+            "the body names",
             hardened_does="takes whole positive amounts up to 2^53 - 1 between two wallets of one "
             "asset",
         ),

@@ -24,16 +24,13 @@ from engine.replay_cache import ReplayCache
 from engine.retry import Retry
 from engine.subjects import Subject, once_only
 from engine.unit_of_work import UnitOfWork, commit
-from engine.wallets import Answer, Movement, Posting, Settlement, WalletState, Write
+from engine.wallets import Answer, Mark, Movement, Posting, Settlement, WalletState, Write
 
 Present = Callable[[Sequence[Posting], Mapping[int, str]], dict[str, Any]]
 """Makes the answer's body from the postings and each wallet's asset code."""
 PresentRefusal = Callable[[Refused], Answer]
-Along = Callable[[Session, Sequence[Posting]], None]
-"""Writes what else belongs to the movements, in their database transaction and before them.
-
-Whatever it raises stops them.
-"""
+MarkOf = Callable[[Sequence[Posting]], Mark]
+"""What has to change in the movements' database transaction, and stops them where it does not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +42,7 @@ class Order:
     movements: tuple[Movement, ...]
     present: Present
     present_refusal: PresentRefusal
-    along: Along | None = None
+    mark: MarkOf | None = None
     subject: Subject | None = None
     """What the movements are about, where they follow from something recorded before."""
     success: int = 201
@@ -239,9 +236,8 @@ class Payments:
             postings=decision.postings,
             kept=parts.keys.kept(order.request, draft.answer) if draft.answer else None,
             records=order.subject.records(decision.postings) if order.subject else (),
+            mark=order.mark(decision.postings) if order.mark and draft.answer else None,
         )
-        if order.along is not None and draft.answer is not None:
-            order.along(session, decision.postings)
         with once_only(), parts.work.writing(session):
             for write in parts.books(session).settle(settlement, parts.work.checkpoint(session)):
                 wallet = after[write.wallet_id]

@@ -57,12 +57,15 @@ class Reversal:
         )
 
     def check(self, session: Session) -> None:
-        done = sa.select(Transaction.id).where(
-            Transaction.reverses_transaction_id == self.transaction_id
-        )
-        if session.execute(done).first():
-            raise Refused(ALREADY_REVERSED, f"movement {self.transaction_id} was reversed before")
+        refuse_reversed(session, self.transaction_id)
 
     def records(self, postings: Sequence[Posting]) -> tuple[Record, ...]:
         del postings
         return ()
+
+
+def refuse_reversed(session: Session, transaction_id: uuid.UUID) -> None:
+    """Raises Refused where it was reversed before."""
+    done = sa.select(Transaction.id).where(Transaction.reverses_transaction_id == transaction_id)
+    if session.execute(done).first():
+        raise Refused(ALREADY_REVERSED, f"movement {transaction_id} was reversed before")

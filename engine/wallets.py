@@ -151,6 +151,17 @@ Record = tuple[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mark:
+    """Rows that have to change with the money, or nothing may: the last part says that they did."""
+
+    parts: tuple[tuple[str, str], ...]
+    """Name and statement of each; a later one may speak of an earlier one by its name."""
+    values: dict[str, Any]
+    missed: Exception
+    """Raised where the last part returns no row."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settlement:
     """Everything that one decision writes, in the order in which it is to be written."""
 
@@ -159,3 +170,4 @@ class Settlement:
     kept: KeptAnswer | None
     records: tuple[Record, ...] = ()
     """What else is written with the money."""
+    mark: Mark | None = None

@@ -6,6 +6,7 @@ from scenarios.access import (
     function_access,
     impersonation,
     leaks,
+    mass_assignment,
     object_access,
     pin,
     pin_race,
@@ -138,6 +139,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     pin_race.SCENARIO,
     token_replay.SCENARIO,
     leaks.SCENARIO,
+    mass_assignment.SCENARIO,
     asset_mismatch.SCENARIO,
     canary.SCENARIO,
 )

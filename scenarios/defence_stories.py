@@ -125,8 +125,8 @@ STORIES: Mapping[str, Story] = {
     "validation": Story(
         vulnerability="negative amounts, NaN, self-transfer",
         prevents="A negative amount pulls money out of the payee; NaN compares with nothing and "
-        "poisons every sum.",
-        technique="An allow-list of what an amount is, at the border.",
+        "poisons every sum; a new wallet's body names its balance.",
+        technique="An allow-list of fields, and of what an amount is, at the border.",
         in_sql="None: what is no amount never reaches a statement.",
     ),
     "constraints": Story(

@@ -4,10 +4,10 @@ import hashlib
 from tempfile import SpooledTemporaryFile
 from typing import Annotated, Any, BinaryIO, cast
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from engine.api.batch_views import (
     BatchesView,
@@ -18,8 +18,20 @@ from engine.api.batch_views import (
     compensation_view,
     row_view,
 )
-from engine.api.bodies import Body, WalletId
-from engine.api.context import Caller, CallerRoute, KeyHeader, Limit, PinHeader, Sessions, read_key
+from engine.api.bodies import Body, NoBody, WalletId
+from engine.api.context import (
+    BatchPath,
+    Call,
+    Caller,
+    CallerRoute,
+    KeyHeader,
+    KeyTakingRoute,
+    Limit,
+    MoneyCall,
+    Sessions,
+)
+from engine.api.execution import pin_of
+from engine.api.replays import answered_once
 from engine.api.views import shown
 from engine.batches.store import Batch, find_batch, newest_batches, open_batch, rows_after
 from engine.batches.upload import store_rows
@@ -29,8 +41,8 @@ from engine.refusals import BATCH_EMPTY, KEY_REUSED, NOT_CSV, NOT_FOUND, Refused
 from engine.schema import Wallet
 from engine.services import Services
 from engine.unit_of_work import commit
+from engine.wallets import Answer
 
-BatchPath = Annotated[int, Path(ge=1, le=2**63 - 1)]
 IN_MEMORY_BYTES = 1024 * 1024
 """Of an upload; the rest waits in a temporary file."""
 UTF_8 = {"utf-8", "utf8", "us-ascii"}
@@ -60,7 +72,7 @@ class CompensationBody(Body):
 
 
 def batch_routes(services: Services) -> APIRouter:
-    router = APIRouter(tags=["batches"], route_class=CallerRoute)
+    router = APIRouter(tags=["batches"], route_class=KeyTakingRoute)
     view = shown(201, BatchView, services.money.view_type)
 
     @router.post("/batches", status_code=201, responses=view)
@@ -72,8 +84,7 @@ def batch_routes(services: Services) -> APIRouter:
         _: KeyHeader = None,
     ) -> JSONResponse:
         """Set a batch up that pays from this wallet. A key, if one is sent, names it."""
-        sent = request.headers.getlist("Idempotency-Key")
-        key = read_key(sent) if sent and services.executions.runs.keyed else None
+        key = request.state.key if services.executions.runs.keyed else None
         with open_session() as session:
             wallet = session.get(Wallet, body.source_wallet_id)
             services.permissions.to_act_for(caller, wallet.user_id if wallet else None)
@@ -141,7 +152,7 @@ def _upload_routes(services: Services) -> APIRouter:
 
 
 def _money_routes(services: Services) -> APIRouter:
-    router = APIRouter(route_class=CallerRoute)
+    router = APIRouter(route_class=KeyTakingRoute)
     money = services.money.view_type
 
     @router.post(
@@ -149,57 +160,60 @@ def _money_routes(services: Services) -> APIRouter:
         responses=shown(200, BatchView, money) | shown(202, BatchView, money),
     )
     def execute(
-        batch_id: BatchPath,
-        caller: Caller,
-        open_session: Sessions,
-        _: ExecutionBody | None = None,
-        pin: PinHeader = None,
+        batch_id: BatchPath, call: MoneyCall, _: ExecutionBody | None = None
     ) -> JSONResponse:
         """Pay out, or go on after a crash. 202: it goes on in the background, look at its state.
 
-        Needs no key: a row is paid once.
+        Needs no key: a row is paid once. One that is sent repeats the answer of a batch that ended.
         """
-        before_money_moves(services, caller, open_session, pin)
+        before_money_moves(services, call)
 
         def allowed(found: Batch | None) -> Batch:
-            services.permissions.to_act_for(caller, found.user_id if found else None)
+            services.permissions.to_act_for(call.caller, found.user_id if found else None)
             if _existing(found).file_sha256 is None:
                 raise Refused(BATCH_EMPTY, "send the rows first")
             return _existing(found)
 
-        services.executions.execute(open_session, batch_id, allowed)
-        batch = _owned(services, open_session, caller, batch_id)
-        headers = {"Location": f"/v1/batches/{batch_id}"}
-        return _answer(services, open_session, batch, 200 if batch.ended else 202, headers)
+        def pay_out() -> Answer:
+            services.executions.execute(call.open_session, batch_id, allowed)
+            batch = _owned(services, call.open_session, call.caller, batch_id)
+            body = batch_view(services.money, batch, _code_of(services, call.open_session, batch))
+            return Answer(status=200 if batch.ended else 202, body=body)
+
+        answer = answered_once(services, call, {}, pay_out)
+        return _response(answer, {"Location": f"/v1/batches/{batch_id}"})
 
     @router.post("/batches/{batch_id}/compensations", responses=shown(200, CompensationsView))
-    def compensate(
-        batch_id: BatchPath,
-        body: CompensationBody,
-        caller: Caller,
-        open_session: Sessions,
-        pin: PinHeader = None,
-    ) -> dict[str, Any]:
+    def compensate(batch_id: BatchPath, body: CompensationBody, call: MoneyCall) -> JSONResponse:
         """Take back what these rows paid, each once; takes the operator's role where roles are
-        asked for, because the recipients are not asked."""
-        before_money_moves(services, caller, open_session, pin)
-        services.permissions.to_operate(caller)
-        with open_session() as session:
-            batch = _existing(find_batch(session, batch_id))
-        done = services.compensations.compensate(open_session, batch, sorted(set(body.rows)))
-        return {"rows": [compensation_view(row) for row in done]}
+        asked for, because the recipients are not asked. A key, if one is sent, repeats the answer.
+        """
+        before_money_moves(services, call)
+        rows = sorted(set(body.rows))
+
+        def take_back() -> Answer:
+            services.permissions.to_operate(call.caller)
+            with call.open_session() as session:
+                batch = _existing(find_batch(session, batch_id))
+            done = services.compensations.compensate(call.open_session, batch, rows)
+            return Answer(status=200, body={"rows": [compensation_view(row) for row in done]})
+
+        return _response(answered_once(services, call, rows, take_back))
 
     return router
 
 
-def before_money_moves(
-    services: Services, caller: Principal, open_session: OpenSession, pin: SecretStr | None
-) -> None:
+def before_money_moves(services: Services, call: Call) -> None:
     """What an execution or a compensation takes of the caller beside the token: the PIN.
 
     Nothing is locked yet. Raises Refused.
     """
-    services.pins.check(open_session, caller, pin.get_secret_value() if pin else None)
+    services.pins.check(call.open_session, call.caller, pin_of(call.pin, NoBody()))
+
+
+def _response(answer: Answer, headers: dict[str, str] | None = None) -> JSONResponse:
+    replayed = {"Idempotent-Replayed": "true"} if answer.replayed else {}
+    return JSONResponse(answer.body, status_code=answer.status, headers=(headers or {}) | replayed)
 
 
 def _reading_routes(services: Services) -> APIRouter:
@@ -288,9 +302,14 @@ def _answer(
     status: int,
     headers: dict[str, str],
 ) -> JSONResponse:
+    body = batch_view(services.money, batch, _code_of(services, open_session, batch))
+    return JSONResponse(body, status_code=status, headers=headers)
+
+
+def _code_of(services: Services, open_session: OpenSession, batch: Batch) -> str:
+    """Of the asset that the batch pays in."""
     asset = services.assets.known(batch.asset_type_id)
     if asset is None:
         with open_session() as session:
             asset = services.assets.by_id(session, batch.asset_type_id)
-    body = batch_view(services.money, batch, asset.code)
-    return JSONResponse(body, status_code=status, headers=headers)
+    return asset.code

@@ -71,6 +71,12 @@ class WalletBody(Body):
     """Tells several wallets of one user and asset apart."""
 
 
+class WalletRow(WalletBody):
+    """Whatever else the body names is kept, for the row that is made of it."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class StatusBody(Body):
     status: Literal["active", "frozen", "closed"]
 

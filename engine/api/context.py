@@ -14,7 +14,8 @@ from fastapi import Depends, Header, Path, Query, Request, Response, Security
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
-from pydantic import SecretStr
+from pydantic import BeforeValidator, SecretStr
+from pydantic_core import PydanticCustomError
 
 from engine.api.problems import ErrorStyle
 from engine.database import OpenSession
@@ -67,6 +68,16 @@ class KeyedRoute(CallerRoute):
         required = services_of(request).keys.required
         sent = request.headers.getlist("Idempotency-Key")
         request.state.key = read_key(sent) if required else None
+
+
+class KeyTakingRoute(CallerRoute):
+    """A route that needs no key and heeds one that is sent: in `request.state.key`, else None."""
+
+    def check(self, request: Request) -> None:
+        services = services_of(request)
+        heeded = services.keys.required or services.executions.runs.keyed
+        sent = request.headers.getlist("Idempotency-Key")
+        request.state.key = read_key(sent) if sent and heeded else None
 
 
 async def refuse_revoked(request: Request) -> None:
@@ -122,8 +133,18 @@ async def open_session_of(request: Request) -> AsyncIterator[OpenSession]:
 
 Caller = Annotated[Principal, Depends(principal_of)]
 Sessions = Annotated[OpenSession, Depends(open_session_of)]
-WalletPath = Annotated[int, Path(ge=1, le=2**63 - 1)]
-UserPath = Annotated[int, Path(ge=1, le=2**63 - 1)]
+
+
+def _only_digits(value: Any) -> Any:
+    """One spelling an id: "+1" and " 1" are whole numbers too, and no names of wallet 1."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise PydanticCustomError("int_parsing", "Input should be a whole number, in digits")
+    return value
+
+
+WalletPath = Annotated[int, Path(ge=1, le=2**63 - 1), BeforeValidator(_only_digits)]
+UserPath = Annotated[int, Path(ge=1, le=2**63 - 1), BeforeValidator(_only_digits)]
+BatchPath = Annotated[int, Path(ge=1, le=2**63 - 1), BeforeValidator(_only_digits)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 KeyHeader = Annotated[
     str | None,

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from engine.defences import Defences
 from engine.refusals import (
@@ -39,6 +40,7 @@ PASSING_STATES = ("08", "53", "57", "55P03", "25P03", "25006")
 """How the SQLSTATE of trouble that passes begins: connection, resources, operator (statement
 time-out, shutdown); lock time-out, idle in transaction, a server that became read-only."""
 MOST_ERRORS = 20
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +146,8 @@ def install_error_handlers(app: FastAPI, style: ErrorStyle) -> None:
         problem = known.get(error.status_code, MALFORMED_BODY)
         response = respond(style, request, Refused(problem, problem.title))
         response.headers.update(error.headers or {})
+        if problem is METHOD_NOT_ALLOWED:
+            response.headers["Allow"] = ", ".join(_methods_of(request))
         return response
 
     def failed(request: Request, error: Exception) -> JSONResponse:
@@ -159,6 +163,16 @@ def install_error_handlers(app: FastAPI, style: ErrorStyle) -> None:
     app.add_exception_handler(HTTPException, http_error)
     for kind in (SQLAlchemyError, RedisError, Exception):
         app.add_exception_handler(kind, failed)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """Of every route with this path: the framework names those of the first one only."""
+    scopes = ((method, {**request.scope, "method": method}) for method in METHODS)
+    return [
+        method
+        for method, scope in scopes
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 def without_values(error: BaseException) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from engine.accounts import find_wallet, open_wallet, set_status, wallets_of
-from engine.api.bodies import BalancesBody, StatusBody, WalletBody
-from engine.api.context import Caller, CallerRoute, Limit, Sessions, WalletPath
+from engine.api.bodies import BalancesBody, StatusBody, WalletBody, WalletRow
+from engine.api.context import Caller, CallerRoute, Limit, Sessions, WalletPath, body_of
 from engine.api.tags import IfMatch, matches, wallet_tag
 from engine.api.views import BalancesView, EntriesView, WalletsView, WalletView, shown
 from engine.database import OpenSession
@@ -22,8 +22,12 @@ def wallet_routes(services: Services) -> APIRouter:
 
     money = services.money.view_type
 
+    bodies = {True: WalletBody, False: WalletRow}
+
     @router.post("/wallets", status_code=201, responses=shown(201, WalletView, money))
-    def create(body: WalletBody, caller: Caller, open_session: Sessions) -> dict[str, Any]:
+    def create(
+        caller: Caller, open_session: Sessions, body: WalletBody = body_of(bodies, services.strict)
+    ) -> dict[str, Any]:
         """Open an empty wallet, one a user, asset and label."""
         user_id = services.permissions.owner_for(caller, body.user_id)
         if user_id is None:
@@ -35,6 +39,7 @@ def wallet_routes(services: Services) -> APIRouter:
                 user_id=user_id,
                 asset_type_id=asset.id,
                 label=body.label,
+                columns=body.model_extra or {},
                 look_first=services.look_first,
             )
             state = WalletState.of(wallet)

@@ -1,7 +1,7 @@
 """Taking back what rows of a batch paid (switch `compensation`)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -13,10 +13,12 @@ from engine.batches.store import Batch, Row, these_rows
 from engine.database import OpenSession
 from engine.defences import Defences
 from engine.identity import Principal
-from engine.payments import Along, Payments
+from engine.locking import Locking
+from engine.payments import MarkOf, Order, Payments
 from engine.refusals import ROWS_NOT_PAID, Refused
+from engine.reversals import refuse_reversed
 from engine.unit_of_work import commit
-from engine.wallets import Posting
+from engine.wallets import Mark, Movement, Once, Posting, Record
 
 SERVICE = Principal(user_id=None, role="service")
 """The recipient is not asked: who may ask for a compensation is settled before."""
@@ -27,13 +29,23 @@ MARK = sa.text(
     "WHERE batch_id = :batch_id AND row_index = :row_index"
 )
 COUNT = sa.text("UPDATE batches SET compensated_count = compensated_count + 1 WHERE id = :batch_id")
-MARK_ONCE = sa.text(
-    "WITH marked AS ("
-    "  UPDATE batch_rows SET status = 'COMPENSATED', compensation_id = :compensation_id "
-    "  WHERE batch_id = :batch_id AND row_index = :row_index AND status = 'PAID' "
-    "  RETURNING batch_id) "
-    "UPDATE batches SET compensated_count = compensated_count + 1 "
-    "FROM marked WHERE id = marked.batch_id RETURNING id"
+MARK_ONCE = (
+    (
+        "marked_row",
+        (
+            "UPDATE batch_rows SET status = 'COMPENSATED', "
+            "compensation_id = CAST(:compensation_id AS uuid) "
+            "WHERE batch_id = :batch_id AND row_index = :row_index AND status = 'PAID' "
+            "RETURNING batch_id"
+        ),
+    ),
+    (
+        "counted",
+        (
+            "UPDATE batches SET compensated_count = compensated_count + 1 "
+            "FROM marked_row WHERE id = marked_row.batch_id RETURNING id"
+        ),
+    ),
 )
 
 
@@ -49,21 +61,21 @@ class Compensated:
 class Compensation(Protocol):
     def is_done(self, row: Row) -> bool: ...
 
-    def along(self, batch: Batch, row: Row) -> Along | None:
-        """May raise RowTaken."""
+    def order(self, batch: Batch, row: Row) -> Order:
+        """What takes it back. Executed, it may raise RowTaken."""
 
     def done(self, session: Session, batch: Batch, row: Row, compensation_id: str) -> None:
         """Called when the transfer is committed."""
 
 
 class NewTransfer:
-    """Whoever asks gets a transfer; the row is marked afterwards."""
+    """Whoever asks gets a transfer like any other; the row is marked afterwards."""
 
     def is_done(self, row: Row) -> bool:  # noqa: ARG002
         return False
 
-    def along(self, batch: Batch, row: Row) -> Along | None:  # noqa: ARG002
-        return None
+    def order(self, batch: Batch, row: Row) -> Order:
+        return _back(batch, row, mark=None)
 
     def done(self, session: Session, batch: Batch, row: Row, compensation_id: str) -> None:
         session.execute(MARK, _marks(batch, row, compensation_id))
@@ -72,21 +84,56 @@ class NewTransfer:
 
 
 class OnceARow:
-    """The row turns from paid to compensated in the transfer's database transaction."""
+    """The row turns from paid to compensated with the money, which is a reversal: a payment that
+    was reversed by its own route is not taken back once more, nor the other way round."""
 
     def is_done(self, row: Row) -> bool:
         return row.status == "COMPENSATED"
 
-    def along(self, batch: Batch, row: Row) -> Along | None:
-        def mark(session: Session, postings: Sequence[Posting]) -> None:
+    def order(self, batch: Batch, row: Row) -> Order:
+        def mark(postings: Sequence[Posting]) -> Mark:
             values = _marks(batch, row, str(postings[0].id))
-            if session.execute(MARK_ONCE, values).first() is None:
-                raise RowTaken
+            return Mark(parts=MARK_ONCE, values=values, missed=RowTaken())
 
-        return mark
+        order = _back(batch, row, mark=mark)
+        (transfer,) = order.movements
+        assert row.transaction_id is not None, "only what was paid is taken back"
+        once = Once(reverses_transaction_id=row.transaction_id)
+        return replace(order, subject=PaidRow(replace(transfer, kind="REVERSAL", once=once)))
 
     def done(self, session: Session, batch: Batch, row: Row, compensation_id: str) -> None:
         pass  # It was marked with the money.
+
+
+@dataclass(frozen=True)
+class PaidRow:
+    """What a compensation is about: the row's payment, which may have been reversed by itself."""
+
+    movement: Movement
+
+    def movements(self, session: Session, locking: Locking) -> tuple[Movement, ...]:
+        del session, locking
+        return (self.movement,)
+
+    def check(self, session: Session) -> None:
+        assert self.movement.once is not None
+        assert self.movement.once.reverses_transaction_id is not None
+        refuse_reversed(session, self.movement.once.reverses_transaction_id)
+
+    def records(self, postings: Sequence[Posting]) -> tuple[Record, ...]:
+        del postings
+        return ()
+
+
+def _back(batch: Batch, row: Row, *, mark: MarkOf | None) -> Order:
+    return row_order(
+        SERVICE,
+        payer=row.recipient_id,
+        payee=batch.source_wallet_id,
+        amount=row.amount,
+        name=f"batch/{batch.id}/row/{row.row_index}/compensation",
+        mark=mark,
+    )
 
 
 def _marks(batch: Batch, row: Row, compensation_id: str) -> dict[str, object]:
@@ -121,16 +168,8 @@ class Compensations:
     def _take_back(self, open_session: OpenSession, batch: Batch, row: Row) -> Compensated:
         if self._way.is_done(row):
             return _done(row)
-        order = row_order(
-            SERVICE,
-            payer=row.recipient_id,
-            payee=batch.source_wallet_id,
-            amount=row.amount,
-            name=f"batch/{batch.id}/row/{row.row_index}/compensation",
-            along=self._way.along(batch, row),
-        )
         try:
-            answer = self._payments.execute(open_session, order)
+            answer = self._payments.execute(open_session, self._way.order(batch, row))
         except RowTaken:
             return self._as_it_is(open_session, batch, row)
         except Refused as refusal:

@@ -130,12 +130,11 @@ class Executions:
             payee=row.recipient_id,
             amount=row.amount,
             name=f"batch/{batch.id}/row/{row.row_index}",
-            along=self.runs.along(run, row),
+            mark=self.runs.mark(run, row),
         )
         try:
             answer = self._payments.execute(open_session, order)
-            with open_session() as session:
-                self.runs.paid(session, run, row, answer.body["id"])
+            self.runs.paid(open_session, run, row, answer.body["id"])
         except RowTaken:
             self._check(open_session, run)
         except Refused as refusal:

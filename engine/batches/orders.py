@@ -2,7 +2,7 @@
 
 from engine.idempotency import KeyedRequest
 from engine.identity import Principal
-from engine.payments import Along, Order
+from engine.payments import MarkOf, Order
 from engine.refusals import OUTCOME_UNKNOWN, Problem, Refused
 from engine.schema import Amount
 from engine.wallets import Answer, Movement
@@ -15,7 +15,7 @@ def row_order(  # noqa: PLR0913 - what a transfer is made of
     payee: int,
     amount: Amount,
     name: str,
-    along: Along | None,
+    mark: MarkOf | None,
 ) -> Order:
     """A transfer whose answer has its id; `name` is recorded with it in the key's place."""
     movement = Movement(
@@ -27,7 +27,7 @@ def row_order(  # noqa: PLR0913 - what a transfer is made of
         movements=(movement,),
         present=lambda postings, _: {"id": str(postings[0].id)},
         present_refusal=lambda refusal: Answer(status=refusal.problem.status, body={}),
-        along=along,
+        mark=mark,
     )
 
 

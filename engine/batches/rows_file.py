@@ -16,7 +16,9 @@ from engine.money import LARGEST_AMOUNT
 HEADER = ["recipient_id", "amount"]
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MOST_LINE_BYTES = 1000
-SKIPPED_AT_ONCE_BYTES = 64 * 1024
+MOST_LINES = 1_000_000
+"""Blank ones included."""
+READ_AT_ONCE_BYTES = 64 * 1024
 LARGEST_ID = 2**63 - 1
 ID = re.compile(r"[0-9]{1,19}", re.ASCII)
 AMOUNT = re.compile(r"[0-9]{1,17}(?:\.([0-9]{1,9}))?", re.ASCII)
@@ -46,11 +48,14 @@ class _Wrong(Exception):  # noqa: N818 - the line is wrong; that is the whole st
 def read_rows(file: BinaryIO, *, decimals: int) -> Iterator[FileRow | Complaint]:
     """Every line but the blank ones, as a row or as what is wrong with it.
 
-    `decimals` is how many the asset has.
+    `decimals` is how many the asset has. The file is read from its start.
     """
     header_is_due = True
     line = 0
     for line, content in _lines(file):
+        if line > MOST_LINES:
+            yield Complaint(line=line, reason=f"the file has more than {MOST_LINES} lines")
+            return
         try:
             fields = _fields(content)
             if fields and header_is_due:
@@ -66,28 +71,38 @@ def read_rows(file: BinaryIO, *, decimals: int) -> Iterator[FileRow | Complaint]
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
-    """Numbered from 1. A line that is too long is None, and never in memory as a whole."""
+    """Numbered from 1. A line that is too long is None, and never in memory as a whole.
+
+    A line ends with LF, CRLF or, as old spreadsheets for the Macintosh have it, CR.
+    """
+    if file.read(len(BYTE_ORDER_MARK)) != BYTE_ORDER_MARK:
+        file.seek(0)
     number = 0
-    while piece := file.readline(MOST_LINE_BYTES + 1):
-        number += 1
-        if number == 1:
-            piece = piece.removeprefix(BYTE_ORDER_MARK)
-        if len(piece) > MOST_LINE_BYTES and not piece.endswith(b"\n"):
-            while (rest := file.readline(SKIPPED_AT_ONCE_BYTES)) and not rest.endswith(b"\n"):
-                pass
-            yield number, None
-        else:
-            yield number, piece
+    begun, too_long = b"", False
+    while piece := file.read(READ_AT_ONCE_BYTES):
+        lines = (begun + piece).splitlines(keepends=True)
+        # What has no end yet; its CR may be half of a CRLF.
+        begun = b"" if lines[-1].endswith(b"\n") else lines.pop()
+        for line in lines:
+            number += 1
+            yield number, None if too_long else line
+            too_long = False
+        if len(begun) > MOST_LINE_BYTES:
+            begun, too_long = begun[-1:], True
+    if begun or too_long:
+        yield number + 1, None if too_long else begun
 
 
 def _fields(content: bytes | None) -> Sequence[str]:
     """Empty for a blank line. Raises _Wrong."""
-    if content is None:
+    if content is None or len(content.rstrip(b"\r\n")) > MOST_LINE_BYTES:
         raise _Wrong(f"the line is longer than {MOST_LINE_BYTES} bytes")
     try:
         text = content.decode().strip()
     except UnicodeDecodeError as error:
         raise _Wrong("the line is not UTF-8") from error
+    if not text:
+        return []
     try:
         rows = list(csv.reader([text], strict=True, skipinitialspace=True))
     except csv.Error as error:

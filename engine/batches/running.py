@@ -15,11 +15,13 @@ from sqlalchemy.orm import Session
 
 from engine.batches.leases import LEASE_S, Leases
 from engine.batches.store import Batch, Row, rows_after, unfinished_batches
+from engine.books.marks import put_mark
+from engine.database import OpenSession
 from engine.defences import Defences
-from engine.payments import Along
+from engine.payments import MarkOf
 from engine.refusals import BATCH_RUNNING, Refused
 from engine.unit_of_work import commit
-from engine.wallets import Posting
+from engine.wallets import Mark, Posting
 
 ROWS_AT_ONCE = 500
 
@@ -47,15 +49,24 @@ CLAIM = sa.text(
     "UPDATE batches SET status = 'PROCESSING', lease_token = :token, lease_holder = :holder, "
     "lease_until = clock_timestamp() + make_interval(secs => :lease_s) WHERE id = :batch_id"
 )
-MARK_AND_COUNT = sa.text(
-    "WITH mine AS ("
-    "  UPDATE batches SET last_processed_row = :row_index, "
-    "    success_count = success_count + :success, failure_count = failure_count + :failure, "
-    "    lease_until = clock_timestamp() + make_interval(secs => :lease_s) "
-    "  WHERE id = :batch_id AND lease_token = :token RETURNING id) "
-    "UPDATE batch_rows SET status = :status, transaction_id = :transaction_id, error = :error "
-    "FROM mine WHERE batch_id = mine.id AND row_index = :row_index AND status = 'PENDING' "
-    "RETURNING row_index"
+MARK_AND_COUNT = (
+    (
+        "mine",
+        (
+            "UPDATE batches SET last_processed_row = :row_index, "
+            "success_count = success_count + :success, failure_count = failure_count + :failure, "
+            "lease_until = clock_timestamp() + make_interval(secs => :lease_s) "
+            "WHERE id = :batch_id AND lease_token = :token RETURNING id"
+        ),
+    ),
+    (
+        "marked_row",
+        (
+            "UPDATE batch_rows SET status = :status, error = CAST(:error AS text), "
+            "transaction_id = CAST(:transaction_id AS uuid) FROM mine WHERE batch_id = mine.id "
+            "AND row_index = :row_index AND status = 'PENDING' RETURNING row_index"
+        ),
+    ),
 )
 STILL_MINE = sa.text("SELECT FROM batches WHERE id = :batch_id AND lease_token = :token")
 LET_GO = sa.text(
@@ -92,10 +103,10 @@ class Runs(Protocol):
     def next_rows(self, session: Session, run: Run, after: int) -> list[Row]:
         """The next ones to be paid behind that index."""
 
-    def along(self, run: Run, row: Row) -> Along | None:
-        """What the row's transfer writes beside the money. May raise RowTaken."""
+    def mark(self, run: Run, row: Row) -> MarkOf | None:
+        """What the row's transfer changes beside the money; missed, it raises RowTaken."""
 
-    def paid(self, session: Session, run: Run, row: Row, transaction_id: str) -> None:
+    def paid(self, open_session: OpenSession, run: Run, row: Row, transaction_id: str) -> None:
         """Called when the transfer is committed."""
 
     def refused(self, session: Session, run: Run, row: Row, reason: str) -> None:
@@ -127,11 +138,12 @@ class NaiveRuns:
     def next_rows(self, session: Session, run: Run, after: int) -> list[Row]:
         return rows_after(session, run.batch_id, after, limit=ROWS_AT_ONCE)
 
-    def along(self, run: Run, row: Row) -> Along | None:  # noqa: ARG002
+    def mark(self, run: Run, row: Row) -> MarkOf | None:  # noqa: ARG002
         return None
 
-    def paid(self, session: Session, run: Run, row: Row, transaction_id: str) -> None:
-        self._mark(session, _marks(run, row, transaction_id=transaction_id))
+    def paid(self, open_session: OpenSession, run: Run, row: Row, transaction_id: str) -> None:
+        with open_session() as session:
+            self._mark(session, _marks(run, row, transaction_id=transaction_id))
 
     def refused(self, session: Session, run: Run, row: Row, reason: str) -> None:
         self._mark(session, _marks(run, row, error=reason))
@@ -185,27 +197,18 @@ class ResumableRuns:
     def next_rows(self, session: Session, run: Run, after: int) -> list[Row]:
         return rows_after(session, run.batch_id, after, limit=ROWS_AT_ONCE, only_pending=True)
 
-    def along(self, run: Run, row: Row) -> Along | None:
-        def mark(session: Session, postings: Sequence[Posting]) -> None:
-            self._mark(session, run, _marks(run, row, transaction_id=str(postings[0].id)))
+    def mark(self, run: Run, row: Row) -> MarkOf | None:
+        def paid(postings: Sequence[Posting]) -> Mark:
+            return _mark(run, _marks(run, row, transaction_id=str(postings[0].id)))
 
-        return mark
+        return paid
 
-    def paid(self, session: Session, run: Run, row: Row, transaction_id: str) -> None:
+    def paid(self, open_session: OpenSession, run: Run, row: Row, transaction_id: str) -> None:
         pass  # It was marked with the money.
 
     def refused(self, session: Session, run: Run, row: Row, reason: str) -> None:
-        self._mark(session, run, _marks(run, row, error=reason))
+        put_mark(session, _mark(run, _marks(run, row, error=reason)))
         commit(session)
-
-    def _mark(self, session: Session, run: Run, values: dict[str, Any]) -> None:
-        if (
-            session.execute(
-                MARK_AND_COUNT, values | {"token": run.token, "lease_s": LEASE_S}
-            ).first()
-            is None
-        ):
-            raise RowTaken
 
     def check(self, session: Session, run: Run) -> None:
         mine = session.execute(STILL_MINE, {"batch_id": run.batch_id, "token": run.token}).first()
@@ -226,6 +229,11 @@ class ResumableRuns:
     def _forget(self, run: Run) -> None:
         if run.token is not None:
             self._leases.forget(run.token)
+
+
+def _mark(run: Run, values: dict[str, Any]) -> Mark:
+    fenced = values | {"token": run.token, "lease_s": LEASE_S}
+    return Mark(parts=MARK_AND_COUNT, values=fenced, missed=RowTaken())
 
 
 def _marks(

@@ -1,7 +1,6 @@
 """Giving a batch its rows: checked line by line, stored as a whole, and frozen."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -9,16 +8,17 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from engine.assets import Asset
+from engine.batches.complaints import TOLD_ONE_BY_ONE, Complaints
 from engine.batches.rows_file import Complaint, FileRow, read_rows
 from engine.batches.store import Batch
 from engine.money import LARGEST_AMOUNT, Money
-from engine.refusals import BATCH_FROZEN, ROWS_DOUBLE, ROWS_INVALID, TOO_LARGE, Refused
+from engine.refusals import BATCH_FROZEN, ROWS_DOUBLE, ROWS_INVALID, TOO_LARGE, Problem, Refused
 from engine.unit_of_work import commit
 
 MOST_ROWS = 100_000
 INSERTED_AT_ONCE = 1000
-MOST_SHOWN = 100
-"""Lines that a refusal names; the rest is counted."""
+READ_AT_ONCE = 5_000
+"""Of the lines that the database finds wrong."""
 
 LOCK = sa.text("SELECT file_sha256 FROM batches WHERE id = :batch_id FOR NO KEY UPDATE")
 INSERT = sa.text(
@@ -27,8 +27,8 @@ INSERT = sa.text(
     "CAST(:recipients AS bigint[]), CAST(:amounts AS numeric[]))"
 )
 # What only the database knows to be wrong with a line.
-WRONG_RECIPIENTS = """
-FROM (
+WRONG_RECIPIENTS = sa.text("""
+SELECT line, reason FROM (
     SELECT r.line, CASE
         WHEN w.id IS NULL THEN 'there is no such wallet'
         WHEN w.id = :source THEN 'the wallet pays itself'
@@ -38,18 +38,21 @@ FROM (
     FROM batch_rows r LEFT JOIN wallets w ON w.id = r.recipient_id
     WHERE r.batch_id = :batch_id
 ) AS checked
-WHERE reason IS NOT NULL
-"""
-DOUBLES = """
+WHERE reason IS NOT NULL ORDER BY line
+""")
+# As many reasons as lines would make the answer long: only the first ones say where.
+DOUBLES = sa.text("""
+SELECT line, CASE
+    WHEN row_number() OVER (ORDER BY line) <= :told_one_by_one
+    THEN 'the same recipient and amount as in line ' || first_line
+    ELSE 'the same recipient and amount as in a line before'
+END AS reason
 FROM (
-    SELECT line, 'the same recipient and amount as in line ' || first_line AS reason
-    FROM (
-        SELECT line, min(line) OVER (PARTITION BY recipient_id, amount) AS first_line
-        FROM batch_rows WHERE batch_id = :batch_id
-    ) AS rows
-    WHERE line <> first_line
-) AS doubles
-"""
+    SELECT line, min(line) OVER (PARTITION BY recipient_id, amount) AS first_line
+    FROM batch_rows WHERE batch_id = :batch_id
+) AS rows
+WHERE line <> first_line ORDER BY line
+""")
 FREEZE = sa.text(
     "UPDATE batches SET file_sha256 = :sha256, item_count = counted.item_count, "
     "total_amount = counted.total_amount "
@@ -57,29 +60,6 @@ FREEZE = sa.text(
     "      FROM batch_rows WHERE batch_id = :batch_id) AS counted "
     "WHERE id = :batch_id"
 )
-
-
-@dataclass(kw_only=True)
-class _Wrong:
-    """Complaints about lines: some to show, and how many there are."""
-
-    shown: list[Complaint]
-    count: int = 0
-
-    def add(self, complaint: Complaint) -> None:
-        self.count += 1
-        if len(self.shown) < MOST_SHOWN:
-            self.shown.append(complaint)
-
-    def add_found(self, session: Session, condition: str, values: dict[str, Any]) -> None:
-        """Lines that a query finds."""
-        count = session.execute(sa.text(f"SELECT count(*) {condition}"), values).scalar_one()
-        if count:
-            some = sa.text(f"SELECT line, reason {condition} ORDER BY line LIMIT {MOST_SHOWN}")
-            self.shown += [
-                Complaint(line=row.line, reason=row.reason) for row in session.execute(some, values)
-            ]
-            self.count += count
 
 
 def store_rows(  # noqa: PLR0913 - what an upload is made of
@@ -103,13 +83,13 @@ def store_rows(  # noqa: PLR0913 - what an upload is made of
         if stored == sha256:
             return False
         raise Refused(BATCH_FROZEN, "the batch has its rows, and they were others")
-    wrong = _Wrong(shown=[])
+    wrong = Complaints()
     rows = _good_rows(read_rows(file, decimals=asset.decimals), wrong)
     stored_count = _insert(session, batch.id, rows, money, asset.decimals)
     values = {"batch_id": batch.id, "source": batch.source_wallet_id, "asset": asset.id}
-    wrong.add_found(session, WRONG_RECIPIENTS, values)
+    _add_found(wrong, session, WRONG_RECIPIENTS, values)
     if not stored_count and not wrong.count:
-        wrong.add(Complaint(line=1, reason="the file has no rows"))
+        wrong.add(1, "the file has no rows")
     if wrong.count:
         raise _refusal(ROWS_INVALID, "not valid", wrong)
     if not doubles_confirmed:
@@ -120,12 +100,23 @@ def store_rows(  # noqa: PLR0913 - what an upload is made of
     return True
 
 
-def _good_rows(found: Iterable[FileRow | Complaint], wrong: _Wrong) -> Iterator[FileRow]:
-    for row in found:
+def _good_rows(found: Iterable[FileRow | Complaint], wrong: Complaints) -> Iterator[FileRow]:
+    """Raises Refused for a file of too many lines, wrong ones included."""
+    for count, row in enumerate(found, start=1):
+        if count > MOST_ROWS:
+            raise Refused(TOO_LARGE, f"a batch has at most {MOST_ROWS} rows")
         if isinstance(row, Complaint):
-            wrong.add(row)
+            wrong.add(row.line, row.reason)
         else:
             yield row
+
+
+def _add_found(
+    wrong: Complaints, session: Session, query: sa.TextClause, values: dict[str, Any]
+) -> None:
+    """Lines that the database finds, a few at a time."""
+    for row in session.execute(query, values, execution_options={"yield_per": READ_AT_ONCE}):
+        wrong.add(row.line, row.reason)
 
 
 def _insert(
@@ -141,15 +132,14 @@ def _insert(
             "amounts": [money.of_decimal(row.amount, decimals) for row in chunk],
         }
         count += len(chunk)
-        if count > MOST_ROWS:
-            raise Refused(TOO_LARGE, f"a batch has at most {MOST_ROWS} rows")
         session.execute(INSERT, values)
     return count
 
 
 def _refuse_doubles(session: Session, batch_id: int) -> None:
-    doubles = _Wrong(shown=[])
-    doubles.add_found(session, DOUBLES, {"batch_id": batch_id})
+    doubles = Complaints()
+    values = {"batch_id": batch_id, "told_one_by_one": TOLD_ONE_BY_ONE}
+    _add_found(doubles, session, DOUBLES, values)
     if doubles.count:
         words = "there before; if that is meant, send the file with confirm_duplicates=true"
         raise _refusal(ROWS_DOUBLE, words, doubles)
@@ -161,10 +151,6 @@ def _refuse_large_total(session: Session, batch_id: int) -> None:
         raise Refused(ROWS_INVALID, "the rows add up to more than any wallet can hold")
 
 
-def _refusal(problem: Any, words: str, wrong: _Wrong) -> Refused:
-    shown = sorted(wrong.shown, key=lambda complaint: complaint.line)[:MOST_SHOWN]
+def _refusal(problem: Problem, words: str, wrong: Complaints) -> Refused:
     lines = "1 line is" if wrong.count == 1 else f"{wrong.count} lines are"
-    rest = wrong.count - len(shown)
-    more = f"; {rest} of them are not listed" if rest else ""
-    errors = [{"field": f"line {c.line}", "message": c.reason} for c in shown]
-    return Refused(problem, f"{lines} {words}{more}; nothing was stored", errors=errors)
+    return Refused(problem, f"{lines} {words}; nothing was stored", errors=wrong.told())

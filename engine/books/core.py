@@ -15,18 +15,16 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from engine.books.ledger import LedgerWriter, as_written
+from engine.books.marks import put_mark
 from engine.books.protocol import StaleVersion
 from engine.schema import Wallet
-from engine.wallets import KeptAnswer, Once, Posting, Settlement, WalletState, Write
+from engine.wallets import KeptAnswer, Mark, Once, Posting, Settlement, WalletState, Write
 
 WALLETS: Any = Wallet.__table__
-READ = (
-    sa.select(WALLETS)
-    .where(WALLETS.c.id.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(WALLETS.c.id)
-)
+COLUMNS = ", ".join(f"wallets.{column.name}" for column in WALLETS.columns)
+READ = sa.text(f"SELECT {COLUMNS} FROM wallets WHERE wallets.id IN :ids ORDER BY wallets.id")  # noqa: S608
 # FOR NO KEY UPDATE: every foreign-key check of an insert takes FOR KEY SHARE.
-READ_AND_LOCK = READ.with_for_update(key_share=True)
+READ_AND_LOCK = sa.text(f"{READ.text} FOR NO KEY UPDATE")
 
 RECORD = """
 INSERT INTO transactions
@@ -104,13 +102,15 @@ class CoreBooks:
         self._merged = merged
 
     def read(self, wallet_ids: Sequence[int], *, lock: bool) -> list[WalletState]:
-        found = self._session.execute(READ_AND_LOCK if lock else READ, {"ids": list(wallet_ids)})
+        found = self._session.execute(READ_AND_LOCK if lock else READ, {"ids": tuple(wallet_ids)})
         return [WalletState(**row) for row in found.mappings()]
 
     def settle(self, settlement: Settlement, checkpoint: Callable[[], None]) -> Sequence[Write]:
         if self._merged and all(write.change is None for write in settlement.writes):
             # Rows are locked or their versions are checked: one statement can write them all.
-            return self._write(settlement.writes, self._records(settlement))
+            return self._write(settlement.writes, self._records(settlement), settlement.mark)
+        if settlement.mark:
+            put_mark(self._session, settlement.mark)
         written: list[Write] = []
         for part in [settlement.writes] if self._merged else [(w,) for w in settlement.writes]:
             written += self._write(part)
@@ -134,13 +134,21 @@ class CoreBooks:
         return records
 
     def _write(
-        self, writes: Sequence[Write], records: Sequence[tuple[str, Values]] = ()
+        self,
+        writes: Sequence[Write],
+        records: Sequence[tuple[str, Values]] = (),
+        mark: Mark | None = None,
     ) -> list[Write]:
         adds = writes[0].change is not None
         values = _united(records) | (_changes(writes) if adds else _balances(writes))
         sql = ADD_CHANGES if adds else WRITE_BALANCES
         statement = _statement(sql, *(record for record, _ in records))
+        if mark:
+            statement = _marked(statement.text, mark.parts)
+            values |= mark.values
         found = {row.id: row for row in self._session.execute(statement, values)}
+        if mark and not all(row.marked for row in found.values()):
+            raise mark.missed
         if any(write.insists and write.wallet_id not in found for write in writes):
             raise StaleVersion
         return [
@@ -169,6 +177,14 @@ def _statement(sql: str, *before: str) -> sa.TextClause:
     """`before` are written by the same statement, as parts of its WITH."""
     parts = ", ".join(f"part_{number} AS ({part})" for number, part in enumerate(before))
     return sa.text(f"WITH {parts} {sql}" if parts else sql)
+
+
+@cache
+def _marked(sql: str, parts: tuple[tuple[str, str], ...]) -> sa.TextClause:
+    """The same statement, which also makes these changes and tells of them."""
+    named = ", ".join(f"{name} AS ({part})" for name, part in parts)
+    told = f"(SELECT count(*) FROM {parts[-1][0]}) AS marked"  # noqa: S608 - of our own names
+    return sa.text(f"WITH {named}, {sql.removeprefix('WITH ')}, {told}")
 
 
 def _united(records: Sequence[tuple[str, Values]]) -> Values:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from engine.books.ledger import LedgerWriter, as_written
+from engine.books.marks import put_mark
 from engine.books.protocol import StaleVersion
 from engine.idempotency import keep
 from engine.schema import LedgerEntry, Transaction, Wallet
@@ -31,6 +32,8 @@ class OrmBooks:
         return [WalletState.of(wallet) for wallet in wallets]
 
     def settle(self, settlement: Settlement, checkpoint: Callable[[], None]) -> Sequence[Write]:
+        if settlement.mark:
+            put_mark(self._session, settlement.mark)
         # One flush a wallet: the unit of work's own flush would sort them by primary key.
         written = []
         for write in settlement.writes:

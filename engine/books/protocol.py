@@ -18,5 +18,6 @@ class Books(Protocol):
         """Write everything; `checkpoint` is called after each step. Returns what is there now.
 
         Raises StaleVersion when a wallet was changed meanwhile, so that its version is another or
-        a change no longer fits (only where a write insists on either).
+        a change no longer fits (only where a write insists on either); and what a mark says that
+        finds no row.
         """

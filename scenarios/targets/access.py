@@ -41,6 +41,12 @@ class Access(Protocol):
     def privileged(self, wallet: WalletRef, other: WalletRef, *, key: str) -> tuple[Request, ...]:
         """What takes a role that the wallet's owner does not have; named "privileged"."""
 
+    def opens_naming(self, wallet: WalletRef, columns: Mapping[str, Any]) -> Request:
+        """The owner opens one more wallet and names these columns of its row, too: "open-wallet".
+
+        The reply's values have its id.
+        """
+
     def reads(self, wallet: WalletRef) -> Request:
         """The owner reads the wallet."""
 

@@ -61,6 +61,18 @@ class EngineAccess:
     def log_out(self, wallet: WalletRef) -> Request:
         return _request("log-out", f"owner of wallet {wallet.id}", "POST /v1/auth/logout", wallet)
 
+    def opens_naming(self, wallet: WalletRef, columns: Mapping[str, Any]) -> Request:
+        def read(response: httpx.Response) -> Reply:
+            reply = definite(response)
+            if reply.outcome != "ok":
+                return reply
+            return replace(reply, values={"id": str(response.json()["id"])})
+
+        text = f"the owner of wallet {wallet.id} opens another, and names {sorted(columns)}"
+        request = _request("open-wallet", text, "POST /v1/wallets", wallet)
+        owner = {"user_id": int(wallet.owner)} if wallet.owner else {}
+        return replace(request, json={"label": "second", **owner, **columns}, read=read)
+
     def reads(self, wallet: WalletRef) -> Request:
         text = f"its owner reads wallet {wallet.id}"
         return _request("read", text, f"GET /v1/wallets/{wallet.id}", wallet)

@@ -20,6 +20,7 @@ CLAIMS = (
     "pin-race",
     "token-replay",
     "leaks",
+    "mass-assignment",
 )
 BROKEN_BY = [
     ("impersonation", "authorization=trust_body"),
@@ -35,6 +36,7 @@ BROKEN_BY = [
     ("pin-race", "pin=counted_after"),
     ("token-replay", "authentication=weak"),
     ("leaks", "errors=generic"),
+    ("mass-assignment", "validation=lax"),
 ]
 HELD_BY = [
     ("impersonation", "authentication=weak"),

@@ -65,14 +65,37 @@ def test_every_wrong_line_is_named_and_nothing_is_stored(house: House) -> None:
     assert uploaded(house, payer, batch, file_of([(payee, "1.00")])).status_code == 200
 
 
-def test_the_list_of_wrong_lines_is_bounded_and_the_rest_is_counted(house: House) -> None:
+def test_every_wrong_line_of_many_is_told(house: House) -> None:
     payer = house.account(10_00)
     batch = opened(house, payer)
-    lines = ["999999999,1.00", "wrong"] * 2500
+    lines = ["999999999,1.00", "wrong"] * 50_000
     answer = uploaded(house, payer, batch, "\n".join(["recipient_id,amount", *lines]))
     document = answer.json()
-    assert [e["field"] for e in document["errors"]] == [f"line {n}" for n in range(2, 102)]
-    assert document["detail"].startswith("5000 lines are not valid; 4900 of them are not listed")
+    assert problem_of(answer) == "rows-invalid"
+    assert document["detail"] == "100000 lines are not valid; nothing was stored"
+    shown, rest = document["errors"][:100], document["errors"][100:]
+    assert [e["field"] for e in shown] == [f"line {n}" for n in range(2, 102)]
+    assert {e["message"]: e["field"].removeprefix("lines ") for e in rest} == {
+        "there is no such wallet": ", ".join(map(str, range(102, 100_002, 2))),
+        "the line has 1 fields instead of 2": ", ".join(map(str, range(103, 100_002, 2))),
+    }
+    assert len(answer.content) < 1_000_000
+    assert stored_rows(house, batch) == 0
+
+
+def test_closed_wallets_and_line_ends_of_any_kind(house: House) -> None:
+    payer, payee, closed = house.account(10_00), house.account(), house.account()
+    path = f"/v1/wallets/{closed.wallet_id}"
+    house.http.patch(path, json={"status": "closed"}, headers=dict(house.operator))
+    batch = opened(house, payer)
+    content = f"\ufeffRecipient_ID, Amount\r\n\r\n{payee.wallet_id},1.00\r{closed.wallet_id},2\n"
+    answer = uploaded(house, payer, batch, content)
+    assert answer.json()["errors"] == [{"field": "line 4", "message": "the wallet is closed"}]
+    good = content.replace(f"{closed.wallet_id},2", f'"{payee.wallet_id}", "2"')
+    assert uploaded(house, payer, batch, good).status_code == 200
+    assert [row[0] for row in house.rows(
+        "SELECT line FROM batch_rows WHERE batch_id = %s ORDER BY 1", batch
+    )] == [3, 4]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -84,8 +107,25 @@ def test_the_list_of_wrong_lines_is_bounded_and_the_rest_is_counted(house: House
         ("recipient_id,amount\n{payee},1.00\n{payee},\u00e9\n".encode("utf-16"), "line 1"),
         (b"recipient_id,amount\n2,\xff\n", "line 2"),
         (b"recipient_id,amount\n2," + b"1" * 10_000_000 + b"\n", "line 2"),
+        (b"1" * 10_000_000, "line 1"),
+        (b"recipient_id,amount\n2\x00,1.00\n", "line 2"),
+        (b"recipient_id,amount\n=2+5,=cmd|' /C calc'!A0\n", "line 2"),
+        (b'recipient_id,amount\n{payee},"1.00\n2"\n', "line 2"),
+        (b"recipient_id,amount\n" + b"2" * 31 * 1024 * 1024, "line 2"),
     ],
-    ids=["header", "empty", "no rows", "UTF-16", "not UTF-8", "10 MB"],
+    ids=[
+        "header",
+        "empty",
+        "no rows",
+        "UTF-16",
+        "not UTF-8",
+        "10 MB",
+        "10 MB of header",
+        "NUL",
+        "formula",
+        "line break in quotes",
+        "31 MB",
+    ],
 )
 def test_a_bad_file_is_refused_whole(house: House, content: Any, field: str) -> None:
     payer, payee = house.account(10_00), house.account()

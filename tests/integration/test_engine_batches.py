@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import jsonschema
 import pytest
+import sqlalchemy as sa
 
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer
@@ -339,3 +340,87 @@ def test_answers_look_as_described(house: House) -> None:
         described = document["paths"][f"/v1{route}"][method]["responses"][str(answer.status_code)]
         schema = described["content"]["application/json"]["schema"]
         jsonschema.validate(answer.json(), schema | {"components": document["components"]})
+
+
+def keyed(house: House, path: str, key: str, headers: Any, body: Any = None) -> httpx.Response:
+    answer: httpx.Response = house.http.post(
+        f"/v1{path}", json=body, headers={**headers, "Idempotency-Key": key}
+    )
+    return answer
+
+
+def test_a_key_repeats_the_answer_of_an_execution(house: House) -> None:
+    payer, payee = house.account(10_00), house.account()
+    batch = batch_of(house, payer, (payee, "1.00"))
+    path = f"/batches/{batch}/executions"
+    first = keyed(house, path, "pay-out", payer.headers)
+    assert (first.status_code, first.headers.get("Idempotent-Replayed")) == (200, None)
+    take_back(house, batch, 1)
+    again = keyed(house, path, "pay-out", payer.headers)
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (200, "true")
+    assert again.json() == first.json() != executed(house, payer, batch).json()
+    fate = house.get(f"/idempotency/pay-out?route=POST /v1{path}", payer.headers)
+    assert fate.json()["body"] == first.json()
+    malformed = keyed(house, path, "two words", payer.headers)
+    assert (malformed.status_code, problem_of(malformed)) == (400, "idempotency-key-malformed")
+    assert house.balance(payee) == 0
+
+
+def test_a_refused_execution_does_not_burn_its_key(house: House) -> None:
+    payer, payee = house.account(10_00), house.account()
+    batch = opened(house, payer)
+    path = f"/batches/{batch}/executions"
+    assert problem_of(keyed(house, path, "early", payer.headers)) == "batch-empty"
+    uploaded(house, payer, batch, file_of([(payee, "1.00")]))
+    assert keyed(house, path, "early", payer.headers).json()["status"] == "COMPLETED"
+
+
+def test_a_key_repeats_the_answer_of_a_compensation(house: House) -> None:
+    payer, payee = house.account(10_00), house.account()
+    batch = batch_of(house, payer, (payee, "1.00"), (payee, "2.00"))
+    executed(house, payer, batch)
+    path = f"/batches/{batch}/compensations"
+    first = keyed(house, path, "back", house.operator, {"rows": [1]})
+    assert (first.status_code, house.balance(payee)) == (200, 2_00)
+    again = keyed(house, path, "back", house.operator, {"rows": [1, 1]})
+    assert (again.json(), again.headers["Idempotent-Replayed"]) == (first.json(), "true")
+    other = keyed(house, path, "back", house.operator, {"rows": [2]})
+    assert (other.status_code, problem_of(other)) == (422, "idempotency-key-reused")
+    assert house.balance(payee) == 2_00
+
+
+def test_what_was_compensated_is_not_reversed_and_the_other_way_round(house: House) -> None:
+    payer, payee = house.account(10_00), house.account(10_00)
+    batch = batch_of(house, payer, (payee, "1.00"), (payee, "2.00"))
+    executed(house, payer, batch)
+    first, second = (row["transaction_id"] for row in rows_of(house, payer, batch))
+    back = take_back(house, batch, 1).json()["rows"][0]["compensation_id"]
+    record = house.get(f"/transfers/{back}", payer.headers).json()
+    assert (record["type"], record["amount"]) == ("REVERSAL", house.money(1_00))
+    assert house.rows(
+        "SELECT reverses_transaction_id::text FROM transactions WHERE id = %s", back
+    ) == [(first,)]
+    refused = house.post(f"/transfers/{first}/reversals", None, payee.headers)
+    assert (refused.status_code, problem_of(refused)) == (409, "already-reversed")
+    assert house.post(f"/transfers/{second}/reversals", None, payee.headers).status_code == 201
+    (row,) = take_back(house, batch, 2).json()["rows"]
+    assert (row["status"], row["error"].partition(":")[0]) == ("PAID", "already-reversed")
+    assert (house.balance(payer), house.balance(payee)) == (10_00, 10_00)
+
+
+def test_a_row_takes_two_statements(house: House) -> None:
+    """What a batch costs: the wallets are read and locked, then all is written at once."""
+    payer, payee = house.account(10_00), house.account()
+    batch = batch_of(house, payer, *[(payee, f"0.{n:02}") for n in range(1, 4)])
+    sent: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        sent.append(" ".join(statement.split()[:2]))
+
+    sa.event.listen(house.services.database, "before_cursor_execute", note)
+    assert executed(house, payer, batch).json()["status"] == "COMPLETED"
+    sa.event.remove(house.services.database, "before_cursor_execute", note)
+    row = ["SELECT wallets.id,", "WITH mine"]
+    first = sent.index(row[0])
+    assert sent[first : first + 6] == row * 3
+    assert not [words for words in sent[first + 6 :] if words in row]

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.batches.rows_file import MOST_LINE_BYTES, Complaint, FileRow, read_rows
+from engine.batches.rows_file import (
+    MOST_LINE_BYTES,
+    MOST_LINES,
+    READ_AT_ONCE_BYTES,
+    Complaint,
+    FileRow,
+    read_rows,
+)
 
 HEADER = b"recipient_id,amount\n"
 TWO_ROWS = [(2, "50.00"), (3, "0.5")]
@@ -35,6 +42,8 @@ def complaints_in(content: bytes) -> list[tuple[int, str]]:
         b"\xef\xbb\xbf" + HEADER + b"2,50.00\n3,0.5\n",
         b"\xef\xbb\xbf\n\n" + HEADER + b"2,50.00\n3,0.5\n",
         b"recipient_id,amount\r\n2,50.00\r\n3,0.5\r\n",
+        b"recipient_id,amount\r2,50.00\r3,0.5\r",
+        b"\xef\xbb\xbfrecipient_id,amount\r2,50.00\r\n3,0.5",
         b"\n\r\n" + HEADER + b"\n2,50.00\n \t\n,\n\r\n3,0.5\n\n\n",
         b'"recipient_id","amount"\n"2","50.00"\n"3","0.5"\n',
         b' Recipient_ID , AMOUNT\n 2 , 50.00\n3, "0.5" \n',
@@ -62,6 +71,10 @@ def test_lines_are_counted_as_an_editor_does() -> None:
         (b"9223372036854775808,1.00", "no wallet's id"),
         ("\u0662,1.00".encode(), "no wallet's id"),
         (b"=2,1.00", "no wallet's id"),
+        (b"@SUM(A1),1.00", "no wallet's id"),
+        (b"2,=1+1", "no decimal number"),
+        (b"2,\t-1", "no decimal number"),
+        (b"\x002,1.00", "no wallet's id"),
         (b",1.00", "no wallet's id"),
         (b"2,", "no decimal number"),
         (b"2,-1.00", "no decimal number"),
@@ -115,9 +128,9 @@ def test_a_line_of_ten_megabytes_is_not_read_into_memory() -> None:
     largest = 0
 
     class Watched(BytesIO):
-        def readline(self, size: int | None = -1, /) -> bytes:
+        def read(self, size: int | None = -1, /) -> bytes:
             nonlocal largest
-            found = super().readline(size)
+            found = super().read(size)
             largest = max(largest, len(found))
             return found
 
@@ -125,6 +138,38 @@ def test_a_line_of_ten_megabytes_is_not_read_into_memory() -> None:
     found = list(read_rows(file, decimals=2))
     assert [one.line for one in found] == [2, 3]
     assert largest < 100_000
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("length", range(READ_AT_ONCE_BYTES - 2, READ_AT_ONCE_BYTES + 3))
+def test_a_line_may_end_where_a_piece_of_the_file_does(end: bytes, length: int) -> None:
+    """Blank lines in front of the header, so that its end is the byte with that number."""
+    header = b"recipient_id,amount" + end
+    blank = b" " * 500 + b"\n"
+    rest = length - len(header)
+    content = blank * (rest // len(blank)) + b"\t" * (rest % len(blank)) + header
+    found = read(content + b"2,50.00" + end + b"3,0.5" + end)
+    assert [(one.line - rest // len(blank), type(one)) for one in found] == [
+        (2, FileRow),
+        (3, FileRow),
+    ]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("length", [MOST_LINE_BYTES + 1, 65_533, 65_534, 65_535, 65_536, 200_000])
+def test_a_line_that_is_too_long_is_one_line(end: bytes, length: int) -> None:
+    found = read(HEADER + b"1" * length + end + b"3,0.5" + end)
+    assert [(one.line, type(one)) for one in found] == [(2, Complaint), (3, FileRow)]
+
+
+def test_a_line_break_in_quotes_is_named_where_it_is() -> None:
+    found = complaints_in(HEADER + b'2,"50\n.00"\n3,0.5\n')
+    assert [line for line, _ in found] == [2, 3]
+
+
+def test_a_file_of_blank_lines_is_not_read_for_ever() -> None:
+    found = complaints_in(HEADER + b"\n" * (MOST_LINES + 500) + b"2,1\n")
+    assert found == [(MOST_LINES + 1, "the file has more than 1000000 lines")]
 
 
 @given(st.lists(st.tuples(st.integers(1, 2**63 - 1), st.integers(1, 2**53 - 1)), min_size=1))
@@ -138,4 +183,4 @@ def test_what_is_written_is_read(rows: list[tuple[int, int]]) -> None:
 def test_whatever_comes_no_line_is_lost_or_told_twice(content: bytes) -> None:
     lines = [one.line for one in read(HEADER + content)]
     assert lines == sorted(set(lines))
-    assert all(1 <= line <= content.count(b"\n") + 2 for line in lines)
+    assert all(1 <= line <= content.count(b"\n") + content.count(b"\r") + 2 for line in lines)
