@@ -16,6 +16,18 @@ class Peek:
     nowhere: Request
 
 
+@dataclass(frozen=True, kw_only=True)
+class Belongings:
+    """What somebody has, by id: there to be looked at by others."""
+
+    wallet: WalletRef
+    movement: str
+    hold: str
+    batch: str
+    payment: Request
+    """One that has its effect: its key is the victim's."""
+
+
 class Access(Protocol):
     """Turns words about identity into requests."""
 
@@ -35,8 +47,8 @@ class Access(Protocol):
 
     def log_out(self, wallet: WalletRef) -> Request: ...
 
-    def peeks(self, victim: WalletRef, movement: str, by: WalletRef) -> Mapping[str, Peek]:
-        """By what is looked at; `movement` is the id of one that the victim made."""
+    def peeks(self, theirs: Belongings, by: WalletRef) -> Mapping[str, Peek]:
+        """By what is looked at."""
 
     def privileged(self, wallet: WalletRef, other: WalletRef, *, key: str) -> tuple[Request, ...]:
         """What takes a role that the wallet's owner does not have; named "privileged"."""

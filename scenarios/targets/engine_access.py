@@ -6,13 +6,14 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import jwt
 from jwt.warnings import InsecureKeyLengthWarning
 
 from attacks.http.request import ReadReply, Reply, Request, definite
-from scenarios.targets.access import Peek
+from scenarios.targets.access import Belongings, Peek
 from scenarios.targets.protocol import Target, WalletRef
 
 NOBODY = 10**12
@@ -77,13 +78,21 @@ class EngineAccess:
         text = f"its owner reads wallet {wallet.id}"
         return _request("read", text, f"GET /v1/wallets/{wallet.id}", wallet)
 
-    def peeks(self, victim: WalletRef, movement: str, by: WalletRef) -> Mapping[str, Peek]:
+    def peeks(self, theirs: Belongings, by: WalletRef) -> Mapping[str, Peek]:
+        wallet, nothing = theirs.wallet.id, uuid.UUID(int=0)
+        payment = theirs.payment
+        key = f"GET /v1/idempotency/{{}}?route={quote(f'{payment.method} {payment.path}')}"
         routes: dict[str, tuple[str, str, Any, Any]] = {
-            "wallet": ("GET /v1/wallets/{}", "json", victim.id, NOBODY),
-            "statement": ("GET /v1/wallets/{}/entries", "json", victim.id, NOBODY),
-            "balances": ("POST /v1/wallets/balances", "ids", victim.id, NOBODY),
-            "movement": ("GET /v1/transfers/{}", "json", movement, uuid.UUID(int=0)),
-            "user": ("GET /v1/users/{}", "json", 1, NOBODY),
+            "wallet": ("GET /v1/wallets/{}", "json", wallet, NOBODY),
+            "statement": ("GET /v1/wallets/{}/entries", "json", wallet, NOBODY),
+            "balances": ("POST /v1/wallets/balances", "ids", wallet, NOBODY),
+            "movement": ("GET /v1/transfers/{}", "json", theirs.movement, nothing),
+            "hold": ("GET /v1/holds/{}", "json", theirs.hold, nothing),
+            "batch": ("GET /v1/batches/{}", "json", theirs.batch, NOBODY),
+            "rows of batch": ("GET /v1/batches/{}/rows", "json", theirs.batch, NOBODY),
+            "key": (key, "json", payment.key, "nobody's"),
+            "limits of user": ("GET /v1/users/{}/limits", "json", theirs.wallet.owner, NOBODY),
+            "user": ("GET /v1/users/{}", "json", theirs.wallet.owner, NOBODY),
         }
         return {
             what: Peek(
@@ -99,9 +108,11 @@ class EngineAccess:
         routes = ("GET /v1/users", "GET /v1/ledger/reconciliation", "GET /v1/ledger/trial-balance")
         reads = [_request("privileged", f"{r} as a user", r, wallet) for r in routes]
         opening = _request("privileged", "a wallet for user 1", "POST /v1/wallets", wallet)
+        bonus = self._target.grant(wallet, 1_00, "WELCOME", key=f"{key}-bonus")
+        limit = self._target.limit(wallet, daily_cap_minor=None, overdraft_minor=1_00)
+        changes = (deposit, bonus, freeze, limit)
         return (
-            self.as_other(deposit, "privileged", wallet),
-            self.as_other(freeze, "privileged", wallet),
+            *(self.as_other(change, "privileged", wallet) for change in changes),
             replace(opening, json={"user_id": 1, "asset": "GOLD"}),
             *reads,
         )
