@@ -1,0 +1,47 @@
+/** Looks again and again at something that moves, less often while it stands still. */
+
+const FIRST_WAIT_MS = 300;
+const LONGEST_WAIT_MS = 5_000;
+/** Looks without a change after which it counts as standing still. */
+const MOST_STILL = 8;
+
+/**
+ * Reads until `goesOn(value)` is false, or nothing has changed for long: {value, stalled}.
+ *
+ * `seen(value)` hears of each reading, `mark(value)` tells whether there was progress. A reading that
+ * fails counts as one without progress: the engine may be starting again.
+ */
+export async function follow({ read, seen, goesOn, mark, signal }) {
+  let still = 0;
+  let last;
+  let failure = null;
+  let value = null;
+  while (!signal.aborted) {
+    try {
+      value = await read();
+      failure = null;
+      if (signal.aborted) break;
+      await seen(value);
+      if (!goesOn(value)) return { value, stalled: false };
+    } catch (problem) {
+      failure = problem;
+    }
+    const progress = failure === null && mark(value) !== last;
+    if (progress) last = mark(value);
+    still = progress ? 0 : still + 1;
+    if (still >= MOST_STILL && failure !== null) throw failure;
+    if (still >= MOST_STILL) return { value, stalled: true };
+    await pause(Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** still), signal);
+  }
+  return { value, stalled: false };
+}
+
+function pause(waitMs, signal) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, waitMs);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      resolve();
+    }, { once: true });
+  });
+}
