@@ -1,11 +1,11 @@
 /** One batch: its state live, paying it out or going on after a crash, its rows, taking rows back. */
 
-import { call, get, Problem } from "/ui/api.js";
+import { call, get } from "/ui/api.js";
 import { rowsField, upload } from "/ui/batches.js";
 import { operates } from "/ui/build.js";
 import { fill, h } from "/ui/dom.js";
 import { form, pinField } from "/ui/forms.js";
-import { complain, say } from "/ui/notices.js";
+import { complain, outlet, say } from "/ui/notices.js";
 import { follow } from "/ui/polling.js";
 import { rowsTable } from "/ui/rows.js";
 import { badge, card, facts, statusBadge, time } from "/ui/tables.js";
@@ -16,10 +16,12 @@ export async function batchPage(context) {
   const id = context.parts[0];
   const state = h("div", {});
   const action = h("div", {});
+  const trouble = outlet();
   const rows = rowsTable(context.build, id);
   let batch = await get(`/batches/${id}`);
   let offered = null;
   let polling = null;
+  let asking = false;
 
   function show({ stalled = false } = {}) {
     fill(state, stateOf(context.build, batch));
@@ -40,45 +42,63 @@ export async function batchPage(context) {
     return form([words && h("p", {}, words), ...(context.build.pin ? [pin] : [])].filter(Boolean), {
       button,
       submit: async (place) => {
-        const sent = call("POST", `/batches/${id}/executions`, { json: {}, pin: context.build.pin ? pin.text : undefined });
-        // Small batches are paid before the answer comes: watch meanwhile. A lost answer is no loss.
-        const problem = await Promise.race([sent.then(() => null, (error) => error), watch()]);
+        // Up to 100 rows are paid before the answer comes: watch meanwhile. If it gets lost, no harm.
+        asking = true;
+        const options = { json: {}, pin: context.build.pin ? pin.text : undefined };
+        const sent = call("POST", `/batches/${id}/executions`, options).then(() => null, (error) => error);
+        const watching = watch();
+        const problem = await sent;
+        asking = false;
         pin.input.value = "";
-        const refused = problem instanceof Problem ? problem : await sent.then(() => null, (error) => error);
-        if (refused instanceof Problem && !refused.outcomeUnknown) complain(place, refused);
-        await watch();
+        if (problem !== null && !problem.outcomeUnknown) complain(place, problem);
+        await look();
+        await watching;
+        if (batch.status === "PROCESSING") await watch();
       },
     });
   }
 
-  /** Follow the batch until it ends or stands still. */
+  async function look() {
+    batch = await get(`/batches/${id}`);
+    fill(trouble);
+    show();
+    await rows.refresh();
+    return batch;
+  }
+
+  /** Follow the batch until it ends, stands still or cannot be read any more. */
   function watch() {
-    polling ??= follow({
-      read: () => get(`/batches/${id}`),
-      seen: async (read) => {
-        batch = read;
-        show();
-        await rows.refresh();
-      },
-      goesOn: (read) => read.status === "PROCESSING",
-      mark: (read) => read.last_processed_row,
-      signal: context.signal,
-    }).then(({ stalled }) => {
-      polling = null;
-      if (!context.signal.aborted) show({ stalled });
+    polling ??= followed().catch((problem) => {
+      if (!context.signal.aborted) complain(trouble, problem);
     });
     return polling;
   }
 
+  async function followed() {
+    try {
+      const { stalled } = await follow({
+        look,
+        goesOn: (read) => asking || read.status === "PROCESSING",
+        mark: (read) => `${read.status} ${read.last_processed_row}`,
+        signal: context.signal,
+      });
+      polling = null;
+      if (!context.signal.aborted) show({ stalled });
+    } finally {
+      polling = null;
+    }
+  }
+
   await rows.refresh();
   show();
-  if (batch.status === "PROCESSING") watch().catch((problem) => complain(action, problem));
+  if (batch.status === "PROCESSING") watch();
   return [
     h("p", { className: "crumbs" }, h("a", { href: "#/batches" }, "Batches"), " / ", id),
     h("h1", {}, `Batch ${id}`),
     state,
+    trouble,
     action,
-    batch.file_sha256 && card("Rows", rows.element, operates(context.build, context.user) ? takingBack(context, id, rows, watch) : notOperator()),
+    batch.file_sha256 && card("Rows", rows.element, operates(context.build, context.user) ? takingBack(context, id, rows, look) : notOperator()),
   ];
 }
 
@@ -119,7 +139,7 @@ function notOperator() {
 }
 
 /** Compensation of the rows that are chosen. */
-function takingBack(context, id, rows, watch) {
+function takingBack(context, id, rows, look) {
   const { build } = context;
   const pin = pinField();
   const words = h("p", {}, "Choose paid rows above: what they paid goes back to the wallet, once.");
@@ -134,7 +154,7 @@ function takingBack(context, id, rows, watch) {
       }
       const { body } = await call("POST", `/batches/${id}/compensations`, { json: { rows: chosen }, pin: build.pin ? pin.text : undefined });
       pin.input.value = "";
-      await watch();
+      await refresh();
       const refused = body.rows.filter((row) => row.error !== null);
       say(`${body.rows.length - refused.length} of ${body.rows.length} rows are taken back.`, refused.length ? "bad" : "good");
       if (refused.length) {

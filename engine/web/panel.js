@@ -89,9 +89,11 @@ function amount(build, value) {
 }
 
 function totalsTable(build, { totals, ledger_totals: legs }) {
-  const rows = totals.map((held, index) => ({ held, legs: legs?.[index] }));
+  // Plain numbers come without a code, in the order of the assets.
+  const name = (held, index) => held?.asset ?? build.assets[index]?.code ?? "–";
+  const rows = totals.map((held, index) => ({ name: name(held, index), held, legs: legs?.[index] }));
   const columns = [
-    { head: "Asset", cell: (row) => row.held?.asset ?? "all" },
+    { head: "Asset", cell: (row) => row.name },
     { head: "Σ balances", number: true, cell: (row) => build.money.show(row.held) },
   ];
   if (legs) columns.push({ head: "Σ ledger", number: true, cell: (row) => build.money.show(row.legs) });

@@ -6,22 +6,20 @@ const LONGEST_WAIT_MS = 5_000;
 const MOST_STILL = 8;
 
 /**
- * Reads until `goesOn(value)` is false, or nothing has changed for long: {value, stalled}.
+ * Looks until `goesOn(value)` is false, or nothing has changed for long: {value, stalled}.
  *
- * `seen(value)` hears of each reading, `mark(value)` tells whether there was progress. A reading that
- * fails counts as one without progress: the engine may be starting again.
+ * `look()` reads the value and shows it, `mark(value)` is another one when there was progress. A look
+ * that fails counts as one without progress: the engine may be starting again.
  */
-export async function follow({ read, seen, goesOn, mark, signal }) {
+export async function follow({ look, goesOn, mark, signal }) {
   let still = 0;
   let last;
   let failure = null;
   let value = null;
   while (!signal.aborted) {
     try {
-      value = await read();
+      value = await look();
       failure = null;
-      if (signal.aborted) break;
-      await seen(value);
       if (!goesOn(value)) return { value, stalled: false };
     } catch (problem) {
       failure = problem;

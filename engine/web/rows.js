@@ -14,9 +14,13 @@ export function rowsTable(build, batchId) {
   /** Where the pages before this one begin. */
   const before = [];
   let after = 0;
+  let begun = 0;
 
   async function refresh() {
+    begun += 1;
+    const mine = begun;
     const read = await get(`/batches/${batchId}/rows?limit=${ROWS_A_PAGE}&after=${after}`);
+    if (mine !== begun) return; // Another page was asked for meanwhile.
     for (const row of read.rows) if (row.status !== "PAID") chosen.delete(row.row);
     fill(element, table("Rows of the batch", columns(), read.rows, { empty: "No rows yet." }), pager(read.next_after));
   }

@@ -15,7 +15,8 @@ export async function walletPage(context) {
   const balance = h("div", { className: "balance", attributes: { "aria-live": "polite" } });
   const entries = h("div", {});
   let limit = FIRST_ENTRIES;
-  const [wallet] = await Promise.all([refresh(), refreshEntries()]);
+  const opened = refresh();
+  const [wallet] = await Promise.all([opened, refreshEntries()]);
 
   async function refresh() {
     const read = await get(`/wallets/${id}`);
@@ -27,7 +28,7 @@ export async function walletPage(context) {
     const read = await get(`/wallets/${id}/entries?limit=${limit}`);
     const more = read.entries.length === limit && limit < LARGEST_PAGE;
     const show = h("button", { className: "quiet", onclick: showMore }, "Show more");
-    fill(entries, entriesTable(context.build, read.entries), more && show);
+    fill(entries, entriesTable(context.build, read.entries, (await opened).asset), more && show);
   }
 
   function showMore() {
@@ -79,15 +80,15 @@ function payForm(context, wallet, changed) {
   });
 }
 
-function entriesTable(build, entries) {
-  const signed = (entry) => `${entry.entry_type === "DEBIT" ? "\u2212" : "+"}${build.money.show(entry.amount)}`;
+function entriesTable(build, entries, asset) {
+  const signed = (entry) => `${entry.entry_type === "DEBIT" ? "\u2212" : "+"}${build.money.show(entry.amount, asset)}`;
   const columns = [
     { head: "When", cell: (entry) => time(entry.timestamp) },
     { head: "What", cell: (entry) => h("span", { title: entry.transaction_id }, entry.type.toLowerCase().replace("_", "-")) },
     { head: "Amount", number: true, cell: (entry) => h("span", { className: entry.entry_type === "DEBIT" ? "out" : "in" }, signed(entry)) },
   ];
   if (entries.some((entry) => entry.balance_after !== null)) {
-    columns.push({ head: "Balance", number: true, cell: (entry) => (entry.balance_after === null ? "" : build.money.show(entry.balance_after)) });
+    columns.push({ head: "Balance", number: true, cell: (entry) => (entry.balance_after === null ? "" : build.money.show(entry.balance_after, asset)) });
   }
   return table("Movements of this wallet, newest first", columns, entries, { empty: "No movements yet." });
 }
