@@ -8,7 +8,7 @@ import { form, pinField } from "/ui/forms.js";
 import { complain, outlet, say } from "/ui/notices.js";
 import { follow } from "/ui/polling.js";
 import { rowsTable } from "/ui/rows.js";
-import { badge, card, facts, statusBadge, time } from "/ui/tables.js";
+import { badge, card, counted, facts, statusBadge, time } from "/ui/tables.js";
 
 const ENDED = new Set(["COMPLETED", "PARTIALLY_FAILED", "FAILED"]);
 
@@ -156,7 +156,7 @@ function takingBack(context, id, rows, look) {
       pin.input.value = "";
       await refresh();
       const refused = body.rows.filter((row) => row.error !== null);
-      say(`${body.rows.length - refused.length} of ${body.rows.length} rows are taken back.`, refused.length ? "bad" : "good");
+      say(`${body.rows.length - refused.length} of ${counted(body.rows.length, "row")} taken back.`, refused.length ? "bad" : "good");
       if (refused.length) {
         const reasons = refused.map((row) => h("li", {}, `Row ${row.row}: ${row.error}`));
         fill(place, h("div", { className: "note bad", attributes: { role: "alert" } }, h("ul", {}, reasons)));

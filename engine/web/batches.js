@@ -92,7 +92,7 @@ function refusedFile(problem) {
   return h(
     "div",
     { className: "note bad", attributes: { role: "alert" } },
-    h("p", {}, h("strong", {}, problem.title), `: ${problem.detail}. Nothing was stored: correct the file and upload it again.`),
+    h("p", {}, h("strong", {}, problem.title), `: ${problem.detail || "nothing was stored"}. Correct the file and upload it again.`),
     table("Lines that are wrong", columns, lines),
   );
 }

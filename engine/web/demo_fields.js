@@ -46,7 +46,7 @@ export function balancesTable({ build }, ids, before, after, asset) {
     { head: "Wallet", cell: (row) => row.name },
     { head: "Before", number: true, cell: (row) => show(row.before) },
     { head: "After", number: true, cell: (row) => show(row.after) },
-    { head: "Change", number: true, cell: (row) => show(row.after - row.before) },
+    { head: "Change", number: true, cell: (row) => `${row.after > row.before ? "+" : ""}${show(row.after - row.before)}` },
   ], rows);
 }
 

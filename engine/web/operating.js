@@ -41,7 +41,6 @@ export function statusForm({ build }) {
   const found = h("div", { attributes: { "aria-live": "polite" } });
   const look = form([which], {
     button: "Look it up",
-    className: "row",
     quiet: true,
     submit: async () => show(await call("GET", `/wallets/${readWallet(which)}`)),
   });

@@ -101,14 +101,14 @@ function totalsTable(build, { totals, ledger_totals: legs }) {
 }
 
 function operatorCards(context) {
-  return h(
+  const forms = h(
     "div",
     { className: "columns" },
     card("Pay in", depositForm(context)),
     card("Freeze, activate, close", statusForm(context)),
     card("New asset", assetForm(context)),
-    card("Users", usersList()),
   );
+  return [forms, card("Users", usersList())];
 }
 
 function switchesOf(build) {
@@ -118,8 +118,8 @@ function switchesOf(build) {
   return [
     h("p", { className: "hint" }, h("b", {}, build.name), `: ${build.switches.length} switches. ${words}`),
     table("Switches of this build", [
-      { head: "Switch", cell: (each) => h("code", {}, each.name) },
-      { head: "Value", cell: (each) => h("code", {}, each.value) },
+      { head: "Switch", short: true, cell: (each) => h("code", {}, each.name) },
+      { head: "Value", short: true, cell: (each) => h("code", {}, each.value) },
       { head: "Stands for", cell: (each) => badge(each.stands_for, kinds[each.stands_for]) },
       { head: "What it does", cell: (each) => each.does },
     ], build.switches),

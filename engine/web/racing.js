@@ -4,7 +4,7 @@ import { call, newKey, Problem } from "/ui/api.js";
 import { balancesOf, balancesTable, pairOf, total, verdict } from "/ui/demo_fields.js";
 import { fill, h } from "/ui/dom.js";
 import { field, FieldError, form, readAmount } from "/ui/forms.js";
-import { table } from "/ui/tables.js";
+import { counted, table } from "/ui/tables.js";
 
 const MOST_PAYMENTS = 50;
 
@@ -76,9 +76,10 @@ function judged({ build }, { answers, before, after, paidMinor, asset }) {
   const acknowledged = BigInt(movements.size) * paidMinor;
   const [left, arrived] = [before[0] - after[0], after[1] - before[1]];
   const doubtful = answers.filter(({ status }) => status === 0 || status === 504).length;
-  const words = `${movements.size} payments were acknowledged, ${show(acknowledged)} together; ${show(left)} left the payer, ${show(arrived)} reached the payee.`;
+  const words = `${counted(movements.size, "payment")} acknowledged, ${show(acknowledged)} together; ${show(left)} left the payer, ${show(arrived)} reached the payee.`;
   if (total(before) !== total(after)) return verdict(false, `${words} The sum of both changed by ${show(total(after) - total(before))}.`);
-  if (doubtful === 0 && left !== acknowledged) return verdict(false, `${words} Payments were acknowledged that are nowhere to be seen, or the other way round.`);
+  if (doubtful === 0 && left < acknowledged) return verdict(false, `${words} ${show(acknowledged - left)} of what was acknowledged never moved.`);
+  if (doubtful === 0 && left > acknowledged) return verdict(false, `${words} ${show(left - acknowledged)} moved and was never acknowledged.`);
   if (after[0] < 0n && before[0] >= 0n) return verdict(false, `${words} The payer is overdrawn.`);
   return verdict(true, `${words} Nothing was made or lost.`);
 }

@@ -3,12 +3,13 @@
 import { h } from "/ui/dom.js";
 
 /**
- * `columns`: [{head, cell(row), number?}]; `caption` names the table.
+ * `columns`: [{head, cell(row), number?, short?}]; `caption` names the table. What is a number or
+ * short is never broken.
  * On a narrow screen each row becomes a block and each cell says its head.
  */
 export function table(caption, columns, rows, { empty = "Nothing yet." } = {}) {
   if (rows.length === 0) return h("p", { className: "empty" }, empty);
-  const heads = columns.map((column) => h("th", { scope: "col", className: column.number ? "number" : "" }, column.head));
+  const heads = columns.map((column) => h("th", { scope: "col", className: classOf(column) }, column.head));
   const body = rows.map((row) => h("tr", {}, columns.map((column) => cellOf(column, row))));
   return h(
     "table",
@@ -21,8 +22,13 @@ export function table(caption, columns, rows, { empty = "Nothing yet." } = {}) {
 
 function cellOf(column, row) {
   const label = typeof column.head === "string" ? column.head : "";
-  const className = column.number ? "number" : "";
+  const className = classOf(column);
   return h("td", { className, attributes: { "data-head": label } }, column.cell(row));
+}
+
+function classOf(column) {
+  if (column.number) return "number";
+  return column.short ? "short" : "";
 }
 
 /** Pairs of a name and what it is. */
@@ -31,6 +37,11 @@ export function facts(pairs) {
 }
 
 const SIGNS = { good: "✓", bad: "✕", warn: "!", plain: "·" };
+
+/** "1 payment", "2 payments". */
+export function counted(count, noun) {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
 
 /** A word with a sign, so that colour alone says nothing. */
 export function badge(word, kind = "plain") {
@@ -43,7 +54,7 @@ export function card(title, ...children) {
 
 export function time(iso) {
   const moment = new Date(iso);
-  return h("time", { dateTime: iso, title: iso }, moment.toLocaleString([], { dateStyle: "medium", timeStyle: "medium" }));
+  return h("time", { dateTime: iso, title: iso }, moment.toLocaleString([], { dateStyle: "medium", timeStyle: "short" }));
 }
 
 export function statusBadge(status) {

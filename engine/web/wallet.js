@@ -42,7 +42,7 @@ export async function walletPage(context) {
     h("h1", {}, `Wallet ${id}`),
     pendingBox(context),
     balance,
-    h("div", { className: "columns" }, card("Pay", payForm(context, wallet, changed)), card("Movements", entries)),
+    h("div", { className: "columns wide-right" }, card("Pay", payForm(context, wallet, changed)), card("Movements", entries)),
   ];
 }
 
@@ -84,7 +84,7 @@ function entriesTable(build, entries, asset) {
   const signed = (entry) => `${entry.entry_type === "DEBIT" ? "\u2212" : "+"}${build.money.show(entry.amount, asset)}`;
   const columns = [
     { head: "When", cell: (entry) => time(entry.timestamp) },
-    { head: "What", cell: (entry) => h("span", { title: entry.transaction_id }, entry.type.toLowerCase().replace("_", "-")) },
+    { head: "What", short: true, cell: (entry) => h("span", { title: entry.transaction_id }, entry.type.toLowerCase().replace("_", "-")) },
     { head: "Amount", number: true, cell: (entry) => h("span", { className: entry.entry_type === "DEBIT" ? "out" : "in" }, signed(entry)) },
   ];
   if (entries.some((entry) => entry.balance_after !== null)) {

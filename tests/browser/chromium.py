@@ -105,7 +105,7 @@ window.assay = {
   shown: (e) => e.getClientRects().length > 0,
   control: (label, within) => [...document.querySelectorAll(`${within} label`)]
     .filter((e) => e.textContent === label && assay.shown(e)).map((e) => e.control)[0],
-  button: (words, within) => [...document.querySelectorAll(`${within} button, ${within} a, ${within} summary`)]
+  button: (words, within) => [...document.querySelectorAll(`${within} :is(button, a, summary)`)]
     .filter((e) => e.textContent.trim() === words && assay.shown(e) && !e.disabled)[0],
 };
 """
