@@ -139,7 +139,7 @@ function notOperator() {
 }
 
 /** Compensation of the rows that are chosen. */
-function takingBack(context, id, rows, look) {
+function takingBack(context, id, rows, refresh) {
   const { build } = context;
   const pin = pinField();
   const words = h("p", {}, "Choose paid rows above: what they paid goes back to the wallet, once.");

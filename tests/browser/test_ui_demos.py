@@ -1,4 +1,4 @@
-"""Keys and races on the pages, and a form that settles what it sends, also when answers get lost."""
+"""Keys and races on the pages; a form that settles what it sends, also when answers get lost."""
 
 from typing import Any
 
