@@ -7,6 +7,8 @@ import { problemBox, say } from "/ui/notices.js";
 import { card, statusBadge, table, time } from "/ui/tables.js";
 import { walletsOf } from "/ui/wallets.js";
 
+const UPLOAD_MS = 120_000;
+
 export async function batchesPage(context) {
   const { build, user } = context;
   const [{ batches }, wallets] = await Promise.all([get("/batches"), walletsOf(user)]);
@@ -65,7 +67,7 @@ export async function upload(context, batchId, file, place, { confirmed = false 
   const text = await file.text();
   const query = confirmed ? "?confirm_duplicates=true" : "";
   try {
-    await call("PUT", `/batches/${batchId}/rows${query}`, { text, type: "text/csv; charset=utf-8" });
+    await call("PUT", `/batches/${batchId}/rows${query}`, { text, type: "text/csv; charset=utf-8", timeoutMs: UPLOAD_MS });
   } catch (problem) {
     if (problem.title === undefined) throw problem;
     fill(place, refusedFile(problem), problem.problem === "rows-double" && confirmation());

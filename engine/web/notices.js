@@ -20,6 +20,7 @@ export function problemBox(problem) {
     { className: "note bad", attributes: { role: "alert" } },
     h("p", {}, h("strong", {}, problem.title), problem.status ? ` (${problem.status})` : ""),
     detail && h("p", {}, sentence(detail)),
+    problem.problem === "pin-not-set" && h("p", {}, "Set one on the page of ", h("a", { href: "#/account" }, "your account"), "."),
     errors.length > 0 && h("ul", {}, errors.map((error) => h("li", {}, h("b", {}, error.field), `: ${error.message}`))),
   );
 }

@@ -1,9 +1,9 @@
 /** The first page: signing up, logging in; where nobody is asked for a name, choosing one. */
 
 import { call, get } from "/ui/api.js";
-import { fill, h } from "/ui/dom.js";
+import { h } from "/ui/dom.js";
 import { field, form, pinField } from "/ui/forms.js";
-import { problemBox, say } from "/ui/notices.js";
+import { say } from "/ui/notices.js";
 import * as session from "/ui/session.js";
 import { card } from "/ui/tables.js";
 
@@ -41,13 +41,13 @@ function signUpForm(context) {
   const pin = pinField("PIN", { hint: "Four digits, asked for with every payment.", autocomplete: "off" });
   return form([username, email, password, ...(build.pin ? [pin] : [])], {
     button: "Sign up",
-    submit: async (place) => {
+    submit: async () => {
       const json = { username: username.text.trim(), email: email.text.trim(), password: password.text };
       await call("POST", "/users", { json });
       await logIn(json.username, json.password);
       // From here on there is a user: what goes wrong now can be done later.
       const problem = await equip(build, pin.text).catch((error) => error);
-      if (problem) fill(place, problemBox(problem));
+      if (problem) say(`You are signed up, but not all is set: ${problem.title}.`, "bad");
       else say(`Welcome, ${json.username}.`);
       await context.refresh();
     },

@@ -118,6 +118,21 @@ def test_a_lost_answer_is_asked_for_and_never_paid_twice(
     page.complaints.clear()  # Of the connection that was cut.
 
 
+def test_a_lost_refusal_is_found_as_well(page: Page, site: SiteOf) -> None:
+    engine = site("hardened")
+    visitor, payee = paying(page, engine)
+
+    def lose(event: dict[str, Any]) -> None:
+        page.tell("Fetch.failRequest", requestId=event["requestId"], errorReason="ConnectionReset")
+
+    page.hold("*/v1/transfers", lose)
+    visitor.pay(payee, "10.01")
+    page.sees("Insufficient funds", "[role=alert]")
+    assert page.run(STEPS)[-1] == "Asked what became of the key."
+    assert page.run("sessionStorage.getItem('assay.pending')") is None
+    page.complaints.clear()
+
+
 def test_without_keys_a_lost_answer_is_not_repeated(page: Page, site: SiteOf) -> None:
     engine = site("fragile")
     visitor, payee = paying(page, engine)
