@@ -10,6 +10,8 @@ import { follow } from "/ui/polling.js";
 import { rowsTable } from "/ui/rows.js";
 import { badge, card, counted, facts, statusBadge, time } from "/ui/tables.js";
 
+/** Looks without progress after which going on is offered. */
+const STANDS_STILL = 3;
 const ENDED = new Set(["COMPLETED", "PARTIALLY_FAILED", "FAILED"]);
 
 export async function batchPage(context) {
@@ -25,7 +27,7 @@ export async function batchPage(context) {
 
   function show({ stalled = false } = {}) {
     fill(state, stateOf(context.build, batch));
-    const offer = offerOf(batch, stalled || polling === null);
+    const offer = offerOf(batch, stalled);
     if (offer !== offered) fill(action, offers[offer]());
     offered = offer;
   }
@@ -58,10 +60,10 @@ export async function batchPage(context) {
     });
   }
 
-  async function look() {
+  async function look(still = 0) {
     batch = await get(`/batches/${id}`);
     fill(trouble);
-    show();
+    show({ stalled: !asking && still >= STANDS_STILL });
     await rows.refresh();
     return batch;
   }

@@ -8,8 +8,9 @@ const MOST_STILL = 8;
 /**
  * Looks until `goesOn(value)` is false, or nothing has changed for long: {value, stalled}.
  *
- * `look()` reads the value and shows it, `mark(value)` is another one when there was progress. A look
- * that fails counts as one without progress: the engine may be starting again.
+ * `look(still)` reads the value and shows it, after so many looks without progress; `mark(value)` is
+ * another one when there was progress. A look that fails counts as one without progress: the engine
+ * may be starting again.
  */
 export async function follow({ look, goesOn, mark, signal }) {
   let still = 0;
@@ -18,7 +19,7 @@ export async function follow({ look, goesOn, mark, signal }) {
   let value = null;
   while (!signal.aborted) {
     try {
-      value = await look();
+      value = await look(still);
       failure = null;
       if (!goesOn(value)) return { value, stalled: false };
     } catch (problem) {

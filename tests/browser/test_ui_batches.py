@@ -121,6 +121,24 @@ def test_a_batch_that_a_crash_stopped_is_gone_on_with(
     assert engine.balance(visitor.wallet) == 97_00
 
 
+def test_the_page_lives_through_a_crash(page: Page, site: SiteOf, tmp_path: Path) -> None:
+    # An engine of its own: what is said twice is the same build by another name.
+    engine = site("hardened,batch=resumable")
+    visitor, one, _ = with_money(page, engine, 2000_00)
+    upload(page, engine, tmp_path, *(f"{one},{cents / 100:.2f}" for cents in range(1, 600)))
+    page.sees("0 of 599", ".state")
+    pay_out(page, engine)
+    page.until("document.querySelector('progress').value > 0")
+    engine.engine.kill()
+    before = page.run("document.querySelector('progress').value")
+    assert before < 599
+    engine.engine.start()
+    page.sees("599 of 599", ".state")
+    page.sees("completed", ".state")
+    assert engine.balance(one) == sum(range(1, 600))
+    assert engine.balance(visitor.wallet) == 2000_00 - sum(range(1, 600))
+
+
 def stopped(site: Site, batch: str) -> None:
     site.sql(f"UPDATE batches SET status = 'PROCESSING' WHERE id = {int(batch)}")
 
