@@ -19,7 +19,8 @@ export async function batchPage(context) {
   const state = h("div", {});
   const action = h("div", {});
   const trouble = outlet();
-  const rows = rowsTable(context.build, id);
+  const mayTakeBack = operates(context.build, context.user);
+  const rows = rowsTable(context.build, id, { choosable: mayTakeBack });
   let batch = await get(`/batches/${id}`);
   let offered = null;
   let polling = null;
@@ -100,7 +101,7 @@ export async function batchPage(context) {
     state,
     trouble,
     action,
-    batch.file_sha256 && card("Rows", rows.element, operates(context.build, context.user) ? takingBack(context, id, rows, look) : notOperator()),
+    batch.file_sha256 && card("Rows", rows.element, mayTakeBack ? takingBack(context, id, rows, look) : notOperator()),
   ];
 }
 

@@ -2,8 +2,8 @@
 
 const FIRST_WAIT_MS = 300;
 const LONGEST_WAIT_MS = 5_000;
-/** Looks without a change after which it counts as standing still. */
-const MOST_STILL = 8;
+/** Looks without a change after which nobody looks any more: a minute and a half. */
+const MOST_STILL = 20;
 
 /**
  * Looks until `goesOn(value)` is false, or nothing has changed for long: {value, stalled}.

@@ -7,8 +7,8 @@ import { statusBadge, table } from "/ui/tables.js";
 
 const ROWS_A_PAGE = 100;
 
-/** {element, refresh(), chosen()} of this batch's rows. */
-export function rowsTable(build, batchId) {
+/** {element, refresh(), chosen()} of this batch's rows; `choosable`: whether rows are chosen at all. */
+export function rowsTable(build, batchId, { choosable }) {
   const element = h("div", {});
   const chosen = new Set();
   /** Where the pages before this one begin. */
@@ -27,7 +27,7 @@ export function rowsTable(build, batchId) {
 
   function columns() {
     return [
-      { head: "Choose", cell: (row) => (row.status === "PAID" ? choice(row) : "") },
+      ...(choosable ? [{ head: "Choose", cell: (row) => (row.status === "PAID" ? choice(row) : "") }] : []),
       { head: "Row", number: true, cell: (row) => row.row },
       { head: "Line", number: true, cell: (row) => row.line },
       { head: "To wallet", number: true, cell: (row) => row.recipient_id },
