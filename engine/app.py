@@ -21,6 +21,7 @@ from engine.api.reversals import reversal_routes
 from engine.api.treasury import treasury_routes
 from engine.api.users import user_routes
 from engine.api.wallets import wallet_routes
+from engine.api.web import install_web
 from engine.defences import Build, DefenceError
 from engine.services import Services, assemble
 from engine.settings import Settings
@@ -60,6 +61,7 @@ def create_app(settings: Settings, build: Build) -> FastAPI:
     if build.legacy_routes:
         app.include_router(legacy_routes(services))
     install_documents(app, app.state.error_style)
+    install_web(app)
     return app
 
 

@@ -413,3 +413,23 @@ def _instead(word: str, known: Any) -> str:
 
 def as_dict(defences: Defences) -> dict[str, str]:
     return dataclasses.asdict(defences)
+
+
+def in_words(defences: Defences) -> list[dict[str, Any]]:
+    """Every switch with its value, what that value stands for, and what it does."""
+    return [
+        _in_words(name, facts, str(getattr(defences, name))) for name, facts in switches().items()
+    ]
+
+
+def _in_words(name: str, facts: Switch, value: str) -> dict[str, Any]:
+    values = values_of(name)
+    fragile = values.index(value) < facts.fragile_count
+    if value in facts.variants:
+        return {"name": name, "value": value, "stands_for": "variant", "does": ""}
+    return {
+        "name": name,
+        "value": value,
+        "stands_for": "fragile" if fragile else "hardened",
+        "does": facts.fragile_does if fragile else facts.hardened_does,
+    }

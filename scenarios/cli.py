@@ -270,7 +270,7 @@ def serve(
     """Serve one build for a person, with its API documentation, until Ctrl-C."""
 
     def ready(serving: Serving) -> None:
-        typer.echo(f"{build} at {serving.engine.base_url}, documentation at /docs")
+        typer.echo(f"{build} at {serving.engine.base_url}, pages at /ui/, documentation at /docs")
         typer.echo(f"{serving.postgres}: {serving.database_url}")
         typer.echo(f"{serving.redis}")
         typer.echo(f"operator's password: {serving.engine.operator_password}")

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 
-from engine.defences import as_dict
+from engine.defences import as_dict, in_words
 from engine.services import Services
 
 
@@ -33,7 +33,12 @@ def health_routes(services: Services) -> APIRouter:
 
     @router.get("/meta")
     def meta() -> dict[str, Any]:
-        """The effective value of every switch."""
-        return {"build": services.build.name, "defences": as_dict(services.build.defences)}
+        """The effective value of every switch, and what it means."""
+        build = services.build
+        return {
+            "build": build.name,
+            "defences": as_dict(build.defences),
+            "switches": in_words(build.defences),
+        }
 
     return router

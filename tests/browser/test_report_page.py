@@ -4,7 +4,6 @@ import html
 import json
 import os
 import re
-import shutil
 import subprocess
 from itertools import pairwise
 from pathlib import Path
@@ -13,14 +12,13 @@ import pytest
 
 from reports.evidence import Evidence
 from reports.html import render_html
+from tests.browser.chromium import installed_chromium
 from tests.unit.evidence_samples import cell_of, sample
 from tests.unit.exploration_samples import explored_sample
 from tests.unit.test_reports_ablation import ablated
 
 pytestmark = pytest.mark.browser
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-HOW = "no Chromium on the PATH; get it with `apt-get install chromium`"
 FLAGS = (
     "--headless",
     "--disable-gpu",
@@ -79,12 +77,7 @@ FRAMES = """<!doctype html><body><pre id="sizes"></pre><script>
 
 @pytest.fixture(scope="module")
 def chromium() -> str:
-    found = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if found:
-        return found
-    if os.environ.get("ASSAY_REQUIRE_BROWSER"):
-        pytest.fail(f"ASSAY_REQUIRE_BROWSER is set, but there is {HOW}")
-    pytest.skip(HOW)
+    return installed_chromium()
 
 
 def _dom(chromium: str, url: str, profile: Path, *, width: int = 1500) -> tuple[str, str]:
