@@ -36,6 +36,8 @@ RECIPES: Mapping[str, Recipe] = {
             # Its PostgreSQL is set up as it is shipped.
             "durability": "sync",
             "balance_cache": "before_commit",
+            # It has a table of transactions.
+            "ledger": "single_entry",
         },
     ),
     "g-wallet": Recipe(

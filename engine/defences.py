@@ -175,11 +175,13 @@ class Defences:
         ),
     ]
     ledger: Annotated[
-        Literal["single_entry", "double_entry"],
+        Literal["none", "single_entry", "double_entry", "hash_chain"],
         Switch(
-            fragile_count=1,
-            fragile_does="writes one row a transfer, from which no balance can be proved",
-            hardened_does="writes a debit and a credit leg with the balance after each",
+            fragile_count=2,
+            fragile_does="changes balances and records no movement, or writes one row a transfer, "
+            "from which no balance can be proved",
+            hardened_does="writes a debit and a credit leg with the balance after each, or also "
+            "chains the legs of a wallet by their hashes",
             changes_schema=True,
         ),
     ]

@@ -52,6 +52,7 @@ class Services:
     money: Money
     strict: bool
     double_entry: bool
+    chained: bool
     look_first: bool
     """The database knows nothing of names that may be taken once: whoever takes one looks first."""
     deadline_s: float | None
@@ -101,6 +102,7 @@ def assemble(settings: Settings, build: Build) -> Services:
         money=money_of(shape.money, strict=parts.strict),
         strict=parts.strict,
         double_entry=shape.double_entry,
+        chained=shape.chained,
         look_first=not shape.constraints,
         deadline_s=waits.deadline_s,
         payments=Payments(parts),
@@ -124,7 +126,7 @@ def _parts(
         replays=replays,
         locking=Locking(defences),
         lock_order=lock_order_of(defences),
-        books=books_of(defences, double_entry=shape.double_entry, one_commit=work.one_commit),
+        books=books_of(defences, shape=shape, one_commit=work.one_commit),
         work=work,
         retry=Retry(defences),
         permissions=Permissions(defences),

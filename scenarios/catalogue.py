@@ -53,6 +53,7 @@ from scenarios.money import (
     overflow,
     rounding,
     wrong_types,
+    zero_sum,
 )
 from scenarios.outage import (
     cache_loss,
@@ -114,6 +115,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     bad_amounts.SCENARIO,
     wrong_types.SCENARIO,
     ledger.SCENARIO,
+    zero_sum.SCENARIO,
     conflict.SCENARIO,
     version_ignored.SCENARIO,
     locks_left_behind.SCENARIO,

@@ -98,7 +98,9 @@ ONE_COMMIT = switch("unit_of_work", "per_movement", "swallow_then_commit", "atom
 HEEDED_SERIALIZABLE = all_of(
     switch("locking", "serializable"), switch("retry", "none", "blind", "bounded"), WHOLE
 )
-GRANTED_ONCE = any_of(all_of(switch("constraints", "on"), WHOLE), HEEDED_SERIALIZABLE)
+RECORDED = switch("ledger", "single_entry", "double_entry", "hash_chain")
+"""Movements are recorded: what was done before can be looked up."""
+GRANTED_ONCE = any_of(all_of(switch("constraints", "on"), RECORDED, WHOLE), HEEDED_SERIALIZABLE)
 """A unique index has the last word, or PostgreSQL refuses what no serial order explains."""
 ONCE = any_of(
     GRANTED_ONCE,

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from engine.books.ledger import LedgerWriter, as_written
+from engine.books.ledger import Ledger, as_written
 from engine.books.protocol import StaleVersion
 from engine.schema import Wallet
 from engine.wallets import KeptAnswer, Once, Posting, Settlement, WalletState, Write
@@ -98,7 +98,7 @@ Values = dict[str, Any]
 
 
 class CoreBooks:
-    def __init__(self, session: Session, ledger: LedgerWriter, *, merged: bool) -> None:
+    def __init__(self, session: Session, ledger: Ledger, *, merged: bool) -> None:
         self._session = session
         self._ledger = ledger
         self._merged = merged
@@ -116,14 +116,21 @@ class CoreBooks:
             written += self._write(part)
             checkpoint()
         records = self._records(as_written(settlement, written))
-        for together in [records] if self._merged else [[record] for record in records]:
+        for together in self._at_once(records):
             *before, last = [sql for sql, _ in together]
             self._session.execute(_statement(last, *before), _united(together))
         checkpoint()
         return written
 
+    def _at_once(self, records: list[tuple[str, Values]]) -> Sequence[Sequence[tuple[str, Values]]]:
+        """What one statement writes, and the next one."""
+        if self._merged and records:
+            return [records]
+        return [[record] for record in records]
+
     def _records(self, settlement: Settlement) -> list[tuple[str, Values]]:
-        records = [_record(settlement.postings)]
+        recorded = self._ledger.recorded(settlement.postings)
+        records = [_record(recorded)] if recorded else []
         if legs := self._legs(settlement.postings):
             records.append((WRITE_LEGS, legs))
         records += settlement.records
@@ -151,7 +158,7 @@ class CoreBooks:
         ]
 
     def _legs(self, postings: Sequence[Posting]) -> Values:
-        legs = [(posting.id, leg) for posting in postings for leg in self._ledger(posting)]
+        legs = [(posting.id, leg) for posting in postings for leg in self._ledger.legs(posting)]
         if not legs:
             return {}
         return {

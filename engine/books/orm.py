@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from engine.books.ledger import LedgerWriter, as_written
+from engine.books.ledger import Ledger, as_written
 from engine.books.protocol import StaleVersion
 from engine.idempotency import keep
 from engine.schema import LedgerEntry, Transaction, Wallet
@@ -15,7 +15,7 @@ from engine.wallets import Change, Once, Posting, Settlement, WalletState, Write
 
 
 class OrmBooks:
-    def __init__(self, session: Session, ledger: LedgerWriter) -> None:
+    def __init__(self, session: Session, ledger: Ledger) -> None:
         self._session = session
         self._ledger = ledger
 
@@ -37,7 +37,7 @@ class OrmBooks:
             written.append(self._write(write))
             checkpoint()
         settlement = as_written(settlement, written)
-        for posting in settlement.postings:
+        for posting in self._ledger.recorded(settlement.postings):
             self._record(posting)
         self._session.flush()
         for sql, values in settlement.records:
@@ -105,7 +105,7 @@ class OrmBooks:
             )
         )
         self._session.flush()
-        for leg in self._ledger(posting):
+        for leg in self._ledger.legs(posting):
             self._session.add(
                 LedgerEntry(
                     transaction_id=posting.id,
