@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from engine.builds import RECIPES, Recipe, hollow
+from engine.builds import RECIPES, Recipe, Traits, hollow
 
 
 class DefenceError(Exception):
@@ -341,6 +341,7 @@ class Build:
     defences: Defences
     legacy_routes: bool
     """Whether the unversioned routes of the engine that `fragile` stands for answer too."""
+    traits: Traits
 
 
 @cache
@@ -369,7 +370,12 @@ def _made(name: str, recipe: Recipe) -> Build:
         for switch, facts in switches().items()
     }
     defences = Defences(**{**first, **recipe.differs})
-    return Build(name=name, defences=defences, legacy_routes=recipe.legacy_routes)
+    return Build(
+        name=name,
+        defences=defences,
+        legacy_routes=recipe.legacy_routes,
+        traits=recipe.traits,
+    )
 
 
 def parse_build(text: str) -> Build:
@@ -393,7 +399,7 @@ def parse_build(text: str) -> Build:
     if reason := hollow(changed):
         raise DefenceError(reason)
     defences = dataclasses.replace(base.defences, **changed)
-    return Build(name=text, defences=defences, legacy_routes=base.legacy_routes)
+    return dataclasses.replace(base, name=text, defences=defences)
 
 
 def _check_setting(switch: str, value: str) -> None:

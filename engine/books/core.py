@@ -12,10 +12,12 @@ from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
 from engine.books.ledger import Ledger, as_written
 from engine.books.protocol import StaleVersion
+from engine.books.row_locks import RowLocks
 from engine.schema import Wallet
 from engine.wallets import KeptAnswer, Once, Posting, Settlement, WalletState, Write
 
@@ -25,8 +27,6 @@ READ = (
     .where(WALLETS.c.id.in_(sa.bindparam("ids", expanding=True)))
     .order_by(WALLETS.c.id)
 )
-# FOR NO KEY UPDATE: every foreign-key check of an insert takes FOR KEY SHARE.
-READ_AND_LOCK = READ.with_for_update(key_share=True)
 
 RECORD = """
 INSERT INTO transactions
@@ -97,14 +97,24 @@ RETURNING wallets.id, wallets.balance, wallets.version
 Values = dict[str, Any]
 
 
+def read_and_lock_by(locks: RowLocks) -> Select[Any]:
+    """To be made once."""
+    return locks.added_to(READ)
+
+
 class CoreBooks:
-    def __init__(self, session: Session, ledger: Ledger, *, merged: bool) -> None:
+    def __init__(
+        self, session: Session, ledger: Ledger, read_and_lock: Select[Any], *, merged: bool
+    ) -> None:
         self._session = session
         self._ledger = ledger
+        self._read_and_lock = read_and_lock
         self._merged = merged
 
     def read(self, wallet_ids: Sequence[int], *, lock: bool) -> list[WalletState]:
-        found = self._session.execute(READ_AND_LOCK if lock else READ, {"ids": list(wallet_ids)})
+        found = self._session.execute(
+            self._read_and_lock if lock else READ, {"ids": list(wallet_ids)}
+        )
         return [WalletState(**row) for row in found.mappings()]
 
     def settle(self, settlement: Settlement, checkpoint: Callable[[], None]) -> Sequence[Write]:

@@ -77,6 +77,17 @@ def truth_in(
     )
 
 
+def rewriting(ledger: str) -> list[str]:
+    """SQL that changes, deletes or empties each table of the ledger that this value keeps."""
+    changes = {"transactions": "amount = amount + 1"}
+    if ledger in {"double_entry", "hash_chain"}:
+        changes = {"ledger_entries": "amount = amount + 1"} | changes
+    if ledger == "hash_chain":
+        changes["ledger_hashes"] = "hash = ''"
+    verbs = ("UPDATE {} SET {}", "DELETE FROM {}", "TRUNCATE {} CASCADE")
+    return [verb.format(table, change) for table, change in changes.items() for verb in verbs]
+
+
 def _totals(balances: Iterable[Balance]) -> dict[str, Decimal]:
     amounts: defaultdict[str, list[Decimal]] = defaultdict(list)
     for balance in balances:

@@ -14,7 +14,7 @@ from attacks.http.request import Reply, Request, definite
 from scenarios.targets.engine_batches import EngineBatches
 from scenarios.targets.engine_keys import advice_of, fate_of, keyed
 from scenarios.targets.engine_money import EngineMoney
-from scenarios.targets.engine_truth import truth_in
+from scenarios.targets.engine_truth import rewriting, truth_in
 from scenarios.targets.protocol import Ask, TargetError, WalletRef
 from scenarios.truth import GroundTruth
 
@@ -79,13 +79,7 @@ class EngineWallet:
         return replace(self._plain("sign-up", "/v1/users", body), text=f"sign up as {username}")
 
     def tampering(self) -> Sequence[str]:
-        changes = {"transactions": "amount = amount + 1"}
-        if self._ledger in {"double_entry", "hash_chain"}:
-            changes = {"ledger_entries": "amount = amount + 1"} | changes
-        if self._ledger == "hash_chain":
-            changes["ledger_hashes"] = "hash = ''"
-        verbs = ("UPDATE {} SET {}", "DELETE FROM {}", "TRUNCATE {} CASCADE")
-        return [verb.format(table, change) for table, change in changes.items() for verb in verbs]
+        return rewriting(self._ledger)
 
     def limit(
         self, wallet: WalletRef, *, daily_cap_minor: int | None, overdraft_minor: int | None
