@@ -35,6 +35,18 @@ class Traits:
     pool_size: int = 10
     """Connections of a process that is not told another number."""
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What differs from other builds, as one reads it."""
+        told = {
+            "wallets are locked FOR UPDATE": self.locks_for_update,
+            "in the order of their owners": self.locks_by_owner,
+            "after a number for each owner and asset": self.locks_pairs,
+            "a twin waits for a number that stands for the key": self.locks_keys,
+            f"{self.pool_size} connections": self.pool_size != Traits.pool_size,
+        }
+        return tuple(words for words, true in told.items() if true)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
