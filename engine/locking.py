@@ -18,11 +18,11 @@ LOCK_NUMBERS = sa.text(
     "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) "
     "FROM unnest(CAST(:names AS text[])) AS name"
 )
-# In a fixed order: those who lock several never wait in a circle.
-LOCK_PAIRS = sa.text(
-    "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM (SELECT DISTINCT user_id, "
-    "asset_type_id, 'assay-pair ' || user_id || ' ' || asset_type_id AS name FROM wallets "
-    "WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY user_id, asset_type_id) AS pairs"
+PAIR_CLASS = "assay-pair"
+LOCK_NUMBER = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+PAIRS = sa.text(
+    "SELECT DISTINCT user_id, asset_type_id FROM wallets WHERE id = ANY(CAST(:ids AS bigint[])) "
+    "ORDER BY user_id, asset_type_id"
 )
 LockOrder = Callable[[Iterable[int]], list[tuple[int, ...]]]
 """Wallet ids in groups: one statement reads (and locks) one group."""
@@ -83,7 +83,9 @@ class Locking:
         """Lock, in this order, the numbers that stand for the wallets."""
         self._lock_numbers_of(session, [f"{LOCK_CLASS} {wallet_id}" for wallet_id in wallet_ids])
         if self._locks_pairs:
-            session.execute(LOCK_PAIRS, {"ids": list(wallet_ids)})
+            # In a fixed order: those who lock several never wait in a circle.
+            for user_id, asset_id in session.execute(PAIRS, {"ids": list(wallet_ids)}).all():
+                session.execute(LOCK_NUMBER, {"name": f"{PAIR_CLASS} {user_id} {asset_id}"})
 
     def _lock_numbers_of(self, session: Session, names: list[str]) -> None:
         if self._locks_numbers:

@@ -100,7 +100,7 @@ def test_dino_locks_by_owner_and_the_pair_before_the_rows_where_it_locks_at_all(
 ) -> None:
     with opened(build, databases, postgres, redis_server) as house:
         sent = sent_by(house, house.account(10_00), house.account())
-        pairs = [n for n, text in enumerate(sent) if "assay-pair" in text]
+        pairs = [n for n, text in enumerate(sent) if text.startswith("SELECT DISTINCT user_id")]
         rows = [n for n, text in enumerate(sent) if text.endswith("FOR UPDATE")]
         assert bool(pairs) == bool(rows) == by_owner
         assert max(pairs, default=0) <= min(rows, default=0)
