@@ -1,8 +1,10 @@
 """What each value of `ledger` keeps of a movement, and what can be proved from it."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from threading import Event
 
 import psycopg2
 import pytest
@@ -52,6 +54,17 @@ def three_payments(house: House) -> tuple[Account, list[str]]:
     answers = [house.pay(payer, payee, 10_00) for payee in (shop, mall, shop)]
     assert [answer.status_code for answer in answers] == [201, 201, 201]
     return payer, [answer.json()["id"] for answer in answers]
+
+
+def pay_until(house: House, payer: Account, enough: Event) -> list[int]:
+    """Pay again and again, to somebody who pays back. Returns what was answered."""
+    other = house.account(10_00)
+    answered: list[int] = []
+    while not enough.is_set() or len(answered) < 10:
+        answered += [
+            house.pay(one, two, 1_00).status_code for one, two in ((payer, other), (other, payer))
+        ]
+    return answered
 
 
 def entry_of(house: House, transaction: str, wallet_id: int) -> int:
@@ -156,9 +169,16 @@ def test_a_ledger_in_use_is_chained_by_its_upgrade(
         shape = Shape.of(parse_build(CHAINED).defences)
         with pytest.raises(MigrationError, match="minor_units-constrained-chain"):
             up(house.database_url, shape)
-        down(house.database_url, revision=BEFORE_SHAPES)
-        up(house.database_url, shape)
         url = house.database_url
+        down(url, revision=BEFORE_SHAPES)
+        upgraded = Event()
+        with ThreadPoolExecutor(1) as threads:
+            paying = threads.submit(pay_until, house, payer, upgraded)
+            try:
+                up(url, shape)
+            finally:
+                upgraded.set()
+            assert set(paying.result()) == {201}
         with house_in(url, CHAINED, "", pin_pepper=house.services.settings.pin_pepper) as chained:
             assert difference(chained) is None
             chained.account(5_00)

@@ -99,13 +99,23 @@ def _chain(*, append_only: bool) -> None:
             "ON ledger_hashes FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
         )
         op.execute("REVOKE UPDATE, DELETE, TRUNCATE ON ledger_hashes FROM PUBLIC, CURRENT_USER")
+    while _chain_old_entries():
+        pass
+    op.execute("DROP FUNCTION chain_old_entries")
+
+
+def _chain_old_entries() -> bool:
+    """Whether there were any.
+
+    What was written without any lock may not fit into a chain, and is left to reconciliation.
+    """
     connection = op.get_bind()
     piece = sa.text("SELECT chain_old_entries(:wallet, :at_once)")
-    while wallets := list(connection.scalars(sa.text(WITHOUT_HASH))):
-        for wallet in wallets:
-            while connection.scalar(piece, {"wallet": wallet, "at_once": AT_ONCE}):
-                pass
-    op.execute("DROP FUNCTION chain_old_entries")
+    found = False
+    for wallet in list(connection.scalars(sa.text(WITHOUT_HASH))):
+        while connection.scalar(piece, {"wallet": wallet, "at_once": AT_ONCE}):
+            found = True
+    return found
 
 
 def downgrade() -> None:
