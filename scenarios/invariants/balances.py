@@ -58,7 +58,7 @@ def everything_sums_to_zero(observed: Observed) -> tuple[Finding, ...]:
             expected=f"{asset}: 0.00",
             observed=f"{asset}: {shown(total)}",
             round=observed.round,
-            operations=tuple(o.id for o in observed.operations if o.moves),
+            operations=tuple(o.id for o in observed.operations if o.moves and o.outcome == "ok"),
         )
         for asset, total in observed.truth.totals.items()
         if total != 0
