@@ -15,6 +15,40 @@ NO_IDENTITY = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class Traits:
+    """How the service that a build stands for does what others do as well: nothing to ablate."""
+
+    locks_for_update: bool = False
+    """A literal FOR UPDATE of wallets, for which foreign-key checks wait; else FOR NO KEY UPDATE.
+
+    This and the next two where `locking=row`.
+    """
+    locks_by_owner: bool = False
+    """Wallets are locked in the order of their owners; else of their own ids."""
+    locks_pairs: bool = False
+    """Before a wallet's row a number is locked that stands for its owner and asset."""
+    locks_keys: bool = False
+    """A twin waits for a number that stands for the key; else for the key's row.
+
+    Where `key_in_flight=wait`.
+    """
+    pool_size: int = 10
+    """Connections of a process that is not told another number."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What differs from other builds, as one reads it."""
+        told = {
+            "wallets are locked FOR UPDATE": self.locks_for_update,
+            "in the order of their owners": self.locks_by_owner,
+            "after a number for each owner and asset": self.locks_pairs,
+            "a twin waits for a number that stands for the key": self.locks_keys,
+            f"{self.pool_size} connections": self.pool_size != Traits.pool_size,
+        }
+        return tuple(words for words, true in told.items() if true)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How a named build is made."""
 
@@ -22,6 +56,7 @@ class Recipe:
     begins_fragile: bool = False
     legacy_routes: bool = False
     """Whether the unversioned routes of the engine that it stands for answer too."""
+    traits: Traits = field(default_factory=Traits)
     differs: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -36,10 +71,13 @@ RECIPES: Mapping[str, Recipe] = {
             # Its PostgreSQL is set up as it is shipped.
             "durability": "sync",
             "balance_cache": "before_commit",
+            # It has a table of transactions.
+            "ledger": "single_entry",
         },
     ),
     "g-wallet": Recipe(
         stands_for="G-Wallet: identity, PIN and batch payouts on floats, without Redis",
+        traits=Traits(locks_for_update=True),
         differs={
             "retry": "none",
             "key_scope": "global",
@@ -66,6 +104,13 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "dino": Recipe(
         stands_for="the Dino wallet service: several assets, double entry, cached balances",
+        traits=Traits(
+            locks_for_update=True,
+            locks_by_owner=True,
+            locks_pairs=True,
+            locks_keys=True,
+            pool_size=50,
+        ),
         differs={
             "retry": "none",
             "key_in_flight": "wait",

@@ -60,9 +60,16 @@ def sqlalchemy_url(url: str) -> str:
     return url
 
 
-def create_engine(settings: Settings, waits: Waits) -> sa.Engine:
-    """Connects when first used. Raises DefenceError for a URL that names no database."""
-    options = {"pool_size": settings.engine_pool_size, "max_overflow": 0, **waits.engine_options}
+def create_engine(settings: Settings, waits: Waits, *, pool_size: int) -> sa.Engine:
+    """Connects when first used; `pool_size` is for whoever was not told another one.
+
+    Raises DefenceError for a URL that names no database.
+    """
+    options = {
+        "pool_size": settings.engine_pool_size or pool_size,
+        "max_overflow": 0,
+        **waits.engine_options,
+    }
     try:
         return sa.create_engine(sqlalchemy_url(settings.database_url), **options)
     except ArgumentError as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from engine.builds import RECIPES, Recipe, hollow
+from engine.builds import RECIPES, Recipe, Traits, hollow
 
 
 class DefenceError(Exception):
@@ -176,11 +176,13 @@ class Defences:
         ),
     ]
     ledger: Annotated[
-        Literal["single_entry", "double_entry"],
+        Literal["none", "single_entry", "double_entry", "hash_chain"],
         Switch(
-            fragile_count=1,
-            fragile_does="writes one row a transfer, from which no balance can be proved",
-            hardened_does="writes a debit and a credit leg with the balance after each",
+            fragile_count=2,
+            fragile_does="changes balances and records no movement, or writes one row a transfer, "
+            "from which no balance can be proved",
+            hardened_does="writes a debit and a credit leg with the balance after each, or also "
+            "chains the legs of a wallet by their hashes",
             changes_schema=True,
         ),
     ]
@@ -340,6 +342,7 @@ class Build:
     defences: Defences
     legacy_routes: bool
     """Whether the unversioned routes of the engine that `fragile` stands for answer too."""
+    traits: Traits
 
 
 @cache
@@ -368,7 +371,12 @@ def _made(name: str, recipe: Recipe) -> Build:
         for switch, facts in switches().items()
     }
     defences = Defences(**{**first, **recipe.differs})
-    return Build(name=name, defences=defences, legacy_routes=recipe.legacy_routes)
+    return Build(
+        name=name,
+        defences=defences,
+        legacy_routes=recipe.legacy_routes,
+        traits=recipe.traits,
+    )
 
 
 def parse_build(text: str) -> Build:
@@ -392,7 +400,7 @@ def parse_build(text: str) -> Build:
     if reason := hollow(changed):
         raise DefenceError(reason)
     defences = dataclasses.replace(base.defences, **changed)
-    return Build(name=text, defences=defences, legacy_routes=base.legacy_routes)
+    return dataclasses.replace(base, name=text, defences=defences)
 
 
 def _check_setting(switch: str, value: str) -> None:

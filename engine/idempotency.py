@@ -27,6 +27,7 @@ REDIS_ONLY_LIFETIME_S = 86_400
 # Made once: building them for each request costs more than running them.
 KEYS: Any = IdempotencyKey.__table__
 THIS_KEY = (KEYS.c.scope == sa.bindparam("scope")) & (KEYS.c.key == sa.bindparam("key"))
+LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 TRY_LOCK = sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
 # Looks and takes nothing: a lock tried here would be in the way of the request itself.
 IS_LOCKED = sa.text(
@@ -79,14 +80,17 @@ class KeyRules:
     scoped: bool
     in_flight: str
     store_refusals: bool
+    locks_keys: bool = False
+    """Whoever waits for a twin waits for the lock of the key, and not for its row."""
 
     @classmethod
-    def of(cls, defences: Defences) -> "KeyRules":
+    def of(cls, defences: Defences, *, locks_keys: bool = False) -> "KeyRules":
         return cls(
             check_fingerprint=defences.key_fingerprint == "on",
             scoped=defences.key_scope == "caller_and_route",
             in_flight=defences.key_in_flight,
             store_refusals=defences.key_failures == "terminal_4xx",
+            locks_keys=locks_keys,
         )
 
     def scope(self, caller: str, route: str) -> str:
@@ -239,6 +243,8 @@ class KeysClaimed:
     def find(self, session: Session, request: KeyedRequest) -> Answer | None:
         if self._rules.in_flight == "conflict":
             self._refuse_twin(session, request)
+        elif self._rules.in_flight == "wait" and self._rules.locks_keys:
+            session.execute(LOCK, {"name": _lock_name(request.scope, request.key)})
         if self._claim(session, request):
             return None
         kept = session.execute(FIND, {"scope": request.scope, "key": request.key}).one()
@@ -258,7 +264,7 @@ class KeysClaimed:
         pass
 
     def fate(self, session: Session, scope: str, key: str) -> Answer | None:
-        """A twin that only waits (`key_in_flight=wait`) holds no lock of the key: not seen."""
+        """With `key_in_flight=wait` its owner holds no lock of the key, as a rule: not seen."""
         # First the lock, then the row: a lock is let go when its work can be seen already.
         locked = session.execute(IS_LOCKED, {"name": _lock_name(scope, key)}).scalar_one()
         row = session.execute(FIND, {"scope": scope, "key": key}).first()

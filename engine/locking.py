@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from engine.books import Books
+from engine.builds import Traits
 from engine.defences import Defences
 from engine.fragile_locks import SessionLocks, read_stale
 from engine.wallets import Change, Posting, WalletState
@@ -16,6 +17,12 @@ LOCK_CLASS = "assay-wallet"
 LOCK_NUMBERS = sa.text(
     "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) "
     "FROM unnest(CAST(:names AS text[])) AS name"
+)
+PAIR_CLASS = "assay-pair"
+LOCK_NUMBER = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+PAIRS = sa.text(
+    "SELECT DISTINCT user_id, asset_type_id FROM wallets WHERE id = ANY(CAST(:ids AS bigint[])) "
+    "ORDER BY user_id, asset_type_id"
 )
 LockOrder = Callable[[Iterable[int]], list[tuple[int, ...]]]
 """Wallet ids in groups: one statement reads (and locks) one group."""
@@ -38,9 +45,10 @@ def lock_order_of(defences: Defences) -> LockOrder:
 class Locking:
     """What `locking` decides: isolation, what is locked for reading, what a write insists on."""
 
-    def __init__(self, defences: Defences) -> None:
+    def __init__(self, defences: Defences, traits: Traits) -> None:
         locking = defences.locking
         self.locks_rows = locking == "row"
+        self._locks_pairs = self.locks_rows and traits.locks_pairs
         self._locks_loaded = locking == "stale"
         self._locks_numbers = locking == "advisory"
         self._session_locks = SessionLocks() if locking == "advisory_session" else None
@@ -74,6 +82,10 @@ class Locking:
     def before_reading(self, session: Session, wallet_ids: Sequence[int]) -> None:
         """Lock, in this order, the numbers that stand for the wallets."""
         self._lock_numbers_of(session, [f"{LOCK_CLASS} {wallet_id}" for wallet_id in wallet_ids])
+        if self._locks_pairs:
+            # In a fixed order: those who lock several never wait in a circle.
+            for user_id, asset_id in session.execute(PAIRS, {"ids": list(wallet_ids)}).all():
+                session.execute(LOCK_NUMBER, {"name": f"{PAIR_CLASS} {user_id} {asset_id}"})
 
     def _lock_numbers_of(self, session: Session, names: list[str]) -> None:
         if self._locks_numbers:

@@ -41,7 +41,8 @@ class EngineConfig:
     database_url: str
     redis_url: str
     redis_namespace: str
-    pool_size: int = 10
+    pool_size: int | None = None
+    """None: the build's own."""
     port: int | None = None
     """None: any free port."""
     host: str = "127.0.0.1"
@@ -138,7 +139,7 @@ class EngineProcess:
             "ENGINE_BUILD": config.build.name,
             "ENGINE_HOST": config.host,
             "ENGINE_PORT": str(self.port),
-            "ENGINE_POOL_SIZE": str(config.pool_size),
+            **({"ENGINE_POOL_SIZE": str(config.pool_size)} if config.pool_size else {}),
             "JWT_SECRET": self.jwt_secret,
             "PIN_PEPPER": self._pin_pepper,
             "OPERATOR_PASSWORD": self.operator_password,

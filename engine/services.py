@@ -12,7 +12,7 @@ from engine.batches.execution import Executions
 from engine.batches.running import runs_of
 from engine.books import OpenBooks, books_of
 from engine.database import SessionScope, create_engine, waits_of
-from engine.defences import Build, Defences
+from engine.defences import Build
 from engine.funding import funding_of
 from engine.idempotency import KeyRules, Keys, KeysIgnored, keys_of
 from engine.identity import Permissions, Tokens
@@ -52,6 +52,7 @@ class Services:
     money: Money
     strict: bool
     double_entry: bool
+    chained: bool
     look_first: bool
     """The database knows nothing of names that may be taken once: whoever takes one looks first."""
     deadline_s: float | None
@@ -69,19 +70,19 @@ def assemble(settings: Settings, build: Build) -> Services:
     """Raises DefenceError when the switches or settings make no sense together."""
     defences = build.defences
     waits = waits_of(defences, settings)
-    database = create_engine(settings, waits)
+    database = create_engine(settings, waits, pool_size=build.traits.pool_size)
     # The cache needs Redis, and is what Redis has to tell when it comes back.
     redis = redis_access(settings, defences, on_return=lambda client: cache.restart(client))  # noqa: PLW0108
     namespace = settings.redis_namespace
     cache = balance_cache(defences, redis, namespace)
     shape = Shape.of(defences)
-    rules = KeyRules.of(defences)
+    rules = KeyRules.of(defences, locks_keys=build.traits.locks_keys)
     keys = keys_of(defences, redis, namespace, rules)
     replays = replay_cache(defences, redis, namespace, rules)
     scope = SessionScope(database, defences)
     tokens = Tokens(settings, defences)
     limits = RateLimits(defences, redis, settings)
-    parts = _parts(defences, shape, keys, replays, cache)
+    parts = _parts(build, shape, keys, replays, cache)
     # A row of a batch is claimed by its own state, not by a key.
     rows = Payments(replace(parts, keys=KeysIgnored(), replays=NoReplayCache()))
     place = f"{socket.gethostname()}:{settings.engine_port}"
@@ -101,6 +102,7 @@ def assemble(settings: Settings, build: Build) -> Services:
         money=money_of(shape.money, strict=parts.strict),
         strict=parts.strict,
         double_entry=shape.double_entry,
+        chained=shape.chained,
         look_first=not shape.constraints,
         deadline_s=waits.deadline_s,
         payments=Payments(parts),
@@ -115,16 +117,17 @@ def assemble(settings: Settings, build: Build) -> Services:
 
 
 def _parts(
-    defences: Defences, shape: Shape, keys: Keys, replays: ReplayCache, cache: BalanceCache
+    build: Build, shape: Shape, keys: Keys, replays: ReplayCache, cache: BalanceCache
 ) -> Parts:
+    defences = build.defences
     work = UnitOfWork(defences)
     assets = Assets(shards=shards_of(defences))
     return Parts(
         keys=keys,
         replays=replays,
-        locking=Locking(defences),
+        locking=Locking(defences, build.traits),
         lock_order=lock_order_of(defences),
-        books=books_of(defences, double_entry=shape.double_entry, one_commit=work.one_commit),
+        books=books_of(defences, shape=shape, traits=build.traits, one_commit=work.one_commit),
         work=work,
         retry=Retry(defences),
         permissions=Permissions(defences),

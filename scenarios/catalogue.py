@@ -54,6 +54,7 @@ from scenarios.money import (
     overflow,
     rounding,
     wrong_types,
+    zero_sum,
 )
 from scenarios.outage import (
     cache_loss,
@@ -115,6 +116,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     bad_amounts.SCENARIO,
     wrong_types.SCENARIO,
     ledger.SCENARIO,
+    zero_sum.SCENARIO,
     conflict.SCENARIO,
     version_ignored.SCENARIO,
     locks_left_behind.SCENARIO,

@@ -140,9 +140,12 @@ STORIES: Mapping[str, Story] = {
     "ledger": Story(
         vulnerability="balances that nothing proves",
         prevents="A balance is wrong, and nothing that is stored can prove it or say since when.",
-        technique="Double-entry bookkeeping (Pacioli, 1494).",
+        technique="Double-entry bookkeeping (Pacioli, 1494), and hashes that chain the entries of "
+        "a wallet (Haber and Stornetta, 1991), so that who rewrites one past all triggers, and the "
+        "balance with it, has to rewrite all that follow.",
         in_sql="INSERT INTO ledger_entries: a debit and a credit with the balance after each, in "
-        "the statement that moves the money; without it one row in transactions.",
+        "the statement that moves the money; chained, a trigger adds a row of ledger_hashes to "
+        "each; without it one row in transactions, or an UPDATE of wallets and nothing else.",
     ),
     "authentication": Story(
         vulnerability="forged and stolen tokens",

@@ -2,7 +2,7 @@
 
 from engine.builds import RECIPES
 from engine.defences import (
-    Defences,
+    Build,
     Switch,
     as_dict,
     named_builds,
@@ -21,7 +21,7 @@ def explain(name: str) -> str:
     if name in switches():
         return _switch(name, switches()[name])
     if name.split(",", maxsplit=1)[0] in named_builds():
-        return _build(name, parse_build(name).defences)
+        return _build(name, parse_build(name))
     try:
         found = select((name,))
     except UnknownScenario as error:
@@ -99,11 +99,13 @@ def _names(removal: Removal) -> str:
     return ", ".join(claim.name for claim in removal.breaks)
 
 
-def _build(name: str, defences: Defences) -> str:
+def _build(name: str, build: Build) -> str:
     recipe = RECIPES.get(name)
     lines = [f"{name}: a build" + (f", {recipe.stands_for}" if recipe else "")]
-    lines += [f"  {switch:<16} {value}" for switch, value in as_dict(defences).items()]
-    values = as_dict(defences)
+    values = as_dict(build.defences)
+    lines += [f"  {switch:<16} {value}" for switch, value in values.items()]
+    if traits := build.traits.words:
+        lines.append(f"  In its own way: {', '.join(traits)}")
     claims = [s for s in SCENARIOS if not s.canary]
     apply = [s for s in claims if s.applies_when.holds(values)]
     broken = [s.name for s in apply if not s.holds_when.holds(values)]

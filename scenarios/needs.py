@@ -100,7 +100,9 @@ HEEDED_SERIALIZABLE = all_of(
 )
 RETRIED = any_of(unless("locking", "serializable"), switch("retry", "blind", "bounded"))
 """What SERIALIZABLE refuses is run again: otherwise its error reaches the client."""
-GRANTED_ONCE = any_of(all_of(switch("constraints", "on"), WHOLE), HEEDED_SERIALIZABLE)
+RECORDED = switch("ledger", "single_entry", "double_entry", "hash_chain")
+"""Movements are recorded: what was done before can be looked up."""
+GRANTED_ONCE = any_of(all_of(switch("constraints", "on"), RECORDED, WHOLE), HEEDED_SERIALIZABLE)
 """A unique index has the last word, or PostgreSQL refuses what no serial order explains."""
 ONCE = any_of(
     GRANTED_ONCE,

@@ -59,6 +59,10 @@ class GroundTruth:
     effects: tuple[Effect, ...] = ()
     legs: tuple[Leg, ...] | None = None
     """None where the service keeps no legs."""
+    records_kept: bool = True
+    """Movements are recorded; else there are no effects, and nothing to compare answers with."""
+    totals: Mapping[str, Decimal] = field(default_factory=dict)
+    """By asset the sum of all balances, those of the service's own wallets included."""
     system_wallets: frozenset[str] = frozenset()
     """Wallets of the service itself, which stand for the outside."""
     locks_left: int = 0

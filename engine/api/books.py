@@ -64,7 +64,7 @@ def _ledger_routes(services: Services) -> APIRouter:
         """Every balance against its records; 503 names the first row that disagrees."""
         services.permissions.to_operate(caller)
         with open_session() as session:
-            result = reconcile(session, legs=services.double_entry)
+            result = reconcile(session, legs=services.double_entry, chained=services.chained)
         body = {
             "balanced": result.first_difference is None,
             "wallets": result.wallets,

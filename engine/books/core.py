@@ -14,17 +14,17 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from engine.books.ledger import LedgerWriter, as_written
+from engine.books.ledger import Ledger, as_written
 from engine.books.marks import put_mark
 from engine.books.protocol import StaleVersion
+from engine.books.row_locks import RowLocks
 from engine.schema import Wallet
 from engine.wallets import KeptAnswer, Mark, Once, Posting, Settlement, WalletState, Write
 
 WALLETS: Any = Wallet.__table__
 COLUMNS = ", ".join(f"wallets.{column.name}" for column in WALLETS.columns)
-READ = sa.text(f"SELECT {COLUMNS} FROM wallets WHERE wallets.id IN :ids ORDER BY wallets.id")  # noqa: S608
-# FOR NO KEY UPDATE: every foreign-key check of an insert takes FOR KEY SHARE.
-READ_AND_LOCK = sa.text(f"{READ.text} FOR NO KEY UPDATE")
+THESE = f"SELECT {COLUMNS} FROM wallets WHERE wallets.id IN :ids"  # noqa: S608 - our own columns
+READ = sa.text(f"{THESE} ORDER BY wallets.id")
 
 RECORD = """
 INSERT INTO transactions
@@ -95,14 +95,23 @@ RETURNING wallets.id, wallets.balance, wallets.version
 Values = dict[str, Any]
 
 
+def read_and_lock_by(locks: RowLocks) -> sa.TextClause:
+    """To be made once."""
+    return sa.text(f"{THESE} {locks.clauses}")
+
+
 class CoreBooks:
-    def __init__(self, session: Session, ledger: LedgerWriter, *, merged: bool) -> None:
+    def __init__(
+        self, session: Session, ledger: Ledger, read_and_lock: sa.TextClause, *, merged: bool
+    ) -> None:
         self._session = session
         self._ledger = ledger
+        self._read_and_lock = read_and_lock
         self._merged = merged
 
     def read(self, wallet_ids: Sequence[int], *, lock: bool) -> list[WalletState]:
-        found = self._session.execute(READ_AND_LOCK if lock else READ, {"ids": tuple(wallet_ids)})
+        query = self._read_and_lock if lock else READ
+        found = self._session.execute(query, {"ids": tuple(wallet_ids)})
         return [WalletState(**row) for row in found.mappings()]
 
     def settle(self, settlement: Settlement, checkpoint: Callable[[], None]) -> Sequence[Write]:
@@ -116,14 +125,21 @@ class CoreBooks:
             written += self._write(part)
             checkpoint()
         records = self._records(as_written(settlement, written))
-        for together in [records] if self._merged else [[record] for record in records]:
+        for together in self._at_once(records):
             *before, last = [sql for sql, _ in together]
             self._session.execute(_statement(last, *before), _united(together))
         checkpoint()
         return written
 
+    def _at_once(self, records: list[tuple[str, Values]]) -> Sequence[Sequence[tuple[str, Values]]]:
+        """What one statement writes, and the next one."""
+        if self._merged and records:
+            return [records]
+        return [[record] for record in records]
+
     def _records(self, settlement: Settlement) -> list[tuple[str, Values]]:
-        records = [_record(settlement.postings)]
+        recorded = self._ledger.recorded(settlement.postings)
+        records = [_record(recorded)] if recorded else []
         if legs := self._legs(settlement.postings):
             records.append((WRITE_LEGS, legs))
         records += settlement.records
@@ -159,7 +175,7 @@ class CoreBooks:
         ]
 
     def _legs(self, postings: Sequence[Posting]) -> Values:
-        legs = [(posting.id, leg) for posting in postings for leg in self._ledger(posting)]
+        legs = [(posting.id, leg) for posting in postings for leg in self._ledger.legs(posting)]
         if not legs:
             return {}
         return {

@@ -1,11 +1,30 @@
 """Which rows a posting leaves in the ledger."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from engine.shape import Shape
 from engine.wallets import Leg, Posting, Settlement, Write
 
-LedgerWriter = Callable[[Posting], Sequence[Leg]]
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """Which rows a posting becomes."""
+
+    keeps_movements: bool
+    """A row in `transactions`; else balances are changed, and nobody can say by what."""
+    legs: Callable[[Posting], Sequence[Leg]]
+
+    def recorded(self, postings: Sequence[Posting]) -> Sequence[Posting]:
+        return postings if self.keeps_movements else ()
+
+
+def ledger_of(shape: Shape) -> Ledger:
+    """The hashes of `hash_chain` are the database's own work: a trigger chains whatever comes."""
+    return Ledger(
+        keeps_movements=shape.recorded_movements,
+        legs=both_legs if shape.double_entry else no_legs,
+    )
 
 
 def both_legs(posting: Posting) -> Sequence[Leg]:

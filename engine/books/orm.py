@@ -7,23 +7,25 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from engine.books.ledger import LedgerWriter, as_written
+from engine.books.ledger import Ledger, as_written
 from engine.books.marks import put_mark
 from engine.books.protocol import StaleVersion
+from engine.books.row_locks import RowLocks
 from engine.idempotency import keep
 from engine.schema import LedgerEntry, Transaction, Wallet
 from engine.wallets import Change, Once, Posting, Settlement, WalletState, Write
 
 
 class OrmBooks:
-    def __init__(self, session: Session, ledger: LedgerWriter) -> None:
+    def __init__(self, session: Session, ledger: Ledger, locks: RowLocks) -> None:
         self._session = session
         self._ledger = ledger
+        self._locks = locks
 
     def read(self, wallet_ids: Sequence[int], *, lock: bool) -> list[WalletState]:
         query = sa.select(Wallet).where(Wallet.id.in_(wallet_ids)).order_by(Wallet.id)
         if lock:
-            query = query.with_for_update(key_share=True)
+            query = self._locks.added_to(query)
         # Without populate_existing an object that the session already holds keeps old attributes.
         query = query.execution_options(populate_existing=True)
         wallets = list(self._session.scalars(query))
@@ -40,7 +42,7 @@ class OrmBooks:
             written.append(self._write(write))
             checkpoint()
         settlement = as_written(settlement, written)
-        for posting in settlement.postings:
+        for posting in self._ledger.recorded(settlement.postings):
             self._record(posting)
         self._session.flush()
         for sql, values in settlement.records:
@@ -108,7 +110,7 @@ class OrmBooks:
             )
         )
         self._session.flush()
-        for leg in self._ledger(posting):
+        for leg in self._ledger.legs(posting):
             self._session.add(
                 LedgerEntry(
                     transaction_id=posting.id,

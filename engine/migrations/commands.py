@@ -122,7 +122,7 @@ def _is_alone(connection: sa.Connection) -> bool:
 
 
 def _refuse_other_shape(connection: sa.Connection, shape: Shape) -> None:
-    recorded = Shape.recorded(connection)
+    recorded = Shape.recorded(connection, wanted=shape)
     if recorded is not None and recorded != shape:
         raise MigrationError(
             f"this database was migrated as {recorded.label}, the build needs {shape.label}: "

@@ -14,10 +14,11 @@ from scenarios.invariants import (
     acknowledged_is_recorded,
     balances_are_explained,
     money_is_conserved,
+    movements_can_be_found,
 )
 from scenarios.lab import Lab
 from scenarios.model import Scenario
-from scenarios.needs import switch
+from scenarios.needs import RECORDED, all_of, switch
 
 
 def attack(lab: Lab) -> None:
@@ -38,7 +39,12 @@ SCENARIO = Scenario(
     claim="What was acknowledged is committed, whatever fails on the way.",
     story=__doc__,
     attack=attack,
-    invariants=(acknowledged_is_recorded, balances_are_explained, money_is_conserved),
-    holds_when=switch("unit_of_work", "per_step", "per_movement", "atomic"),
+    invariants=(
+        acknowledged_is_recorded,
+        balances_are_explained,
+        money_is_conserved,
+        movements_can_be_found,
+    ),
+    holds_when=all_of(switch("unit_of_work", "per_step", "per_movement", "atomic"), RECORDED),
     strength="bounded",
 )

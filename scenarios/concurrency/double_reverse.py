@@ -17,7 +17,7 @@ from scenarios.invariants import (
 )
 from scenarios.lab import Lab
 from scenarios.model import Scenario
-from scenarios.needs import ONCE
+from scenarios.needs import ONCE, RECORDED
 
 PAID_MINOR = 60_00
 
@@ -54,4 +54,6 @@ SCENARIO = Scenario(
         never_overdrawn,
     ),
     holds_when=ONCE,
+    applies_when=RECORDED,
+    applies_not="this build records no movement that could be given back",
 )

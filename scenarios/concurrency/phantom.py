@@ -18,7 +18,7 @@ from scenarios.invariants import (
 )
 from scenarios.lab import Lab
 from scenarios.model import Scenario
-from scenarios.needs import all_of, switch
+from scenarios.needs import RECORDED, all_of, switch
 
 LIMIT_MINOR = 100_00
 
@@ -50,6 +50,8 @@ SCENARIO = Scenario(
         acknowledged_is_recorded,
     ),
     holds_when=all_of(
-        ONE_BY_ONE, switch("unit_of_work", "per_movement", "swallow_then_commit", "atomic")
+        ONE_BY_ONE,
+        switch("unit_of_work", "per_movement", "swallow_then_commit", "atomic"),
+        RECORDED,
     ),
 )

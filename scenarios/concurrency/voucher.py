@@ -17,7 +17,7 @@ from scenarios.invariants import (
 )
 from scenarios.lab import Lab, Wallet
 from scenarios.model import Scenario
-from scenarios.needs import GRANTED_ONCE
+from scenarios.needs import GRANTED_ONCE, RECORDED, all_of
 
 GOLD = "GOLD"
 
@@ -52,5 +52,5 @@ SCENARIO = Scenario(
         balances_are_explained,
         acknowledged_is_recorded,
     ),
-    holds_when=GRANTED_ONCE,
+    holds_when=all_of(RECORDED, GRANTED_ONCE),
 )

@@ -11,6 +11,7 @@ from scenarios.invariants.answers import (
 )
 from scenarios.invariants.balances import (
     balances_are_explained,
+    everything_sums_to_zero,
     money_is_conserved,
     never_more_than,
     never_overdrawn,
@@ -22,6 +23,7 @@ from scenarios.invariants.rates import at_most, refused_only_above
 from scenarios.invariants.records import (
     acknowledged_is_recorded,
     legs_prove_the_balances,
+    movements_can_be_found,
     replays_answer_alike,
 )
 from scenarios.invariants.refusals import acknowledged_once, refused_by_the_database
@@ -51,12 +53,14 @@ __all__ = [
     "balances_are_explained",
     "bulk_reads_see",
     "by_round",
+    "everything_sums_to_zero",
     "holds_are_counted",
     "joint_overdraft_kept",
     "last_acknowledged_is_there",
     "legs_prove_the_balances",
     "losers_get_409",
     "money_is_conserved",
+    "movements_can_be_found",
     "never_more_than",
     "never_overdrawn",
     "never_paid_out_more_than_held",

@@ -48,6 +48,23 @@ def money_is_conserved(observed: Observed) -> tuple[Finding, ...]:
     )
 
 
+def everything_sums_to_zero(observed: Observed) -> tuple[Finding, ...]:
+    """What the wallets hold, somebody owes: all balances of an asset are zero together."""
+    return tuple(
+        Finding(
+            invariant="everything sums to zero",
+            summary=f"All wallets of {asset} hold {shown(total)} together, the service's own "
+            "included: the books do not say where it came from.",
+            expected=f"{asset}: 0.00",
+            observed=f"{asset}: {shown(total)}",
+            round=observed.round,
+            operations=tuple(o.id for o in observed.operations if o.moves and o.outcome == "ok"),
+        )
+        for asset, total in observed.truth.totals.items()
+        if total != 0
+    )
+
+
 def never_overdrawn(observed: Observed) -> tuple[Finding, ...]:
     """No balance is negative, and each is a number."""
     findings = []

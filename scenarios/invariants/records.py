@@ -17,7 +17,10 @@ def acknowledged_is_recorded(observed: Observed) -> tuple[Finding, ...]:
     Counted by payer, payee and amount: at least the acknowledged ones, at most those and the ones
     without an answer. All requests with one key are one piece of work, so this is also "at most one
     effect a key, exactly one for an acknowledged one" and "a failed answer had no effect".
+    Where nothing is recorded there is nothing to compare: the balances have to tell.
     """
+    if not observed.truth.records_kept:
+        return ()
     recorded = Counter((e.payer, e.payee, e.amount_minor) for e in observed.truth.effects)
     done = works(observed.operations)
     required = _count(work for work in done if work.outcome == "ok")
@@ -33,6 +36,25 @@ def acknowledged_is_recorded(observed: Observed) -> tuple[Finding, ...]:
             concerned = works_of[signature]
             findings.append(_wrong_count(observed, signature, (count, least, most), concerned))
     return tuple(findings)
+
+
+def movements_can_be_found(observed: Observed) -> tuple[Finding, ...]:
+    """What was acknowledged is recorded at all."""
+    done = [work for work in works(observed.operations) if work.outcome == "ok"]
+    if observed.truth.records_kept or not done:
+        return ()
+    first = done[0].operations[0]
+    return (
+        Finding(
+            invariant="movements can be found",
+            summary=f"{first.actor} asked to {first.text} and was answered {first.answer}; no row "
+            "says that it ever happened.",
+            expected="a record of every acknowledged movement",
+            observed="balances that changed, and no record",
+            round=observed.round,
+            operations=tuple(work.operations[0].id for work in done),
+        ),
+    )
 
 
 def replays_answer_alike(observed: Observed) -> tuple[Finding, ...]:
@@ -66,7 +88,7 @@ def legs_prove_the_balances(observed: Observed) -> tuple[Finding, ...]:
                 "The service keeps no legs: a balance that is wrong cannot be told from one that "
                 "is right.",
                 "a debit and a credit for every movement",
-                "one row a movement, no legs",
+                "one row a movement, no legs" if observed.truth.records_kept else "nothing",
             ),
         )
     return (*_legs_are_whole(observed), *_legs_chain(observed))

@@ -67,7 +67,7 @@ SCENARIO = Scenario(
     story=__doc__,
     attack=attack,
     invariants=(refused_by_the_database(TAMPER), legs_prove_the_balances),
-    holds_when=all_of(switch("ledger", "double_entry"), switch("constraints", "on")),
+    holds_when=all_of(switch("ledger", "double_entry", "hash_chain"), switch("constraints", "on")),
     requires=(acknowledged, answered(TAMPER)),
     strength="bounded",
 )

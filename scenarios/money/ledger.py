@@ -37,7 +37,7 @@ SCENARIO = Scenario(
     story=__doc__,
     attack=attack,
     invariants=(legs_prove_the_balances, acknowledged_is_recorded),
-    holds_when=all_of(switch("ledger", "double_entry"), SERIALISED),
+    holds_when=all_of(switch("ledger", "double_entry", "hash_chain"), SERIALISED),
     requires=(overlapped, acknowledged),
     measures=(release_spread,),
 )

@@ -366,6 +366,8 @@ def _row(
 
 def _recorded(operations: Sequence[Operation], truth: GroundTruth) -> str:
     """What became of the round's payments; a round without a missed attempt has one."""
+    if not truth.records_kept:
+        return "not recorded"
     sides = {(move.payer, move.payee) for o in operations for move in o.moves}
     effects = sum((effect.payer, effect.payee) in sides for effect in truth.effects)
     extra = effects - len({o.key for o in operations if o.moves})

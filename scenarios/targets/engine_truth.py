@@ -1,11 +1,13 @@
 """What is in the engine's database: wallets, movements, legs, locks."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
 import psycopg2.extensions
 
+from scenarios.invariants.observed import total_of
 from scenarios.targets.engine_holds import read_escrow, read_holds
 from scenarios.truth import Balance, Effect, GroundTruth, Leg
 
@@ -32,7 +34,11 @@ Minor = Callable[[Any], Decimal]
 
 
 def truth_in(
-    connection: psycopg2.extensions.connection, minor: Minor, *, keeps_escrow: bool
+    connection: psycopg2.extensions.connection,
+    minor: Minor,
+    *,
+    keeps_escrow: bool,
+    records_kept: bool,
 ) -> GroundTruth:
     """`minor` makes minor units of what is stored."""
     rows = _rows(connection, WALLETS)
@@ -62,11 +68,31 @@ def truth_in(
         balances=balances,
         effects=effects,
         legs=_legs(connection, minor),
+        records_kept=records_kept,
+        totals=_totals(balances.values()),
         system_wallets=system,
         locks_left=len(_rows(connection, LOCKS_LEFT)),
         holds=read_holds(connection, minor),
         escrow=read_escrow(connection, minor) if keeps_escrow else None,
     )
+
+
+def rewriting(ledger: str) -> list[str]:
+    """SQL that changes, deletes or empties each table of the ledger that this value keeps."""
+    changes = {"transactions": "amount = amount + 1"}
+    if ledger in {"double_entry", "hash_chain"}:
+        changes = {"ledger_entries": "amount = amount + 1"} | changes
+    if ledger == "hash_chain":
+        changes["ledger_hashes"] = "hash = ''"
+    verbs = ("UPDATE {} SET {}", "DELETE FROM {}", "TRUNCATE {} CASCADE")
+    return [verb.format(table, change) for table, change in changes.items() for verb in verbs]
+
+
+def _totals(balances: Iterable[Balance]) -> dict[str, Decimal]:
+    amounts: defaultdict[str, list[Decimal]] = defaultdict(list)
+    for balance in balances:
+        amounts[balance.asset].append(balance.amount_minor)
+    return {asset: total_of(each) for asset, each in amounts.items()}
 
 
 def _legs(connection: psycopg2.extensions.connection, minor: Minor) -> tuple[Leg, ...] | None:

@@ -14,7 +14,7 @@ from attacks.http.request import Reply, Request, definite
 from scenarios.targets.engine_batches import EngineBatches
 from scenarios.targets.engine_keys import advice_of, fate_of, keyed
 from scenarios.targets.engine_money import EngineMoney
-from scenarios.targets.engine_truth import truth_in
+from scenarios.targets.engine_truth import rewriting, truth_in
 from scenarios.targets.protocol import Ask, TargetError, WalletRef
 from scenarios.truth import GroundTruth
 
@@ -30,7 +30,7 @@ class EngineWallet:
         self._money, self._minor = money.sent, money.stored_minor
         self._wire_minor, self._bare_numbers = money.received_minor, money.bare_numbers
         self._asks_for_token = meta["defences"]["authentication"] != "none"
-        self._legs_kept = meta["defences"]["ledger"] != "single_entry"
+        self._ledger = meta["defences"]["ledger"]
         self._asks_for_pin = self._asks_for_token and meta["defences"]["pin"] != "off"
         self._keeps_escrow = meta["defences"]["funding"] == "system"
         self._operator_password = operator_password
@@ -79,9 +79,7 @@ class EngineWallet:
         return replace(self._plain("sign-up", "/v1/users", body), text=f"sign up as {username}")
 
     def tampering(self) -> Sequence[str]:
-        tables = ("ledger_entries", "transactions") if self._legs_kept else ("transactions",)
-        verbs = ("UPDATE {} SET amount = amount + 1", "DELETE FROM {}", "TRUNCATE {} CASCADE")
-        return [verb.format(table) for table in tables for verb in verbs]
+        return rewriting(self._ledger)
 
     def limit(
         self, wallet: WalletRef, *, daily_cap_minor: int | None, overdraft_minor: int | None
@@ -318,7 +316,12 @@ class EngineWallet:
     def read_truth(self, connection: psycopg2.extensions.connection) -> GroundTruth:
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         try:
-            return truth_in(connection, self._minor, keeps_escrow=self._keeps_escrow)
+            return truth_in(
+                connection,
+                self._minor,
+                keeps_escrow=self._keeps_escrow,
+                records_kept=self._ledger != "none",
+            )
         finally:
             connection.rollback()
 

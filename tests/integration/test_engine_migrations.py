@@ -13,17 +13,17 @@ import psycopg2
 import pytest
 
 from engine import migrations
-from engine.defences import parse_build
+from engine.defences import parse_build, values_of
 from engine.migrations import MigrationError, Shape, create_revision, down, status, up
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer
 from tests.integration.engine_client import Account, House, house_of
 
 SHAPES = [
-    Shape(money=money, constraints=constraints, double_entry=double_entry)
+    Shape(money=money, constraints=constraints, ledger=ledger)
     for money in ("float", "numeric", "minor_units")
     for constraints in (False, True)
-    for double_entry in (False, True)
+    for ledger in values_of("ledger")
 ]
 HARDENED = Shape.of(parse_build("hardened").defences)
 FRAGILE = Shape.of(parse_build("fragile").defences)
@@ -87,7 +87,7 @@ def test_a_revision_can_be_named(new_url: Callable[[], str]) -> None:
     assert all(applied(url))
 
 
-@pytest.mark.parametrize("text", ["fragile", "hardened"])
+@pytest.mark.parametrize("text", ["fragile", "hardened", "hardened,ledger=hash_chain"])
 def test_down_and_up_with_data_loses_no_money(
     databases: Databases, postgres: PostgresServer, redis_server: RedisServer, text: str
 ) -> None:
@@ -104,7 +104,7 @@ def test_down_and_up_with_data_loses_no_money(
         replace(house, operator=house.operator_headers()).deposit(account.wallet_id, 1_00)
 
 
-@pytest.mark.parametrize("text", ["fragile", "hardened"])
+@pytest.mark.parametrize("text", ["fragile", "hardened", "hardened,ledger=hash_chain"])
 def test_down_and_up_with_reversals_and_holds(
     databases: Databases, postgres: PostgresServer, redis_server: RedisServer, text: str
 ) -> None:

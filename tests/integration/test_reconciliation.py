@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from engine import reconciliation
 from engine.provision import Databases
-from engine.stores import PostgresServer
+from engine.stores import PostgresServer, RedisServer
 from tests.integration.engine_client import Account, House, house_of
 
 UNGUARDED = "SET session_replication_role = replica"
@@ -102,12 +102,16 @@ def test_a_movement_without_its_legs_and_legs_without_their_movement_are_found(
 
 @pytest.mark.parametrize("build", ["fragile", "hardened"])
 def test_ranges_of_any_size_find_the_same(
-    build: str, databases: Databases, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    build: str,
+    databases: Databases,
+    postgres: PostgresServer,
+    redis_server: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever is fetched at once: no more than a row comes back for each range."""
     monkeypatch.setattr(reconciliation, "WALLETS_AT_ONCE", 2)
     monkeypatch.setattr(reconciliation, "ROWS_AT_ONCE", 1)
-    with house_of(build, databases, postgres, "") as house:
+    with house_of(build, databases, postgres, redis_server.url) as house:
         house.rows(UNGUARDED)
         payer, _ = (house.account(10_00), house.account())
         for _ in range(3):

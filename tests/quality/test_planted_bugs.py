@@ -131,6 +131,10 @@ def _server_error(history: History) -> History:
     return replace(history, operations=tuple(operations))
 
 
+def _unrecorded(truth: GroundTruth) -> GroundTruth:
+    return replace(truth, effects=(), records_kept=False)
+
+
 def _as_it_is(history: History) -> History:
     return history
 
@@ -138,6 +142,7 @@ def _as_it_is(history: History) -> History:
 PLANTED: dict[
     str, tuple[str, Callable[[History], History], Callable[[GroundTruth], GroundTruth]]
 ] = {
+    "movements_can_be_found": ("acked-not-committed", _as_it_is, _unrecorded),
     "no_server_error": ("deadlock", _server_error, lambda truth: truth),
     "never_overdrawn": ("double-spend", _as_it_is, _overdrawn),
     "replays_answer_alike": ("sequential-replay", _unlike_answers, lambda truth: truth),

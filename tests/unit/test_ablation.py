@@ -38,6 +38,11 @@ def test_what_has_to_break_is_predicted_by_the_claims() -> None:
             assert not claim.canary
 
 
+def test_every_removal_is_caught_or_covered() -> None:
+    uncaught = [one.build.name for one in SINGLES if not one.breaks and not one.covered_in]
+    assert uncaught == []
+
+
 def test_a_defence_that_another_one_covers_is_removed_together_with_it() -> None:
     alone, pair = _of("hardened,lock_order=request"), _of("hardened,lock_order=request,retry=none")
     assert [claim.name for claim in alone.keeps] == ["deadlock"]

@@ -77,3 +77,9 @@ def test_a_defence_is_explained_by_what_catches_its_removal() -> None:
 def test_a_build_is_explained_with_what_does_not_apply_to_it() -> None:
     assert "redis-outage (this build never asks Redis)" in explain("g-wallet")
     assert explain("dino").startswith("dino: a build, the Dino wallet service")
+
+
+def test_a_build_is_explained_with_what_it_does_in_its_own_way() -> None:
+    assert "  In its own way: wallets are locked FOR UPDATE\n" in explain("g-wallet")
+    assert "50 connections" in explain("dino,locking=none")
+    assert "In its own way" not in explain("hardened")

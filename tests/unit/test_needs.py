@@ -48,6 +48,7 @@ def test_serializable_protects_whoever_heeds_its_refusals() -> None:
 
 def test_once_takes_locks_or_an_index_and_one_commit() -> None:
     build = {**FRAGILE, "unit_of_work": "atomic", "constraints": "off", "funding": "open"}
+    build["ledger"] = "single_entry"
     locked, indexed = {**build, "locking": "row"}, {**build, "constraints": "on"}
     assert not ONCE.holds(build)
     assert ONCE.holds(locked)
@@ -57,6 +58,7 @@ def test_once_takes_locks_or_an_index_and_one_commit() -> None:
         assert not ONCE.holds({**indexed, "unit_of_work": work})
     assert not GRANTED_ONCE.holds(locked)
     assert GRANTED_ONCE.holds(indexed)
+    assert not GRANTED_ONCE.holds({**indexed, "ledger": "none"})
     versions = {**build, "locking": "version"}
     assert ONCE.holds(versions)
     assert not SETTLED_ONCE.holds(versions)

@@ -70,6 +70,7 @@ def write(
         "legs": None if truth.legs is None else [asdict(leg) for leg in truth.legs],
         "system_wallets": sorted(truth.system_wallets),
         "locks_left": truth.locks_left,
+        "totals": dict(truth.totals),
         "holds": [asdict(hold) for hold in truth.holds],
         "escrow": None if truth.escrow is None else dict(truth.escrow),
     }
@@ -87,6 +88,7 @@ def _truth(document: dict[str, Any]) -> GroundTruth:
         legs=None if legs is None else tuple(Leg(**_exact(record)) for record in legs),
         system_wallets=frozenset(document["system_wallets"]),
         locks_left=document.get("locks_left", 0),
+        totals={a: Decimal(total) for a, total in document.get("totals", {}).items()},
         holds=tuple(Held(**_exact(record)) for record in document.get("holds", ())),
         escrow=escrow and {asset: Decimal(amount) for asset, amount in escrow.items()},
     )
