@@ -10,10 +10,9 @@ Known as Limit overrun, time of check to time of use (CWE-367).
 from attacks.http.request import Request
 from scenarios.access.needs import PINS_ARE_ASKED
 from scenarios.invariants import at_most_compared, balances_are_explained
-from scenarios.lab import Lab, Wallet
+from scenarios.lab import AttackFailed, Lab, Wallet
 from scenarios.model import Scenario
 from scenarios.needs import all_of, switch
-from scenarios.requirements import any_compared
 
 MOST = 5
 
@@ -22,15 +21,15 @@ def attack(lab: Lab) -> None:
     payer, payee = lab.wallets(50_00, 0, round=1)
     lab.must(payer.pays(payee, 1_00), round=1)
     for _ in range(MOST - 1):
-        lab.sender.send(_guess(lab, payer, payee), round=1)
+        guess = lab.sender.send(_guess(lab, payer, payee), round=1)
+        if not guess.values.get("compared"):
+            raise AttackFailed(f"{guess.answer} does not tell whether a PIN was compared")
     lab.explore(
         "two guesses when one is left",
         _guess(lab, payer, payee),
         _guess(lab, payer, payee),
         round=1,
     )
-    payer, payee = lab.wallets(50_00, 0, round=2)
-    lab.sender.send(_guess(lab, payer, payee), round=2)
 
 
 def _guess(lab: Lab, payer: Wallet, payee: Wallet) -> Request:
@@ -46,7 +45,6 @@ SCENARIO = Scenario(
     attack=attack,
     invariants=(at_most_compared(MOST), balances_are_explained),
     holds_when=all_of(switch("pin", "lockout"), PINS_ARE_ASKED),
-    requires=(any_compared,),
     # How many guesses the service takes of one caller at all is another claim.
     settings={"RATE_LIMIT_SENSITIVE_REQUESTS": "100000"},
 )

@@ -135,6 +135,30 @@ def _unrecorded(truth: GroundTruth) -> GroundTruth:
     return replace(truth, effects=(), records_kept=False)
 
 
+def _last_movement(status: int) -> Callable[[History], History]:
+    """The last one of the attack was refused."""
+
+    def broken(history: History) -> History:
+        last = [o for o in history.operations if o.round is not None and o.moves][-1]
+        refused = replace(last, status=status, outcome="failed", answer=str(status))
+        operations = [refused if o is last else o for o in history.operations]
+        return replace(history, operations=tuple(operations))
+
+    return broken
+
+
+def _first_refused(history: History) -> History:
+    first = next(o for o in history.operations if o.name == "log-in" and o.round is not None)
+    refused = replace(first, status=429, outcome="failed", answer="429")
+    operations = [refused if o is first else o for o in history.operations]
+    return replace(history, operations=tuple(operations))
+
+
+def _more_in_escrow(truth: GroundTruth) -> GroundTruth:
+    assert truth.escrow, "what is held waits somewhere"
+    return replace(truth, escrow={asset: amount + 1 for asset, amount in truth.escrow.items()})
+
+
 def _as_it_is(history: History) -> History:
     return history
 
@@ -142,6 +166,9 @@ def _as_it_is(history: History) -> History:
 PLANTED: dict[
     str, tuple[str, Callable[[History], History], Callable[[GroundTruth], GroundTruth]]
 ] = {
+    "holds_are_counted": ("in-flight-funds", _as_it_is, _more_in_escrow),
+    "losers_get_409": ("conflict", _last_movement(402), lambda truth: truth),
+    "refused_only_above": ("rate-limit", _first_refused, lambda truth: truth),
     "movements_can_be_found": ("acked-not-committed", _as_it_is, _unrecorded),
     "no_server_error": ("deadlock", _server_error, lambda truth: truth),
     "never_overdrawn": ("double-spend", _as_it_is, _overdrawn),

@@ -59,7 +59,7 @@ def test_a_claim_needs_only_switches_and_values_that_exist(scenario: Scenario) -
     assert set(need.switches) <= set(switches())
     named = {value for name in need.switches for value in values_of(name)}
     words = need.text.replace("(", " ").replace(")", " ").replace(",", " ").split()
-    known = {*need.switches, *named, "is", "or", "and", "always", "never"}
+    known = {*need.switches, *named, "is", "not", "or", "and", "always", "never"}
     unknown = set(words) - known
     assert not unknown, f"{scenario.name} names {unknown}, which no switch has"
 

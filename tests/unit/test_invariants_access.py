@@ -38,7 +38,7 @@ def guesses(*problems: str | None) -> Observed:
     """None: acknowledged."""
     return observed(
         *(
-            operation(n, "guess", 403, problem=p) if p else operation(n, "guess", 201)
+            operation(n, "guess", 403 if p else 201, compared=p in ("pin-wrong", None))
             for n, p in enumerate(problems)
         )
     )
@@ -51,7 +51,7 @@ def guesses(*problems: str | None) -> Observed:
         (["pin-wrong"] * 6, 6),
         (["pin-wrong"] * 5 + [None], 6),
         (["pin-required", "pin-malformed", "pin-not-set"] * 5, 0),
-        (["pin-wrong"] * 5 + ["forbidden"], 6),
+        (["pin-wrong"] * 5 + ["rate-limited"], 0),
         ([], 0),
     ],
 )

@@ -48,6 +48,8 @@ REQUIRED = {
     "timeout": ("locked",),
 }
 """Faults that the claim requires: the first round of each is kept."""
+ROUNDS = {"pin": (1, 2)}
+"""Other rounds that the claim requires."""
 
 
 def main(names: list[str]) -> None:
@@ -185,7 +187,7 @@ def _cut(scenario: Scenario, lines: list[str], truth: GroundTruth) -> tuple[list
         history = read_history(Path(file.name))
     judged = judge(scenario, history, truth)
     culprits = {i for finding in judged.findings for i in finding.operations}
-    rounds = {None, *_rounds_of_faults(scenario, history)}
+    rounds = {None, *_rounds_of_faults(scenario, history), *ROUNDS.get(scenario.name, ())}
     if judged.findings:
         rounds.add(judged.findings[0].round)
     if rounds == {None}:
