@@ -63,9 +63,6 @@ def run_cell(  # noqa: PLR0913 - what a cell is made of
         if reason := _senseless(stand, scenario, build):
             judgement = not_applicable(reason)
             return Observation(history=History(operations=()), judgement=judgement)
-        if "redis" in scenario.restarts and not stand.redis.restartable:
-            judgement = not_applicable("Redis is not ours to empty or restart")
-            return Observation(history=History(operations=()), judgement=judgement)
         recorder = Recorder(file)
         truth, failure = None, None
         races: tuple[Race, ...] = ()
@@ -98,6 +95,8 @@ def _senseless(stand: Stand, scenario: Scenario, build: Build) -> str | None:
     """Why nothing could be learned from this cell."""
     if "postgres" in scenario.restarts and not stand.postgres.restartable:
         return "PostgreSQL is not ours to restart"
+    if "redis" in scenario.restarts and not stand.redis.restartable:
+        return "Redis is not ours to empty or restart"
     applies = scenario.applies_when.holds(as_dict(build.defences))
     return None if applies else scenario.applies_not
 

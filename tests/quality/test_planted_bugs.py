@@ -139,7 +139,7 @@ def _last_movement(status: int) -> Callable[[History], History]:
     """The last one of the attack was refused."""
 
     def broken(history: History) -> History:
-        last = [o for o in history.operations if o.round is not None and o.moves][-1]
+        last = [o for o in history.operations if o.moves and o.actor == "A"][-1]
         refused = replace(last, status=status, outcome="failed", answer=str(status))
         operations = [refused if o is last else o for o in history.operations]
         return replace(history, operations=tuple(operations))
