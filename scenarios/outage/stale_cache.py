@@ -26,7 +26,7 @@ from scenarios.requirements import rounds_of, struck
 ROUNDS = 6
 READERS = 4
 LATE_BY_S = 0.03
-"""Later than any commit, and within the time that a careful client gives Redis."""
+"""Later than any commit, and well within the time that the service gives Redis here."""
 WRITE_COMMANDS = ("DEL", "UNLINK", "SET", "SETEX", "EVAL", "EVALSHA")
 READS_AGAIN = 20
 PAID_MINOR = 10_00
@@ -100,4 +100,6 @@ SCENARIO = Scenario(
     requires=(late_in_most_races, struck("unreachable")),
     applies_when=unless("balance_cache", "off"),
     applies_not="this build caches no balances",
+    # A delay of ours, or of a busy machine, is no outage.
+    settings={"REDIS_CALL_TIMEOUT_MS": "500"},
 )
