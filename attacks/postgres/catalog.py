@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from attacks.postgres.purity import Purity, builtin_purity
 from attacks.postgres.relations import relation_name
+from attacks.postgres.rows import RowKey, tells_apart
 
 Code = Literal["none", "measurable", "unknown"]
 """User code that runs along: none; some, and the server's locks show all that it does to other
@@ -41,6 +42,20 @@ SELECT conrelid, confrelid,
 FROM pg_constraint WHERE contype = 'f'
 """
 DEFERRABLE = "SELECT conrelid FROM pg_constraint WHERE condeferrable AND contype IN ('p', 'u', 'x')"
+# One row an index that is unique: its relation, whether it is the primary key, its columns in order
+# with their types, and whether it is a plain one (no condition, no expression, an exact collation).
+UNIQUE = """
+SELECT i.indrelid, i.indisprimary,
+       ARRAY(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY AS k (number, place)
+             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number ORDER BY place),
+       ARRAY(SELECT t.typname::text FROM unnest(i.indkey) WITH ORDINALITY AS k (number, place)
+             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+             JOIN pg_type t ON t.oid = a.atttypid ORDER BY place),
+       i.indpred IS NULL AND i.indexprs IS NULL AND NOT i.indisexclusion
+       AND NOT EXISTS (SELECT FROM unnest(i.indcollation) AS c (oid)
+                       JOIN pg_collation l ON l.oid = c.oid WHERE NOT l.collisdeterministic)
+FROM pg_index i WHERE i.indisunique OR i.indisexclusion
+"""
 # tgtype: INSERT 4, DELETE 8, UPDATE 16 (PostgreSQL's src/include/catalog/pg_trigger.h).
 TRIGGERS = """
 SELECT tgrelid, (tgtype & 4) > 0, (tgtype & 16) > 0, (tgtype & 8) > 0, tgdeferrable, tgfoid
@@ -133,6 +148,8 @@ class Relation:
     has_rules: bool = False
     has_deferrable: bool = False
     """A unique or exclusion constraint may be checked at COMMIT."""
+    row_key: RowKey | None = None
+    """How its rows can be told apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +240,7 @@ def _relations(
     for oid, *event, deferrable, _ in _rows(cursor, TRIGGERS):
         if oid in names:
             triggers[names[oid][0]].append(_trigger(event, deferrable))
+    row_keys = _row_keys(_rows(cursor, UNIQUE))
     ruled = {oid for (oid,) in _rows(cursor, RULES)}
     deferrable = {oid for (oid,) in _rows(cursor, DEFERRABLE)}
     return {
@@ -238,10 +256,30 @@ def _relations(
             triggers=tuple(triggers[names[oid][0]]),
             has_rules=oid in ruled,
             has_deferrable=oid in deferrable,
+            row_key=row_keys.get(oid),
         )
         for oid, _, _, kind, _, generated, filled in _rows(cursor, RELATIONS)
         if oid in names
     }
+
+
+def _row_keys(indexes: Iterable[tuple[Any, ...]]) -> dict[int, RowKey]:
+    """Of each relation that has a primary key of types that tell rows apart."""
+    by_relation: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    for oid, *index in indexes:
+        by_relation[oid].append(tuple(index))
+    found: dict[int, RowKey] = {}
+    for oid, unique in by_relation.items():
+        for primary, columns, types, plain in unique:
+            if primary and plain and tells_apart(types):
+                found[oid] = RowKey(
+                    columns=tuple(columns),
+                    types=tuple(types),
+                    alone=len(unique) == 1,
+                    unique_columns=frozenset(c for _, names, *_ in unique for c in names),
+                    plain=all(index[-1] for index in unique),
+                )
+    return found
 
 
 def _trigger(events: list[bool], deferrable: bool) -> Trigger:

@@ -6,6 +6,9 @@ same state, and neither enables nor disables the other.
 
 from attacks.postgres.footprint import Footprint
 from attacks.postgres.relations import overlap
+from attacks.postgres.rows import apart
+
+Names = frozenset[str]
 
 
 def dependent(one: Footprint, other: Footprint) -> bool:
@@ -14,7 +17,7 @@ def dependent(one: Footprint, other: Footprint) -> bool:
         one.unknown
         or other.unknown
         or _serializable(one, other)
-        or overlap(one.writes, other.writes)
+        or _meet(one, one.writes, other, other.writes)
         or _end_is_noticed(one, other)
         or _end_is_noticed(other, one)
         or _snapshot_misses(one, other)
@@ -32,7 +35,17 @@ def _end_is_noticed(ending: Footprint, other: Footprint) -> bool:
     if not ending.ends:
         return False
     freed = ending.released | ending.committed_writes
-    return overlap(freed, other.reads) or overlap(freed, other.writes)
+    return _meet(ending, freed, other, other.reads) or _meet(ending, freed, other, other.writes)
+
+
+def _meet(one: Footprint, mine: Names, other: Footprint, theirs: Names) -> bool:
+    """Whether these relations of both may be the same, and rows of theirs, too."""
+    if not overlap(mine, theirs):
+        return False
+    different = apart(one.rows, other.rows)
+    if not different:
+        return True
+    return overlap(mine - different, theirs) or overlap(mine & different, theirs - different)
 
 
 def _snapshot_misses(reader: Footprint, ending: Footprint) -> bool:

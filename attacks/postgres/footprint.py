@@ -13,6 +13,7 @@ from attacks.postgres.isolation import SessionIsolation, isolation_of_start
 from attacks.postgres.purity import Purity
 from attacks.postgres.reach import ReachOf, unseen
 from attacks.postgres.relations import ADVISORY, OUTSIDE, Locks, has_advisory
+from attacks.postgres.rows import NO_ROWS, KeyOf, Rows, in_both, no_key
 from attacks.postgres.statement_footprint import Known, Sources, measured, of_cursors
 from attacks.postgres.touched import NOTHING, Footprint, nothing, split, together
 from attacks.postgres.trace import Reply, Step, TransactionStatus
@@ -43,6 +44,8 @@ class _Transaction:
     savepoint: bool = False
     """One was set: an error or ROLLBACK TO may give back only a part."""
     written: frozenset[str] = NOTHING
+    rows: Rows = NO_ROWS
+    """Of these relations no other rows were written."""
     held: Locks = NO_LOCKS
     """As measured."""
     opaque: bool = False
@@ -57,9 +60,10 @@ class SessionFootprints:
     forwarded at once: what it does not see may have set the isolation level or taken an advisory
     lock for the session. `missed_steps` tells; then no search may be called exhausted.
 
-    `purity` says what a function does, `reach` what else a statement on a relation may touch (both:
-    `observer.Observer`). With `reach`, locks need to be measured only where user code runs along.
-    Without it a statement is unknown whose locks were not measured.
+    `purity` says what a function does, `reach` what else a statement on a relation may touch,
+    `row_key` how rows of a table are told apart (all three: `observer.Observer`). With `reach`,
+    locks need to be measured only where user code runs along. Without it a statement is unknown
+    whose locks were not measured.
     """
 
     def __init__(
@@ -68,8 +72,9 @@ class SessionFootprints:
         default_isolation: str,
         *,
         reach: ReachOf = unseen,
+        row_key: KeyOf = no_key,
     ) -> None:
-        self._sources = Sources(purity=purity, reach=reach)
+        self._sources = Sources(purity=purity, reach=reach, row_key=row_key)
         self._isolation = SessionIsolation(default_isolation)
         self._keeps_advisory = False
         self._transaction = _Transaction()
@@ -144,6 +149,7 @@ class SessionFootprints:
         touched = self._touched(step, parsed, reply, locks if still_held else None)
         snapshot = self._takes_snapshot(parsed)
         now.snapshot |= snapshot
+        now.rows = in_both(now.rows, now.written, touched.rows, touched.writes)
         now.written |= touched.writes
         now.savepoint |= "savepoint" in parsed.kinds
         footprint = replace(touched, isolation=self._isolation.level, takes_snapshot=snapshot)
@@ -259,6 +265,7 @@ class SessionFootprints:
             unknown=whole.unknown or self._transaction.opaque,
             released=released,
             committed_writes=committed,
+            rows=in_both(whole.rows, whole.touches, self._transaction.rows, released),
         )
 
     def _move_on(

@@ -23,6 +23,7 @@ from attacks.postgres.relations import (
     strongest,
     widest,
 )
+from attacks.postgres.rows import Touch
 from attacks.postgres.trace import Kind, TransactionStatus
 
 NOTHING: frozenset[str] = frozenset()
@@ -57,6 +58,8 @@ class Parsed:
     """Of `writes`: rows are put in and none is changed, whatever `access` says of the others."""
     columns: frozenset[tuple[str, frozenset[str]]] = frozenset()
     """Of relations that it changes by naming columns: which. Of others it may set any."""
+    touches: frozenset[Touch] = frozenset()
+    """Every mention of those relations that it names with their rows only."""
     functions: frozenset[str] = NOTHING
     """Called in any place, qualified when the text was."""
     unknown: bool = False
@@ -179,6 +182,7 @@ def _one(tree: object) -> Parsed:
         access=found.access,
         inserted=frozenset(found.inserted - found.changed),
         columns=_columns(found),
+        touches=frozenset(t for t in found.touches if t.relation not in found.anywhere),
         functions=frozenset(found.functions),
         unknown=found.unknown or kind in ("ddl", "do", "execute", "two-phase"),
         isolation=level or found.isolation,
@@ -215,6 +219,7 @@ def _several(parts: list[Parsed]) -> Parsed:
             functions=whole.functions | part.functions,
             access=widest(whole.access, part.access),
             columns=NOTHING_NAMED,
+            touches=frozenset(),
             locks_rows=whole.locks_rows or part.locks_rows,
             unknown=whole.unknown or part.unknown,
             isolation_of_session=whole.isolation_of_session or part.isolation_of_session,

@@ -10,7 +10,9 @@ from typing import Any
 
 from pglast import ast, enums
 
+from attacks.postgres.grammar_rows import is_of_one_table, named_by, touch_of
 from attacks.postgres.relations import ADVISORY, OUTSIDE, Access, relation_name, widest
+from attacks.postgres.rows import Touch
 
 Names = frozenset[str]
 NO_NAMES: Names = frozenset()
@@ -39,6 +41,10 @@ class Found:
     inserted: set[str] = field(default_factory=set)
     """Into which rows are put; those of `changed` are no less changed for it."""
     changed: set[str] = field(default_factory=set)
+    touches: list[Touch] = field(default_factory=list)
+    """Each mention of a relation that names its row."""
+    anywhere: set[str] = field(default_factory=set)
+    """Relations that are mentioned without saying which row."""
     defaults: bool = False
     """The text says DEFAULT somewhere: the columns that it names do not tell all."""
 
@@ -67,6 +73,7 @@ def _children(node: Any, found: Found, ctes: Names, *, but: tuple[str, ...] = ()
 def _relation(node: Any, found: Found, ctes: Names) -> None:
     for name in _named(node, found, ctes):
         found.reads.add(name)
+        found.anywhere.add(name)
 
 
 def _named(node: Any, found: Found, ctes: Names) -> Iterator[str]:
@@ -90,6 +97,10 @@ def _target(node: Any, found: Found, ctes: Names) -> None:
     found.writes.add(name)
     (found.inserted if _only_inserts(node) else found.changed).add(name)
     found.access = widest(found.access, "insert" if _only_inserts(node) else "change")
+    if touch := touch_of(name, node):
+        found.touches.append(touch)
+    else:
+        found.anywhere.add(name)
     chosen = _chosen(node)
     already = found.columns.get(name, set())
     found.columns[name] = None if chosen is None or already is None else already | chosen
@@ -129,7 +140,14 @@ def _with(clause: Any, found: Found, ctes: Names) -> Names:
 def _select(node: Any, found: Found, ctes: Names) -> None:
     inner = _with(node.withClause, found, ctes)
     found.unknown |= node.intoClause is not None
-    _children(node, found, inner, but=("withClause", "lockingClause", "intoClause"))
+    aside: tuple[str, ...] = ("withClause", "lockingClause", "intoClause")
+    if is_of_one_table(node):
+        aside += ("fromClause",)
+        for name in _named(node.fromClause[0], found, inner):
+            found.reads.add(name)
+            named = named_by(node.whereClause, node.fromClause[0])
+            found.touches.append(Touch(relation=name, verb="read", named=named))
+    _children(node, found, inner, but=aside)
     for clause in node.lockingClause or ():
         found.locks_rows = True
         found.writes |= _locked(clause, node.fromClause or (), inner)
@@ -227,14 +245,18 @@ def _copy(node: Any, found: Found, ctes: Names) -> None:
         found.writes.add(OUTSIDE)
     if node.relation is not None:
         names = found.writes if node.is_from else found.reads
-        names.update(_named(node.relation, found, ctes))
+        copied = set(_named(node.relation, found, ctes))
+        names |= copied
+        found.anywhere |= copied
         found.access = widest(found.access, "insert")
     _children(node, found, ctes, but=("relation",))
 
 
 def _lock_table(node: Any, found: Found, ctes: Names) -> None:
     for relation in node.relations:
-        found.writes.update(_named(relation, found, ctes))
+        locked = set(_named(relation, found, ctes))
+        found.writes |= locked
+        found.anywhere |= locked
     # The only mode that makes a plain SELECT wait. 8: AccessExclusiveLock (storage/lockdefs.h).
     found.unknown |= node.mode == 8
 

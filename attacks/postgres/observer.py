@@ -14,7 +14,7 @@ from psycopg2 import errors
 
 from attacks.postgres.catalog import Catalog, read_catalog
 from attacks.postgres.purity import Purity
-from attacks.postgres.reach import Columns, Reach, is_known, reach
+from attacks.postgres.reach import Columns, Reach, is_known, reach, row_key
 from attacks.postgres.relations import (
     ONE_ADVISORY,
     UNRESOLVED,
@@ -23,6 +23,7 @@ from attacks.postgres.relations import (
     Locks,
     as_isolation,
 )
+from attacks.postgres.rows import RowKey
 
 Fate = Literal["committed", "aborted", "in progress"]
 
@@ -178,6 +179,10 @@ class Observer:
         if not is_known(self._catalogs(), relation):
             self._refreshed_for(relation)
         return reach(self._catalogs(), relation, access, columns)
+
+    def row_key(self, relation: str) -> RowKey | None:
+        """How rows of this table are told apart; None where that cannot be said."""
+        return row_key(self._catalogs(), relation)
 
     def refresh(self) -> None:
         """Read the catalogs anew, as after a migration."""

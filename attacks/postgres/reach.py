@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from attacks.postgres.catalog import Catalog, Code, Event, ForeignKey, Relation
 from attacks.postgres.relations import OUTSIDE, Access
+from attacks.postgres.rows import RowKey
 
 NOTHING: frozenset[str] = frozenset()
 EVERY_EVENT: frozenset[Event] = frozenset({"insert", "update", "delete"})
@@ -70,6 +71,21 @@ def reach(catalog: Catalog, relation: str, access: Access, columns: Columns = No
         due=frozenset(walk.due),
         due_code=walk.due_code,
     )
+
+
+def row_key(catalog: Catalog, relation: str) -> RowKey | None:
+    """How rows of this table are told apart; None where something else is hidden behind it."""
+    names = _meanings(catalog, relation)
+    if len(names) != 1 or catalog.hidden_calls:
+        return None
+    found = catalog.relations[names[0]]
+    simple = found.kind == "r" and not (
+        found.generated or found.parts or found.mentions or found.triggers or found.has_rules
+    )
+    in_code = found.calls != "none" or found.default_calls != "none" or found.has_deferrable
+    cascades = any(key.cascades for key in catalog.keys_to.get(names[0], ()))
+    own = any(key.parent == names[0] for key in catalog.keys_of.get(names[0], ()))
+    return None if not simple or in_code or cascades or own else found.row_key
 
 
 def is_known(catalog: Catalog, relation: str) -> bool:

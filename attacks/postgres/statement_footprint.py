@@ -1,12 +1,14 @@
 """What one statement touches: its text, the functions it calls, the catalogs, and locks."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from attacks.postgres.grammar import Parsed
 from attacks.postgres.purity import Purity
 from attacks.postgres.reach import Reach, ReachOf, united
 from attacks.postgres.relations import ADVISORY, OUTSIDE, Locks, is_pseudo
+from attacks.postgres.rows import NO_ROWS, KeyOf, Rows, no_key, rows_of
 from attacks.postgres.touched import NOTHING, Footprint, split, together
 
 SECRETIVE = frozenset({"do", "execute", "unknown"})
@@ -30,17 +32,19 @@ class Sources:
 
     purity: Callable[[str], Purity]
     reach: ReachOf
+    row_key: KeyOf = no_key
     _kept: dict[Parsed, Known] = field(default_factory=dict, compare=False)
     _deferred: dict[frozenset[str], Footprint] = field(default_factory=dict, compare=False)
 
     def of(self, parsed: Parsed) -> Known:
         """Asked once for each text: a service says the same few things again and again."""
         if parsed not in self._kept:
-            named, aside = self.named(parsed), self.aside(parsed)
+            named, reaches = self.named(parsed), self._reaches(parsed)
+            aside = united([reach for some in reaches.values() for reach in some])
             self._kept[parsed] = Known(
                 named=named,
                 aside=aside,
-                unmeasured=unmeasured(named, aside),
+                unmeasured=replace(unmeasured(named, aside), rows=self._rows(parsed, reaches)),
                 may_lock_for_session=self.may_lock_for_session(parsed, aside),
             )
         return self._kept[parsed]
@@ -61,20 +65,33 @@ class Sources:
                     unknown = True
         return Footprint(reads=parsed.reads, writes=writes, unknown=unknown)
 
-    def aside(self, parsed: Parsed) -> Reach:
-        """What the catalogs add to the relations that the text names."""
-        return united(
-            [self.reach(name, "read", None) for name in parsed.reads if not is_pseudo(name)]
-            + [
-                self.reach(
-                    name,
-                    "insert" if name in parsed.inserted else parsed.access,
-                    parsed.columns_of(name),
-                )
-                for name in parsed.writes
-                if not is_pseudo(name)
-            ]
-        )
+    def _reaches(self, parsed: Parsed) -> dict[str, list[Reach]]:
+        """What the catalogs add to each relation that the text names."""
+        found: dict[str, list[Reach]] = defaultdict(list)
+        for name in parsed.reads:
+            if not is_pseudo(name):
+                found[name].append(self.reach(name, "read", None))
+        for name in parsed.writes:
+            if not is_pseudo(name):
+                access = "insert" if name in parsed.inserted else parsed.access
+                found[name].append(self.reach(name, access, parsed.columns_of(name)))
+        return found
+
+    def _rows(self, parsed: Parsed, reaches: Mapping[str, Sequence[Reach]]) -> Rows:
+        """Of the relations that nothing but the text touches."""
+        if not parsed.touches or any(r.code != "none" for some in reaches.values() for r in some):
+            return NO_ROWS
+        alone = {
+            name
+            for name in {touch.relation for touch in parsed.touches}
+            if not any(
+                name in reach.reads | reach.writes
+                for other, some in reaches.items()
+                for reach in some
+                if other != name
+            )
+        }
+        return rows_of((t for t in parsed.touches if t.relation in alone), self.row_key)
 
     def may_lock_for_session(self, parsed: Parsed, aside: Reach) -> bool:
         """Whether it may take an advisory lock that outlasts its transaction."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from attacks.postgres.relations import UNRESOLVED, Isolation, Locks, as_isolation, strongest
+from attacks.postgres.rows import NO_ROWS, Rows, in_both
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -26,6 +27,12 @@ class Footprint:
     isolation: Isolation = "read committed"
     takes_snapshot: bool = False
     """It took the one snapshot of a transaction at repeatable read or above."""
+    rows: Rows = NO_ROWS
+    """Of these relations nothing but these rows; when it ends a transaction, of all of that."""
+
+    @property
+    def touches(self) -> frozenset[str]:
+        return self.reads | self.writes | self.released | self.committed_writes
 
 
 def nothing() -> Footprint:
@@ -44,6 +51,7 @@ def together(one: Footprint, other: Footprint) -> Footprint:
         committed_writes=one.committed_writes | other.committed_writes,
         isolation=as_isolation(strongest(one.isolation, other.isolation)),
         takes_snapshot=one.takes_snapshot or other.takes_snapshot,
+        rows=in_both(one.rows, one.touches, other.rows, other.touches),
     )
 
 

@@ -12,6 +12,7 @@ from attacks.postgres.footprint import ADVISORY, OUTSIDE, Footprint, SessionFoot
 from attacks.postgres.observer import Observer
 from attacks.postgres.reach import unseen
 from attacks.postgres.relations import has_advisory, overlap
+from attacks.postgres.rows import no_key
 from attacks.postgres.trace import Reply, Step, TransactionStatus
 from engine.defences import parse_build
 from engine.provision import Databases
@@ -150,6 +151,7 @@ class Driven:
             observer.purity,
             observer.default_isolation(),
             reach=observer.reach if catalogs else unseen,
+            row_key=observer.row_key if catalogs else no_key,
         )
 
     def run(self, sql: str) -> Footprint:

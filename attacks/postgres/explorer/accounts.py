@@ -53,5 +53,6 @@ class Accounts:
                     session.settings, self._observer.default_isolation(session.user or None)
                 ),
                 reach=self._observer.reach,
+                row_key=self._observer.row_key,
             )
         return self._sessions[session.number]
