@@ -11,7 +11,7 @@ from engine.defences import Defences
 from engine.schema import Wallet
 from engine.wallets import Movement
 
-SET_ASIDE = frozenset({"HOLD", "CAPTURE", "RELEASE"})
+BY_WAY_OF_ESCROW = frozenset({"HOLD", "CAPTURE", "RELEASE"})
 """Between a wallet and the asset's escrow, where money waits that nobody can spend."""
 
 
@@ -41,7 +41,7 @@ class SystemFunding:
             return movement  # To be refused, but only once it is known who asks for which wallet.
         (inside,) = movement.wallet_ids
         outside = asset.counterpart(inside)
-        if movement.kind in SET_ASIDE:
+        if movement.kind in BY_WAY_OF_ESCROW:
             outside = self._assets.escrow_wallet_id(session, asset)
         return replace(
             movement,

@@ -19,7 +19,7 @@ from engine.refusals import ASSET_MISMATCH, HOLD_SETTLED, NOT_FOUND, SELF_TRANSF
 from engine.schema import Amount, Hold, Wallet
 from engine.wallets import Movement, Once, Posting, Record
 
-SET_ASIDE = """
+INSERT_HOLD = """
 INSERT INTO holds (id, from_wallet_id, to_wallet_id, amount, status, timestamp)
 VALUES (CAST(:hold_id AS uuid), :hold_payer, :hold_payee, :hold_amount, 'active', :hold_timestamp)
 """
@@ -58,7 +58,7 @@ class NewHold:
         (posting,) = postings
         return (
             (
-                SET_ASIDE,
+                INSERT_HOLD,
                 {
                     "hold_id": str(posting.id),
                     "hold_payer": self.movement.from_wallet_id,

@@ -42,7 +42,7 @@ class Services:
     database: sa.Engine
     scope: SessionScope
     redis: RedisAccess
-    limits: RateLimits
+    rate_limits: RateLimits
     tokens: Tokens
     revocations: Revocations
     permissions: Permissions
@@ -80,7 +80,7 @@ def assemble(settings: Settings, build: Build) -> Services:
     replays = replay_cache(defences, redis, namespace, rules)
     scope = SessionScope(database, defences)
     tokens = Tokens(settings, defences)
-    limits = RateLimits(defences, redis, settings)
+    rate_limits = RateLimits(defences, redis, settings)
     parts = _parts(defences, shape, keys, replays, cache)
     # A row of a batch is claimed by its own state, not by a key.
     rows = Payments(replace(parts, keys=KeysIgnored(), replays=NoReplayCache()))
@@ -91,7 +91,7 @@ def assemble(settings: Settings, build: Build) -> Services:
         database=database,
         scope=scope,
         redis=redis,
-        limits=limits,
+        rate_limits=rate_limits,
         tokens=tokens,
         revocations=Revocations(scope.new, parts.retry, heeded=tokens.revocable),
         permissions=parts.permissions,

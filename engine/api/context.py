@@ -79,7 +79,7 @@ async def refuse_revoked(request: Request) -> None:
 
 async def limit(request: Request) -> None:
     """Raises Refused (429)."""
-    limits = services_of(request).limits
+    limits = services_of(request).rate_limits
     if not limits.asks:
         return
     principal: Principal = request.state.principal

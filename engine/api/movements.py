@@ -22,7 +22,8 @@ from engine.refusals import SELF_TRANSFER, Refused
 from engine.services import Services
 from engine.wallets import Kind, Movement
 
-PAYS_OUT = frozenset({"WITHDRAWAL", "SPEND", "HOLD"})
+NAMES_ITS_PAYER = frozenset({"WITHDRAWAL", "SPEND", "HOLD"})
+"""One-sided movements out of the wallet that is named; the others pay into it."""
 
 
 def movement_routes(services: Services) -> APIRouter:
@@ -115,8 +116,8 @@ def one_sided(services: Services, kind: Kind, wallet_id: int, wire_amount: Any) 
     amount, asset = services.money.read(wire_amount)
     return Movement(
         kind=kind,
-        from_wallet_id=wallet_id if kind in PAYS_OUT else None,
-        to_wallet_id=None if kind in PAYS_OUT else wallet_id,
+        from_wallet_id=wallet_id if kind in NAMES_ITS_PAYER else None,
+        to_wallet_id=None if kind in NAMES_ITS_PAYER else wallet_id,
         amount=amount,
         asset=asset,
     )

@@ -32,7 +32,7 @@ def user_routes(services: Services) -> APIRouter:
     @router.post("/auth/token", responses=shown(200, views.TokenView))
     def create_token(body: LoginBody, open_session: Sessions) -> dict[str, Any]:
         """Log in."""
-        services.limits.admit_guess(body.username)
+        services.rate_limits.admit_guess(body.username)
         with open_session() as session:
             user = log_in(session, username=body.username, password=body.password)
         return {
