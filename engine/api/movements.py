@@ -16,6 +16,7 @@ from engine.api.context import (
     body_of,
 )
 from engine.api.execution import execute, one_movement, whole_chain
+from engine.api.transfer_list import transfer_list_routes
 from engine.api.views import ChainView, MovementView, shown
 from engine.readings import recorded_movement
 from engine.refusals import SELF_TRANSFER, Refused
@@ -64,6 +65,7 @@ def movement_routes(services: Services) -> APIRouter:
         movements = tuple(one_sided(services, p.type, p.wallet_id, p.amount) for p in parts)
         return execute(services, call, movements, body, whole_chain)
 
+    router.include_router(transfer_list_routes(services))
     router.include_router(_reading_routes(services))
     return router
 
@@ -103,12 +105,17 @@ def _reading_routes(services: Services) -> APIRouter:
 
 def transfer_of(services: Services, payer: int, payee: int, wire_amount: Any) -> Movement:
     """Raises Refused for a transfer to oneself, where that is looked at."""
-    if services.strict and payer == payee:
-        raise Refused(SELF_TRANSFER, "pay somebody else", field="to_wallet_id")
+    refuse_self(services, payer, payee)
     amount, asset = services.money.read(wire_amount)
     return Movement(
         kind="TRANSFER", from_wallet_id=payer, to_wallet_id=payee, amount=amount, asset=asset
     )
+
+
+def refuse_self(services: Services, payer: int, payee: int) -> None:
+    """What the body alone shows to be wrong: before the key, and whoever asks. Raises Refused."""
+    if services.strict and payer == payee:
+        raise Refused(SELF_TRANSFER, "pay somebody else", field="to_wallet_id")
 
 
 def one_sided(services: Services, kind: Kind, wallet_id: int, wire_amount: Any) -> Movement:
