@@ -176,9 +176,13 @@ class Permissions:
 
     def to_see(self, principal: Principal, user_id: int | None) -> None:
         """A user's things are for that user and for operators; None is what does not exist."""
-        mine = principal.user_id == user_id or principal.role == "operator"
-        if self._applies_to(principal) and not mine:
+        if not self.sees(principal, user_id):
             raise Refused(FORBIDDEN, "that belongs to somebody else")
+
+    def sees(self, principal: Principal, user_id: int | None) -> bool:
+        """Whether `to_see` lets them."""
+        mine = principal.user_id == user_id or principal.role == "operator"
+        return mine or not self._applies_to(principal)
 
     def to_act_for(self, principal: Principal, user_id: int | None) -> None:
         """What a user set up is set going by that user only; None is what does not exist."""

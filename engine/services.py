@@ -56,6 +56,8 @@ class Services:
     """The database knows nothing of names that may be taken once: whoever takes one looks first."""
     deadline_s: float | None
     payments: Payments
+    retry: Retry
+    """For writers beside the payments."""
     locking: Locking
     cache: BalanceCache
     assets: Assets
@@ -104,6 +106,7 @@ def assemble(settings: Settings, build: Build) -> Services:
         look_first=not shape.constraints,
         deadline_s=waits.deadline_s,
         payments=Payments(parts),
+        retry=parts.retry,
         locking=parts.locking,
         cache=cache,
         assets=parts.assets,
