@@ -139,7 +139,7 @@ PinHeader = Annotated[
     Header(
         alias="X-Pin",
         description="The caller's PIN, four digits, where the build asks for it. "
-        "The body's field `pin` will do as well.",
+        "The body's field `pin` will do as well (`current_pin` where it is changed).",
     ),
 ]
 
