@@ -11,6 +11,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from engine.assets import Asset, Assets
 from engine.limits import flag_new_wallet
 from engine.locking import Locking
 from engine.refusals import (
@@ -22,6 +23,7 @@ from engine.refusals import (
     Refused,
 )
 from engine.schema import Hold, User, Wallet
+from engine.service_wallets import refuse_service_user, service_wallet
 from engine.unit_of_work import commit
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
@@ -106,23 +108,25 @@ def open_wallet(  # noqa: PLR0913 - what a wallet is made of
     session: Session,
     *,
     user_id: int,
-    asset_type_id: int,
+    asset: Asset,
     label: str = "",
     look_first: bool,
     columns: Mapping[str, Any] = EMPTY,
 ) -> Wallet:
-    """An empty wallet. Raises Refused when the user has one of that asset and label already.
+    """An empty wallet.
 
-    `columns` are taken over as they are, where the row has them.
+    `columns` are taken over as they are, where the row has them. Raises Refused when the user has
+    one of that asset and label already, or is the service itself.
     """
+    refuse_service_user(asset, user_id)
     if look_first:
         same = sa.select(Wallet.id).where(
-            Wallet.user_id == user_id, Wallet.asset_type_id == asset_type_id, Wallet.label == label
+            Wallet.user_id == user_id, Wallet.asset_type_id == asset.id, Wallet.label == label
         )
         _refuse_taken(session, same, WALLET_TAKEN)
     wallet = Wallet(
         user_id=user_id,
-        asset_type_id=asset_type_id,
+        asset_type_id=asset.id,
         balance=0,
         version=0,
         status="active",
@@ -148,18 +152,20 @@ def wallets_of(session: Session, user_id: int | None, *, limit: int) -> list[Wal
     return list(session.scalars(query))
 
 
-def set_status(
+def set_status(  # noqa: PLR0913 - what decides whether it may be changed
     session: Session,
     wallet_id: int,
     status: str,
     locking: Locking,
+    assets: Assets,
     *,
     expected: Callable[[Wallet], bool] = lambda _: True,
 ) -> Wallet:
     """Freeze, close or activate; waits for movements of this wallet that are under way.
 
-    Raises Refused when there is no such wallet, when it is not what the client has `expected`, or
-    when one is to be closed that holds money or to which money may come back from a hold.
+    Raises Refused when there is no such wallet, when it is the service's own, when it is not what
+    the client has `expected`, or when one is to be closed that holds money or to which money may
+    come from a hold.
     """
     # READ COMMITTED in every build: what waits here for a movement sees what that one left, and a
     # serializable movement that comes second fails on the row that was changed.
@@ -168,6 +174,9 @@ def set_status(
         wallet = find_wallet(session, wallet_id, lock=True)
         if wallet is None:
             raise Refused(NOT_FOUND, f"there is no wallet {wallet_id}")
+        asset = assets.by_id(session, wallet.asset_type_id)
+        if wallet.user_id in asset.service_user_ids:
+            raise service_wallet(wallet_id)
         if not expected(wallet):
             raise Refused(CHANGED_MEANWHILE, "read the wallet again", field="If-Match")
         if status == "closed" and (wallet.balance != 0 or _has_set_aside(session, wallet_id)):
@@ -178,7 +187,8 @@ def set_status(
 
 
 def _has_set_aside(session: Session, wallet_id: int) -> bool:
-    active = sa.select(Hold.id).where(Hold.from_wallet_id == wallet_id, Hold.status == "active")
+    side = sa.or_(Hold.from_wallet_id == wallet_id, Hold.to_wallet_id == wallet_id)
+    active = sa.select(Hold.id).where(side, Hold.status == "active").limit(1)
     return session.execute(active).first() is not None
 
 

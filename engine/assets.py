@@ -11,10 +11,12 @@ from sqlalchemy.orm import Session
 
 from engine.refusals import ALREADY_EXISTS, ASSET_MISMATCH, Refused
 from engine.schema import AssetType, User, Wallet
+from engine.treasury import shard_labels
 from engine.unit_of_work import commit
 
 SYSTEM, ESCROW = "system", "escrow"
 """Roles of the users who own the service's wallets: its treasury, and where holds wait."""
+SERVICE_ROLES = frozenset({SYSTEM, ESCROW})
 
 Name = TypeVar("Name")
 LIFETIME_S = 3600
@@ -26,9 +28,12 @@ class Asset:
     id: int
     code: str
     decimals: int
-    system_wallet_id: int
     shard_ids: tuple[int, ...]
-    """All its system wallets, that one included."""
+    """Its system wallets, at least one."""
+    escrow_wallet_id: int | None
+    """Where holds of this asset wait."""
+    service_user_ids: frozenset[int]
+    """Who owns these wallets: no client names one, and nobody opens, limits or freezes one."""
 
     def counterpart(self, wallet_id: int) -> int:
         """The system wallet that this wallet deals with: always the same, so races are the same."""
@@ -51,7 +56,6 @@ class Assets:
         self._lock = threading.Lock()
         self._by_code: dict[str, _Kept] = {}
         self._by_id: dict[int, _Kept] = {}
-        self._escrow_wallets: dict[int, int] = {}
 
     def find(self, session: Session, code: str) -> Asset | None:
         return _present(self._by_code.get(code)) or self._load(session, AssetType.code == code)
@@ -69,19 +73,6 @@ class Assets:
         assert asset is not None, "every asset of a wallet has a system wallet"
         return asset
 
-    def escrow_wallet_id(self, session: Session, asset: Asset) -> int:
-        """The wallet where holds of this asset wait."""
-        if asset.id not in self._escrow_wallets:
-            query = (
-                sa.select(Wallet.id)
-                .join(User, User.id == Wallet.user_id)
-                .where(User.role == ESCROW, Wallet.asset_type_id == asset.id)
-                .order_by(Wallet.id)
-                .limit(1)
-            )
-            self._escrow_wallets[asset.id] = session.scalars(query).one()
-        return self._escrow_wallets[asset.id]
-
     def known(self, asset_type_id: int) -> Asset | None:
         """The asset if it has been looked up before: no session is needed."""
         return _present(self._by_id.get(asset_type_id))
@@ -89,23 +80,36 @@ class Assets:
     def _load(self, session: Session, which: sa.ColumnElement[bool]) -> Asset | None:
         query = (
             sa.select(
-                AssetType.id, AssetType.code, AssetType.decimals, sa.func.array_agg(Wallet.id)
+                AssetType.id.label("asset_id"),
+                AssetType.code,
+                AssetType.decimals,
+                Wallet.id,
+                Wallet.user_id,
+                User.role,
             )
             .join(Wallet, Wallet.asset_type_id == AssetType.id)
             .join(User, User.id == Wallet.user_id)
-            .where(User.role == SYSTEM, which)
-            .group_by(AssetType.id)
+            # By their labels: whatever else belongs to these users is not taken for one of them.
+            .where(
+                sa.or_(
+                    sa.and_(User.role == SYSTEM, Wallet.label.in_(shard_labels(self.shards))),
+                    sa.and_(User.role == ESCROW, Wallet.label == ""),
+                ),
+                which,
+            )
+            .order_by(Wallet.id)
         )
-        row = session.execute(query).first()
-        if row is None:
+        rows = session.execute(query).all()
+        shard_ids = tuple(row.id for row in rows if row.role == SYSTEM)
+        if not shard_ids:
             return None
-        ids = tuple(sorted(row[3]))
         asset = Asset(
-            id=row[0],
-            code=row[1],
-            decimals=row[2],
-            system_wallet_id=ids[0],  # The shards were opened later.
-            shard_ids=ids[: self.shards],
+            id=rows[0].asset_id,
+            code=rows[0].code,
+            decimals=rows[0].decimals,
+            shard_ids=shard_ids,
+            escrow_wallet_id=next((row.id for row in rows if row.role == ESCROW), None),
+            service_user_ids=frozenset(row.user_id for row in rows),
         )
         kept = _Kept(asset=asset, until_s=time.monotonic() + LIFETIME_S)
         with self._lock:

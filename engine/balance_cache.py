@@ -9,7 +9,7 @@ outage is served after it.
 
 import json
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -74,8 +74,8 @@ class BalanceCache(Protocol):
 
     def after_commit(self, wallets: Iterable[WalletState], token: str) -> None: ...
 
-    def forget(self, wallet: WalletState) -> None:
-        """Something beside the balance has changed."""
+    def forget(self, wallet_id: int) -> None:
+        """Something beside the balance has changed, or perhaps it has."""
 
 
 class NoCache:
@@ -97,7 +97,7 @@ class NoCache:
     def after_commit(self, wallets: Iterable[WalletState], token: str) -> None:
         pass
 
-    def forget(self, wallet: WalletState) -> None:
+    def forget(self, wallet_id: int) -> None:
         pass
 
 
@@ -135,9 +135,9 @@ class Plain:
         if self._dropped == "after_commit":
             self._drop(wallet.id for wallet in wallets)
 
-    def forget(self, wallet: WalletState) -> None:
+    def forget(self, wallet_id: int) -> None:
         if self._dropped != "never_invalidated":
-            self._drop([wallet.id])
+            self._drop([wallet_id])
 
     def _drop(self, wallet_ids: Iterable[int]) -> None:
         if keys := [self._key(wallet_id) for wallet_id in wallet_ids]:
@@ -185,21 +185,28 @@ class Versioned:
         pass
 
     def after_commit(self, wallets: Iterable[WalletState], token: str) -> None:
-        self._store(list(wallets), token, "write")
+        self._store(wallets, token, "write")
 
-    def forget(self, wallet: WalletState) -> None:
+    def forget(self, wallet_id: int) -> None:
         # Its version has not changed, so that a request under way could bring the old state back:
         # written for no generation it stays uncached until such requests are long gone.
-        self._store([wallet], "", "write")
+        self._store_states({wallet_id: (0, "")}, "", "write")
 
-    def _store(self, wallets: Sequence[WalletState], generation: str, mode: str) -> None:
-        if not wallets:
+    def _store(self, wallets: Iterable[WalletState], generation: str, mode: str) -> None:
+        states = {wallet.id: (wallet.version, _written(wallet)) for wallet in wallets}
+        self._store_states(states, generation, mode)
+
+    def _store_states(
+        self, states: Mapping[int, tuple[int, str]], generation: str, mode: str
+    ) -> None:
+        """`states`: by wallet its version and what is to be read back."""
+        if not states:
             return
-        keys = [self._generation_key, *(self._prefix(wallet.id) for wallet in wallets)]
+        keys = [self._generation_key, *map(self._prefix, states)]
         lifetime_s = LIFETIME_S - secrets.randbelow(JITTER_S)
         values: list[Any] = [secrets.token_hex(8), generation, lifetime_s, mode]
-        for wallet in wallets:
-            values += [wallet.version, _written(wallet)]
+        for state in states.values():
+            values += state
         found = self._redis.call(
             lambda client: client.eval(STORE_IF_NEWER, len(keys), *keys, *values)
         )

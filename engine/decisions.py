@@ -6,7 +6,7 @@ Everything is decided before anything is written, so that a refusal leaves nothi
 import os
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -22,6 +22,9 @@ from engine.refusals import (
 )
 from engine.wallets import Leg, Movement, Posting, WalletState
 
+TAKES_NO_PAYMENTS = "the payee's wallet takes no payments"
+"""Of a wallet that is not the caller's: whether it is frozen or closed is its owner's business."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
@@ -33,24 +36,26 @@ class Decision:
     postings: tuple[Posting, ...]
 
 
-def decide(
+def decide(  # noqa: PLR0913 - what a decision is made from
     movements: Sequence[Movement],
     wallets: Mapping[int, WalletState],
     *,
     asset_codes: Mapping[int, str],
     idempotency_key: str | None,
     strict: bool,
+    shown: Callable[[WalletState], bool],
 ) -> Decision:
     """Apply the movements to the wallets one after the other.
 
     Raises Refused: not found, wallet inactive, asset mismatch, insufficient funds; with `strict`
     also self-transfer, and balance limit where JSON could no longer carry the balance exactly.
-    `asset_codes` names each wallet's asset.
+    `asset_codes` names each wallet's asset. `shown`: the caller may know what is with this wallet.
     """
     current = dict(wallets)
     touched: dict[int, None] = {}
     postings = []
     for movement in movements:
+        _refuse_inactive(movement, current, shown)
         _check(movement, current, asset_codes, strict=strict)
         if strict and movement.from_wallet_id == movement.to_wallet_id:
             # Also a deposit into the very wallet that funds deposits.
@@ -66,6 +71,21 @@ def decide(
     return Decision(before=wallets, after=after, postings=tuple(postings))
 
 
+def _refuse_inactive(
+    movement: Movement, wallets: Mapping[int, WalletState], shown: Callable[[WalletState], bool]
+) -> None:
+    for wallet_id in movement.wallet_ids:
+        if wallet_id not in wallets:
+            raise Refused(NOT_FOUND, f"there is no wallet {wallet_id}", field="wallet_id")
+    for wallet_id in movement.wallet_ids:
+        wallet = wallets[wallet_id]
+        if wallet.status != "active":
+            is_payee = wallet_id == movement.to_wallet_id
+            hidden = TAKES_NO_PAYMENTS if is_payee else "the payer's wallet makes no payments"
+            detail = f"wallet {wallet.id} is {wallet.status}" if shown(wallet) else hidden
+            raise Refused(WALLET_INACTIVE, detail)
+
+
 def _check(
     movement: Movement,
     wallets: Mapping[int, WalletState],
@@ -73,13 +93,7 @@ def _check(
     *,
     strict: bool,
 ) -> None:
-    for wallet_id in movement.wallet_ids:
-        if wallet_id not in wallets:
-            raise Refused(NOT_FOUND, f"there is no wallet {wallet_id}", field="wallet_id")
     sides = [wallets[wallet_id] for wallet_id in movement.wallet_ids]
-    for wallet in sides:
-        if wallet.status != "active":
-            raise Refused(WALLET_INACTIVE, f"wallet {wallet.id} is {wallet.status}")
     # Lax: what the first wallet holds is looked at, and the other one is forgotten.
     assets = {asset_codes[wallet.id] for wallet in (sides if strict else sides[:1])}
     if len(assets | ({movement.asset} if movement.asset else set())) > 1:

@@ -11,7 +11,7 @@ from engine.defences import Defences
 from engine.schema import Wallet
 from engine.wallets import Movement
 
-SET_ASIDE = frozenset({"HOLD", "CAPTURE", "RELEASE"})
+BY_WAY_OF_ESCROW = frozenset({"HOLD", "CAPTURE", "RELEASE"})
 """Between a wallet and the asset's escrow, where money waits that nobody can spend."""
 
 
@@ -41,8 +41,9 @@ class SystemFunding:
             return movement  # To be refused, but only once it is known who asks for which wallet.
         (inside,) = movement.wallet_ids
         outside = asset.counterpart(inside)
-        if movement.kind in SET_ASIDE:
-            outside = self._assets.escrow_wallet_id(session, asset)
+        if movement.kind in BY_WAY_OF_ESCROW:
+            assert asset.escrow_wallet_id is not None, "migrations and new assets open it"
+            outside = asset.escrow_wallet_id
         return replace(
             movement,
             from_wallet_id=movement.from_wallet_id or outside,

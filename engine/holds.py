@@ -13,13 +13,16 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from engine.assets import SERVICE_ROLES
+from engine.decisions import TAKES_NO_PAYMENTS
 from engine.identity import Permissions, Principal
 from engine.locking import Locking
-from engine.refusals import ASSET_MISMATCH, HOLD_SETTLED, NOT_FOUND, SELF_TRANSFER, Refused
-from engine.schema import Amount, Hold, Wallet
+from engine.refusals import ASSET_MISMATCH, HOLD_SETTLED, NOT_FOUND, WALLET_INACTIVE, Refused
+from engine.schema import Amount, Hold, User, Wallet
+from engine.service_wallets import service_wallet
 from engine.wallets import Movement, Once, Posting, Record
 
-SET_ASIDE = """
+INSERT_HOLD = """
 INSERT INTO holds (id, from_wallet_id, to_wallet_id, amount, status, timestamp)
 VALUES (CAST(:hold_id AS uuid), :hold_payer, :hold_payee, :hold_amount, 'active', :hold_timestamp)
 """
@@ -41,24 +44,38 @@ class NewHold:
         return (self.movement,)
 
     def check(self, session: Session) -> None:
-        """The payee has to be there, and to hold that asset: neither can change any more."""
-        sides = [self.to_wallet_id, self.movement.from_wallet_id]
-        query = sa.select(Wallet.id, Wallet.asset_type_id).where(Wallet.id.in_(sides))
-        assets = {row.id: row.asset_type_id for row in session.execute(query)}
-        if self.to_wallet_id not in assets:
+        """The payee has to be there, to take payments, and to hold that asset."""
+        # Locked against a change of status, which waits for us or is seen here, and against nothing
+        # else: a wallet that is to be closed must not miss a hold that is about to be recorded.
+        query = (
+            sa.select(Wallet.id, Wallet.asset_type_id, Wallet.status, User.role)
+            .outerjoin(User, User.id == Wallet.user_id)
+            .where(Wallet.id.in_([self.to_wallet_id, self.movement.from_wallet_id]))
+            .order_by(Wallet.id)
+            .with_for_update(read=True, key_share=True, of=Wallet)
+        )
+        found = {row.id: row for row in session.execute(query)}
+        payer, payee = found.get(self.movement.from_wallet_id), found.get(self.to_wallet_id)
+        if payee is None:
             raise Refused(
                 NOT_FOUND, f"there is no wallet {self.to_wallet_id}", field="to_wallet_id"
             )
-        if self.to_wallet_id == self.movement.from_wallet_id:
-            raise Refused(SELF_TRANSFER, "hold money for somebody else", field="to_wallet_id")
-        if len(set(assets.values())) > 1:
+        if payee.role in SERVICE_ROLES:
+            raise service_wallet(payee.id)
+        if payer is None:
+            return  # Whoever decides about the movement says so.
+        if payer.status != "active":
+            raise Refused(WALLET_INACTIVE, f"wallet {payer.id} is {payer.status}")
+        if payee.status != "active":
+            raise Refused(WALLET_INACTIVE, TAKES_NO_PAYMENTS)
+        if payer.asset_type_id != payee.asset_type_id:
             raise Refused(ASSET_MISMATCH, "the wallets do not hold that asset", field="asset")
 
     def records(self, postings: Sequence[Posting]) -> tuple[Record, ...]:
         (posting,) = postings
         return (
             (
-                SET_ASIDE,
+                INSERT_HOLD,
                 {
                     "hold_id": str(posting.id),
                     "hold_payer": self.movement.from_wallet_id,

@@ -20,9 +20,10 @@ ALGORITHM = "HS256"
 ISSUER = "assay-engine"
 AUDIENCE = "assay-wallet"
 REQUIRED_CLAIMS = ["exp", "iat", "sub", "iss", "aud", "jti"]
-PAYS_OUT = {
+PAID_OUT_BY_KIND = {
     "WITHDRAWAL": 1, "DEPOSIT": -1, "TRANSFER": 0, "SPEND": 1, "TOP_UP": -1, "BONUS": -1, "HOLD": 0
 }  # fmt: skip
+"""Of what users name themselves: how often its amount counts as paid out by the caller."""
 NO_TOKEN = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 """What reading a token may raise: it comes from anybody, nested as deep as they like."""
 WEAK_SECRET = "secret"  # noqa: S105 - the fragile value: what a tutorial leaves in the code
@@ -86,7 +87,7 @@ class Tokens:
             "jti": uuid.uuid4().hex,
         }
         keys = self._keys
-        return jwt.encode(claims, keys.newest, algorithm=ALGORITHM, headers={"kid": keys.kid})
+        return jwt.encode(claims, keys.signing, algorithm=ALGORITHM, headers={"kid": keys.kid})
 
     def _verify(self, header: str | None) -> Principal:
         token = _bearer(header)
@@ -153,7 +154,7 @@ class Permissions:
             return
         paid_out: defaultdict[str | int | None, int | float] = defaultdict(int)
         for movement in movements:
-            if movement.kind not in PAYS_OUT:
+            if movement.kind not in PAID_OUT_BY_KIND:
                 continue  # It settles what was recorded before: `to_settle` was asked.
             payer = wallets.get(movement.from_wallet_id or 0)
             # A wallet that does not exist is nobody's: ids cannot be probed.
@@ -162,7 +163,7 @@ class Permissions:
             # Counted by asset: gold paid out is no reason to pay dollars in.
             inside = payer or wallets.get(movement.to_wallet_id or 0)
             asset = movement.asset or (inside.asset_type_id if inside else None)
-            paid_out[asset] += PAYS_OUT[movement.kind] * movement.amount
+            paid_out[asset] += PAID_OUT_BY_KIND[movement.kind] * movement.amount
             if paid_out[asset] < 0 and principal.role != "operator":
                 raise Refused(FORBIDDEN, "deposits take the operator's role")
 
@@ -175,9 +176,13 @@ class Permissions:
 
     def to_see(self, principal: Principal, user_id: int | None) -> None:
         """A user's things are for that user and for operators; None is what does not exist."""
-        mine = principal.user_id == user_id or principal.role == "operator"
-        if self._applies_to(principal) and not mine:
+        if not self.sees(principal, user_id):
             raise Refused(FORBIDDEN, "that belongs to somebody else")
+
+    def sees(self, principal: Principal, user_id: int | None) -> bool:
+        """Whether `to_see` lets them."""
+        mine = principal.user_id == user_id or principal.role == "operator"
+        return mine or not self._applies_to(principal)
 
     def to_act_for(self, principal: Principal, user_id: int | None) -> None:
         """What a user set up is set going by that user only; None is what does not exist."""

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from engine.assets import SERVICE_ROLES
 from engine.decisions import Decision
 from engine.defences import Defences
 from engine.refusals import DAILY_LIMIT, FORBIDDEN, NOT_FOUND, OVERDRAFT_LIMIT, OVERDRAWN, Refused
@@ -40,8 +41,12 @@ SPENT = sa.text(
     "LEFT JOIN wallets payee ON payee.id = t.to_wallet_id "
     "WHERE payer.user_id = :user_id AND payer.asset_type_id = :asset_type_id "
     "AND t.timestamp >= :day AND t.status <> 'FAILED' "
-    "AND payee.user_id IS DISTINCT FROM payer.user_id"
+    "AND payee.user_id IS DISTINCT FROM payer.user_id "
+    "AND NOT EXISTS (SELECT FROM transactions back WHERE back.reverses_transaction_id = t.id) "
+    "AND NOT EXISTS (SELECT FROM holds h WHERE h.id = t.id AND h.status = 'released')"
 )
+"""What came back does not count. It may come back while this is read, past the owner's lock: then
+the sum is too large for a moment, and never too small."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +73,8 @@ def limit_check_of(defences: Defences) -> LimitCheck:
 def _check_under_owners_lock(session: Session, decision: Decision) -> None:
     owners = _limited_owners(decision)
     if owners:
-        # After the wallets, everywhere: so nobody waits in a circle.
+        # After the wallets where reading locks them. Elsewhere they are written later, so that two
+        # may wait for each other: whoever loses then is run again (`retry`).
         session.execute(LOCK_OWNERS, {"owners": owners})
     _keep(session, decision, owners)
 
@@ -141,19 +147,22 @@ def limits_of(session: Session, user_id: int) -> list[Limit]:
 def set_limit(session: Session, limit: Limit) -> None:
     """From the next payment on; waits for those under way. Both None: there is no limit any more.
 
-    Raises Refused: no such user, or a wallet is overdrawn and may be no longer.
+    Raises Refused: no such user, the service itself, or a wallet is overdrawn and may be no longer.
+    To be run again after a deadlock: see below.
     """
     wallets = sa.select(Wallet.balance).where(
         Wallet.user_id == limit.user_id, Wallet.asset_type_id == limit.asset_type_id
     )
-    # In the order of every payment: wallets, then their owner.
+    # Wallets, then their owner, as payments under row locks do. Other builds' payments lock the
+    # owner before they write their wallets, and `_store` also writes a wallet that was opened
+    # meanwhile: either may end in a deadlock with a payment.
     session.execute(wallets.order_by(Wallet.id).with_for_update(key_share=True))
     # FOR UPDATE waits for wallets that are being opened, and these for us.
     role = session.scalar(sa.select(User.role).where(User.id == limit.user_id).with_for_update())
     if role is None:
         raise Refused(NOT_FOUND, f"there is no user {limit.user_id}")
-    if role == "system":
-        raise Refused(FORBIDDEN, "the system's own wallets have no limits")
+    if role in SERVICE_ROLES:
+        raise Refused(FORBIDDEN, "the service's own wallets have no limits")
     if limit.overdraft is None and _any_negative(session.scalars(wallets)):
         raise Refused(OVERDRAWN, "a wallet is overdrawn: it has to be paid back first")
     _store(session, limit)

@@ -10,7 +10,7 @@ MOST_CALLERS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limit:
+class RateLimit:
     """At most `requests` in any window of this length, each caller by itself."""
 
     name: str
@@ -29,7 +29,7 @@ class Place:
 class LocalWindow:
     """Exact for one process. A place is taken first, and given back if somebody else says no."""
 
-    def __init__(self, limit: Limit) -> None:
+    def __init__(self, limit: RateLimit) -> None:
         self._limit = limit
         self._lock = threading.Lock()
         self._taken: OrderedDict[str, deque[float]] = OrderedDict()

@@ -22,6 +22,7 @@ from engine.locking import Locking, LockOrder
 from engine.refusals import OUTCOME_UNKNOWN, Refused
 from engine.replay_cache import ReplayCache
 from engine.retry import Retry
+from engine.service_wallets import refuse_service_wallets
 from engine.subjects import Subject, once_only
 from engine.unit_of_work import UnitOfWork, commit
 from engine.wallets import Answer, Mark, Movement, Posting, Settlement, WalletState, Write
@@ -141,7 +142,7 @@ class Payments:
             if refusal.problem is OUTCOME_UNKNOWN:
                 # Perhaps they have changed: what is cached of them is not to be believed.
                 for wallet in progress.changed:
-                    self._parts.cache.forget(wallet)
+                    self._parts.cache.forget(wallet.id)
             raise
 
     def _once(self, open_session: OpenSession, order: Order, progress: Progress) -> Done:
@@ -195,16 +196,19 @@ class Payments:
         # A chain is judged as a whole up to here: what it paid out before, it may pay in now.
         so_far = order.movements[: len(postings) + len(group)]
         parts.permissions.to_move(order.principal, so_far, seen)
+        assets = {w.id: parts.assets.by_id(session, w.asset_type_id) for w in seen.values()}
+        refuse_service_wallets(group, seen, assets)
         if order.subject:
             # After the wallets were read, so that whoever locks them sees the last word.
             order.subject.check(session)
-        codes = self._asset_codes(session, seen)
+        codes = {wallet_id: asset.code for wallet_id, asset in assets.items()}
         decision = decide(
             funded,
             wallets,
             asset_codes=codes,
             idempotency_key=order.request.key,
             strict=parts.strict,
+            shown=lambda wallet: parts.permissions.sees(order.principal, wallet.user_id),
         )
         parts.limits(session, decision)
         postings += decision.postings
@@ -220,10 +224,6 @@ class Payments:
             for wallet in self._parts.locking.read(session, books, ids):
                 wallets[wallet.id] = wallet
         return wallets
-
-    def _asset_codes(self, session: Session, wallets: Mapping[int, WalletState]) -> dict[int, str]:
-        by_id = self._parts.assets.by_id
-        return {w.id: by_id(session, w.asset_type_id).code for w in wallets.values()}
 
     def _settle(self, session: Session, order: Order, draft: Draft) -> Draft:
         """Write and commit. Returns the draft as it came out."""

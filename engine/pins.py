@@ -184,12 +184,15 @@ class Pins:
             self.check(open_session, Principal(user_id=user_id, role="user"), current)
             values["guess"] = self._hash(user_id, current)
             statement = REPLACE
+        if not self._retry.run(lambda: self._set(open_session, statement, values)):
+            detail = "a PIN is set: send the current one to change it"
+            raise Refused(PIN_REQUIRED, detail, field="X-Pin")
+
+    def _set(self, open_session: OpenSession, statement: sa.Update, values: dict[str, Any]) -> bool:
         with open_session() as session:
             changed: Any = session.execute(statement, values)
             commit(session)
-        if not changed.rowcount:
-            detail = "a PIN is set: send the current one to change it"
-            raise Refused(PIN_REQUIRED, detail, field="X-Pin")
+        return bool(changed.rowcount)
 
     def _guess(self, user_id: int, pin: str) -> dict[str, Any]:
         return {

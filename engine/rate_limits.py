@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from engine.defences import Defences
-from engine.local_window import Limit, LocalWindow
+from engine.local_window import LocalWindow, RateLimit
 from engine.redis_client import RedisAccess
 from engine.refusals import RATE_LIMITED, Refused
 from engine.settings import Settings
@@ -50,7 +50,7 @@ class FixedWindow:
     EXPIRE does not arrive the window never ends. Without Redis nobody counts.
     """
 
-    def __init__(self, redis: RedisAccess, limit: Limit, key: Callable[[str], str]) -> None:
+    def __init__(self, redis: RedisAccess, limit: RateLimit, key: Callable[[str], str]) -> None:
         self._redis = redis
         self._limit = limit
         self._key = key
@@ -73,7 +73,7 @@ class SlidingWindow:
     through, counting what it let through before: k processes together at most k times as much.
     """
 
-    def __init__(self, redis: RedisAccess, limit: Limit, key: Callable[[str], str]) -> None:
+    def __init__(self, redis: RedisAccess, limit: RateLimit, key: Callable[[str], str]) -> None:
         self._redis = redis
         self._limit = limit
         self._key = key
@@ -100,7 +100,7 @@ class RateLimits:
         value = defences.rate_limit
         self.asks = value != "off"
 
-        def windows(limit: Limit) -> Windows:
+        def windows(limit: RateLimit) -> Windows:
             if value == "off":
                 return Unlimited()
             kind = SlidingWindow if value == "sliding" else FixedWindow
@@ -108,14 +108,14 @@ class RateLimits:
             return kind(redis, limit, lambda caller: prefix + caller)
 
         self._all = windows(
-            Limit(
+            RateLimit(
                 name="all",
                 requests=settings.rate_limit_requests,
                 window_s=settings.rate_limit_window_s,
             )
         )
         self._sensitive = windows(
-            Limit(
+            RateLimit(
                 name="sensitive",
                 requests=settings.rate_limit_sensitive_requests,
                 window_s=settings.rate_limit_sensitive_window_s,

@@ -1,4 +1,4 @@
-"""Reading balances, statements, and whether the books add up."""
+"""Reading balances (switch `reads`), statements, and one movement."""
 
 import uuid
 from collections.abc import Callable, Sequence

@@ -98,6 +98,14 @@ WHERE e.id BETWEEN :first AND :last
   AND NOT EXISTS (SELECT FROM transactions t WHERE t.id = e.transaction_id)
 ORDER BY e.id LIMIT 1
 """
+BALANCES_BY_ASSET = """
+SELECT asset_type_id, sum(balance) FROM wallets WHERE id BETWEEN :first AND :last GROUP BY 1
+"""
+LEGS_BY_ASSET = f"""
+SELECT w.asset_type_id, sum({SIGNED})
+FROM ledger_entries e JOIN wallets w ON w.id = e.wallet_id
+WHERE e.id BETWEEN :first AND :last GROUP BY 1
+"""  # noqa: S608 - of our own constants
 NEXT_TRANSACTION = sa.text(
     "SELECT id FROM transactions WHERE id > :after ORDER BY id OFFSET :rows LIMIT 1"
 ).columns(id=sa.Uuid)
@@ -142,10 +150,16 @@ def _by_legs(session: Session, *, chained: bool) -> Iterator[dict[str, Any]]:
 def _in_ranges(
     session: Session, query: str, table: str, *, by: str = "id"
 ) -> Iterator[dict[str, Any]]:
+    for bounds in _ranges(session, table, by=by):
+        yield from _difference(session, query, **bounds)
+
+
+def _ranges(session: Session, table: str, *, by: str = "id") -> Iterator[dict[str, int]]:
+    """From `first` to `last`, both included: all ids of a table, so many at a time."""
     at_once = WALLETS_AT_ONCE if table == "wallets" else ROWS_AT_ONCE
     largest = session.scalar(sa.text(f"SELECT max({by}) FROM {table}")) or 0  # noqa: S608
     for first in range(0, largest + 1, at_once):
-        yield from _difference(session, query, first=first, last=first + at_once - 1)
+        yield {"first": first, "last": first + at_once - 1}
 
 
 def _transaction_by_transaction(session: Session) -> Iterator[dict[str, Any]]:
@@ -182,21 +196,25 @@ def _shown(value: Any) -> Any:
 def trial_balance(session: Session, *, legs: bool) -> list[tuple[int, Any, Any]]:
     """(asset type, Σ of balances, Σ of legs), of one moment; None where there are no legs.
 
-    Both sums are zero where every deposit has a counterpart.
+    Both sums are zero where every deposit has a counterpart. The session is in no database
+    transaction yet.
     """
     session.connection(execution_options=ONE_SNAPSHOT)
-    balances = session.execute(
-        sa.text("SELECT asset_type_id, sum(balance) FROM wallets GROUP BY 1 ORDER BY 1")
-    ).all()
-    by_legs: dict[int, Any] = {}
-    if legs:
-        joined = "ledger_entries JOIN wallets w ON w.id = wallet_id"
-        query = f"SELECT w.asset_type_id, sum({SIGNED}) FROM {joined} GROUP BY 1"  # noqa: S608
-        by_legs = {row[0]: row[1] for row in session.execute(sa.text(query))}
+    balances = _sums(session, BALANCES_BY_ASSET, "wallets")
+    by_legs = _sums(session, LEGS_BY_ASSET, "ledger_entries") if legs else {}
     return [
         (asset, number(total), number(by_legs.get(asset, 0)) if legs else None)
-        for asset, total in balances
+        for asset, total in sorted(balances.items())
     ]
+
+
+def _sums(session: Session, query: str, table: str) -> dict[int, Any]:
+    """By asset type."""
+    sums: dict[int, Any] = {}
+    for bounds in _ranges(session, table):
+        for asset, part in session.execute(sa.text(query), bounds):
+            sums[asset] = sums.get(asset, 0) + part
+    return sums
 
 
 def number(value: Any) -> int | float:

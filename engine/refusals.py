@@ -1,7 +1,7 @@
 """Why the engine refuses, as plain values; the API turns them into answers.
 
-`Refused` is definite: nothing happened and nothing will. `Conflict` and `Unavailable` are definite
-too, and worth another try. After `OutcomeUnknown` only the idempotency key can tell.
+A refusal is definite: nothing happened and nothing will. It is worth another try where its problem
+is `retriable`. OUTCOME_UNKNOWN is the exception: there only the idempotency key can tell.
 """
 
 from collections.abc import Sequence

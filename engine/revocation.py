@@ -58,6 +58,9 @@ class Revocations:
             return
         token = principal.token
         row = {"jti": token.jti, "expires_at": datetime.fromtimestamp(token.expires_s, UTC)}
+        self._retry.run(lambda: self._keep(row))
+
+    def _keep(self, row: dict[str, Any]) -> None:
         with self._new_session() as session:
             session.execute(REVOKE, row)
             session.execute(FORGET, {"before": datetime.now(UTC) - KEPT_AFTER_EXPIRY})

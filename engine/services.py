@@ -42,7 +42,7 @@ class Services:
     database: sa.Engine
     scope: SessionScope
     redis: RedisAccess
-    limits: RateLimits
+    rate_limits: RateLimits
     tokens: Tokens
     revocations: Revocations
     permissions: Permissions
@@ -57,6 +57,8 @@ class Services:
     """The database knows nothing of names that may be taken once: whoever takes one looks first."""
     deadline_s: float | None
     payments: Payments
+    retry: Retry
+    """For writers beside the payments."""
     locking: Locking
     cache: BalanceCache
     assets: Assets
@@ -81,7 +83,7 @@ def assemble(settings: Settings, build: Build) -> Services:
     replays = replay_cache(defences, redis, namespace, rules)
     scope = SessionScope(database, defences)
     tokens = Tokens(settings, defences)
-    limits = RateLimits(defences, redis, settings)
+    rate_limits = RateLimits(defences, redis, settings)
     parts = _parts(build, shape, keys, replays, cache)
     # A row of a batch is claimed by its own state, not by a key.
     rows = Payments(replace(parts, keys=KeysIgnored(), replays=NoReplayCache()))
@@ -92,7 +94,7 @@ def assemble(settings: Settings, build: Build) -> Services:
         database=database,
         scope=scope,
         redis=redis,
-        limits=limits,
+        rate_limits=rate_limits,
         tokens=tokens,
         revocations=Revocations(scope.new, parts.retry, heeded=tokens.revocable),
         permissions=parts.permissions,
@@ -106,6 +108,7 @@ def assemble(settings: Settings, build: Build) -> Services:
         look_first=not shape.constraints,
         deadline_s=waits.deadline_s,
         payments=Payments(parts),
+        retry=parts.retry,
         locking=parts.locking,
         cache=cache,
         assets=parts.assets,

@@ -1,7 +1,11 @@
-"""The secrets that tokens are signed with: the newest signs, the ones before it still verify.
+"""The secrets that tokens are signed with: one signs, the others only verify.
 
-To rotate: put the old secret into JWT_PREVIOUS_SECRETS and a new one into JWT_SECRET, and take the
-old one away when the last token that it signed has expired.
+To rotate without a break, restart every process three times, and begin a step only when the one
+before has reached them all, because a token may come to any of them:
+
+1. Add the new secret to JWT_PREVIOUS_SECRETS: everybody verifies it, nobody signs with it yet.
+2. Swap: the new one into JWT_SECRET, the old one into JWT_PREVIOUS_SECRETS.
+3. Take the old one away when the last token that it signed has expired.
 """
 
 import hashlib
@@ -17,12 +21,12 @@ SHORTEST_SECRET_BYTES = 32
 @dataclass(frozen=True, kw_only=True)
 class SigningKeys:
     kid: str
-    """Of the newest; every token names its key."""
+    """Of the one that signs; every token names its key."""
     secrets: Mapping[str, str] = field(repr=False)
     """By kid."""
 
     @property
-    def newest(self) -> str:
+    def signing(self) -> str:
         return self.secrets[self.kid]
 
 
@@ -37,7 +41,7 @@ def signing_keys(settings: Settings) -> SigningKeys:
                 f"{name} has {length} bytes; authentication=jwt needs at least "
                 f"{SHORTEST_SECRET_BYTES}: use a long random value"
             )
-    # The newest last: it stays when it is among the old ones, too.
+    # The one that signs last: it stays when it is among the others, too.
     secrets = {kid_of(secret): secret for _, secret in reversed(named)}
     return SigningKeys(kid=kid_of(settings.jwt_secret), secrets=secrets)
 

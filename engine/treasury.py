@@ -30,6 +30,11 @@ def shards_of(defences: Defences) -> int:
     return SHARDS if defences.treasury == "sharded" else 1
 
 
+def shard_labels(shards: int) -> list[str]:
+    """The first one has none: it is older than the others."""
+    return ["", *(f"{LABEL}{number}" for number in range(1, shards))]
+
+
 def open_shards(session: Session, shards: int) -> None:
     """For every asset that there is now; one that comes later has its one wallet."""
     session.execute(LOCK, {"lock": TREASURY_LOCK})

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Generic, Literal, TypeVar
 
+from fastapi import Body as RequestBody
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from engine.money import DEFAULT_ASSET, AssetCode
@@ -110,5 +111,10 @@ class AssetBody(Body):
     decimals: Annotated[int, Field(strict=True, ge=0, le=8)] = 2
 
 
-class NoBody(Body):
-    """For requests that say everything by their path."""
+class NoBody(MovementBody):
+    """For requests that say everything by their path, except the PIN perhaps."""
+
+
+OptionalBody = Annotated[
+    NoBody | None, RequestBody(description="Nothing, or the PIN in place of the header X-Pin.")
+]

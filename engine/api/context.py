@@ -90,7 +90,7 @@ async def refuse_revoked(request: Request) -> None:
 
 async def limit(request: Request) -> None:
     """Raises Refused (429)."""
-    limits = services_of(request).limits
+    limits = services_of(request).rate_limits
     if not limits.asks:
         return
     principal: Principal = request.state.principal
@@ -160,7 +160,7 @@ PinHeader = Annotated[
     Header(
         alias="X-Pin",
         description="The caller's PIN, four digits, where the build asks for it. "
-        "The body's field `pin` will do as well.",
+        "The body's field `pin` will do as well (`current_pin` where it is changed).",
     ),
 ]
 

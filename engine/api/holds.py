@@ -5,10 +5,10 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from engine.api.bodies import HoldBody, NoBody
+from engine.api.bodies import HoldBody, NoBody, OptionalBody
 from engine.api.context import Call, Caller, CallerRoute, KeyedRoute, MoneyCall, Sessions, body_of
 from engine.api.execution import View, execute, hold_end
-from engine.api.movements import one_sided
+from engine.api.movements import one_sided, refuse_self
 from engine.api.views import HoldEndView, HoldView, shown
 from engine.holds import End, HoldEnd, NewHold, recorded_hold
 from engine.refusals import NOT_FOUND, Refused
@@ -23,19 +23,20 @@ def hold_routes(services: Services) -> APIRouter:
     @router.post("/holds", status_code=201, responses=shown(201, HoldView, money))
     def authorise(call: MoneyCall, body: HoldBody[Any] = body_of(HoldBody, wire)) -> Response:
         """Set an amount aside for a payee: it leaves the balance and can no longer be spent."""
+        refuse_self(services, body.from_wallet_id, body.to_wallet_id)
         movement = one_sided(services, "HOLD", body.from_wallet_id, body.amount)
         subject = NewHold(movement=movement, to_wallet_id=body.to_wallet_id)
         return execute(services, call, (), body, _hold_view(body.to_wallet_id), subject=subject)
 
     @router.post("/holds/{hold_id}/capture", responses=shown(200, HoldEndView, money))
-    def capture(hold_id: uuid.UUID, call: MoneyCall) -> Response:
+    def capture(hold_id: uuid.UUID, call: MoneyCall, body: OptionalBody = None) -> Response:
         """Pay the whole amount to the payee, once; takes the payee or the operator's role."""
-        return _end(services, call, hold_id, "CAPTURE")
+        return _end(services, call, hold_id, "CAPTURE", body)
 
     @router.post("/holds/{hold_id}/release", responses=shown(200, HoldEndView, money))
-    def release(hold_id: uuid.UUID, call: MoneyCall) -> Response:
+    def release(hold_id: uuid.UUID, call: MoneyCall, body: OptionalBody = None) -> Response:
         """Give the whole amount back, once; takes the payee or the operator's role."""
-        return _end(services, call, hold_id, "RELEASE")
+        return _end(services, call, hold_id, "RELEASE", body)
 
     router.include_router(_reading_routes(services))
     return router
@@ -66,11 +67,13 @@ def _reading_routes(services: Services) -> APIRouter:
     return router
 
 
-def _end(services: Services, call: Call, hold_id: uuid.UUID, kind: End) -> Response:
+def _end(
+    services: Services, call: Call, hold_id: uuid.UUID, kind: End, body: NoBody | None
+) -> Response:
     subject = HoldEnd(
         hold_id=hold_id, kind=kind, principal=call.caller, permissions=services.permissions
     )
-    return execute(services, call, (), NoBody(), hold_end, subject=subject, success=200)
+    return execute(services, call, (), body or NoBody(), hold_end, subject=subject, success=200)
 
 
 def _hold_view(payee_wallet_id: int) -> View:

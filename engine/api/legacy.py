@@ -4,12 +4,12 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from engine.accounts import list_users, open_wallet, sign_up, wallets_of
+from engine.accounts import list_users, open_wallet, wallets_of
 from engine.api.bodies import AmountBody, TransferBody, UserBody
 from engine.api.context import KeyedRoute, Limit, MoneyCall, Sessions, WalletPath, body_of
 from engine.api.execution import execute, one_movement
 from engine.api.movements import one_sided, transfer_of
-from engine.api.users import user_view
+from engine.api.users import signed_up, user_view
 from engine.api.wallets import wallet_view
 from engine.money import DEFAULT_ASSET
 from engine.services import Services
@@ -22,23 +22,17 @@ def legacy_routes(services: Services) -> APIRouter:
     @router.post("/users/", status_code=201)
     def create_user(body: UserBody, open_session: Sessions) -> dict[str, Any]:
         """Sign up; the user's one wallet is opened as well."""
-        with open_session() as session:
-            user = sign_up(
-                session,
-                username=body.username,
-                email=body.email,
-                password=body.password,
-                look_first=services.look_first,
-            )
-            asset = services.assets.by_code(session, DEFAULT_ASSET)
-            state = WalletState.of(
-                open_wallet(
-                    session,
-                    user_id=user.id,
-                    asset_type_id=asset.id,
-                    look_first=services.look_first,
+        user = signed_up(services, open_session, body)
+
+        def opened() -> WalletState:
+            with open_session() as session:
+                asset = services.assets.by_code(session, DEFAULT_ASSET)
+                wallet = open_wallet(
+                    session, user_id=user.id, asset=asset, look_first=services.look_first
                 )
-            )
+                return WalletState.of(wallet)
+
+        state = services.retry.run(opened)
         return user_view(user) | {"wallet": wallet_view(services, state, DEFAULT_ASSET)}
 
     @router.get("/users/")

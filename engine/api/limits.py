@@ -45,15 +45,19 @@ def limit_routes(services: Services) -> APIRouter:
         services.permissions.to_operate(caller)
         daily_cap = _read(services, body.daily_cap, asset, "daily_cap")
         overdraft = _read(services, body.overdraft, asset, "overdraft")
-        with open_session() as session:
-            limit = Limit(
-                user_id=user_id,
-                asset_type_id=services.assets.by_code(session, asset).id,
-                daily_cap=daily_cap,
-                overdraft=overdraft,
-            )
-            set_limit(session, limit)
-        return _view(services, limit, asset)
+
+        def once() -> Limit:
+            with open_session() as session:
+                limit = Limit(
+                    user_id=user_id,
+                    asset_type_id=services.assets.by_code(session, asset).id,
+                    daily_cap=daily_cap,
+                    overdraft=overdraft,
+                )
+                set_limit(session, limit)
+            return limit
+
+        return _view(services, services.retry.run(once), asset)
 
     @router.get("/users/{user_id}/limits", responses=shown(200, LimitsView, money))
     def read(user_id: UserPath, caller: Caller, open_session: Sessions) -> dict[str, Any]:

@@ -16,13 +16,15 @@ from engine.api.context import (
     body_of,
 )
 from engine.api.execution import execute, one_movement, whole_chain
+from engine.api.transfer_list import transfer_list_routes
 from engine.api.views import ChainView, MovementView, shown
 from engine.readings import recorded_movement
 from engine.refusals import SELF_TRANSFER, Refused
 from engine.services import Services
 from engine.wallets import Kind, Movement
 
-PAYS_OUT = frozenset({"WITHDRAWAL", "SPEND", "HOLD"})
+NAMES_ITS_PAYER = frozenset({"WITHDRAWAL", "SPEND", "HOLD"})
+"""One-sided movements out of the wallet that is named; the others pay into it."""
 
 
 def movement_routes(services: Services) -> APIRouter:
@@ -63,6 +65,7 @@ def movement_routes(services: Services) -> APIRouter:
         movements = tuple(one_sided(services, p.type, p.wallet_id, p.amount) for p in parts)
         return execute(services, call, movements, body, whole_chain)
 
+    router.include_router(transfer_list_routes(services))
     router.include_router(_reading_routes(services))
     return router
 
@@ -102,12 +105,17 @@ def _reading_routes(services: Services) -> APIRouter:
 
 def transfer_of(services: Services, payer: int, payee: int, wire_amount: Any) -> Movement:
     """Raises Refused for a transfer to oneself, where that is looked at."""
-    if services.strict and payer == payee:
-        raise Refused(SELF_TRANSFER, "pay somebody else", field="to_wallet_id")
+    refuse_self(services, payer, payee)
     amount, asset = services.money.read(wire_amount)
     return Movement(
         kind="TRANSFER", from_wallet_id=payer, to_wallet_id=payee, amount=amount, asset=asset
     )
+
+
+def refuse_self(services: Services, payer: int, payee: int) -> None:
+    """What the body alone shows to be wrong: before the key, and whoever asks. Raises Refused."""
+    if services.strict and payer == payee:
+        raise Refused(SELF_TRANSFER, "pay somebody else", field="to_wallet_id")
 
 
 def one_sided(services: Services, kind: Kind, wallet_id: int, wire_amount: Any) -> Movement:
@@ -115,8 +123,8 @@ def one_sided(services: Services, kind: Kind, wallet_id: int, wire_amount: Any) 
     amount, asset = services.money.read(wire_amount)
     return Movement(
         kind=kind,
-        from_wallet_id=wallet_id if kind in PAYS_OUT else None,
-        to_wallet_id=None if kind in PAYS_OUT else wallet_id,
+        from_wallet_id=wallet_id if kind in NAMES_ITS_PAYER else None,
+        to_wallet_id=None if kind in NAMES_ITS_PAYER else wallet_id,
         amount=amount,
         asset=asset,
     )

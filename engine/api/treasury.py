@@ -65,8 +65,12 @@ def _asset_routes(services: Services) -> APIRouter:
     def create(body: AssetBody, caller: Caller, open_session: Sessions) -> dict[str, Any]:
         """A new asset with an empty treasury; takes the operator's role where roles are asked."""
         services.permissions.to_operate(caller)
-        with open_session() as session:
-            create_asset(session, code=body.code, name=body.name, decimals=body.decimals)
+
+        def once() -> None:
+            with open_session() as session:
+                create_asset(session, code=body.code, name=body.name, decimals=body.decimals)
+
+        services.retry.run(once)
         return {"code": body.code, "name": body.name, "decimals": body.decimals}
 
     return router

@@ -9,6 +9,7 @@ from engine.api import views
 from engine.api.bodies import LoginBody, PinBody, UserBody
 from engine.api.context import Caller, CallerRoute, Limit, PinHeader, Sessions, UserPath
 from engine.api.views import shown
+from engine.database import OpenSession
 from engine.refusals import UNAUTHENTICATED, Refused
 from engine.services import Services
 
@@ -19,20 +20,12 @@ def user_routes(services: Services) -> APIRouter:
     @router.post("/users", status_code=201, responses=shown(201, views.UserView))
     def create(body: UserBody, open_session: Sessions) -> dict[str, Any]:
         """Sign up."""
-        with open_session() as session:
-            user = sign_up(
-                session,
-                username=body.username,
-                email=body.email,
-                password=body.password,
-                look_first=services.look_first,
-            )
-        return user_view(user)
+        return user_view(signed_up(services, open_session, body))
 
     @router.post("/auth/token", responses=shown(200, views.TokenView))
     def create_token(body: LoginBody, open_session: Sessions) -> dict[str, Any]:
         """Log in."""
-        services.limits.admit_guess(body.username)
+        services.rate_limits.admit_guess(body.username)
         with open_session() as session:
             user = log_in(session, username=body.username, password=body.password)
         return {
@@ -90,6 +83,20 @@ def _reading_routes(services: Services) -> APIRouter:
             return user_view(user_by_id(session, user_id))
 
     return router
+
+
+def signed_up(services: Services, open_session: OpenSession, body: UserBody) -> UserView:
+    def once() -> UserView:
+        with open_session() as session:
+            return sign_up(
+                session,
+                username=body.username,
+                email=body.email,
+                password=body.password,
+                look_first=services.look_first,
+            )
+
+    return services.retry.run(once)
 
 
 def user_view(user: UserView) -> dict[str, Any]:

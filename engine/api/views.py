@@ -25,6 +25,11 @@ class MovementView(BaseModel, Generic[A]):
     timestamp: datetime
 
 
+class MovementsView(BaseModel, Generic[A]):
+    transfers: list[MovementView[A]]
+    next_after: str | None
+
+
 class ReversalView(MovementView[A], Generic[A]):
     reverses_transaction_id: UUID
 

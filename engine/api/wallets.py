@@ -1,5 +1,7 @@
 """Routes about wallets: opening, reading one or many, freezing, statements."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +14,7 @@ from engine.api.tags import IfMatch, matches, wallet_tag
 from engine.api.views import BalancesView, EntriesView, WalletsView, WalletView, shown
 from engine.database import OpenSession
 from engine.readings import statement
-from engine.refusals import FORBIDDEN, NOT_FOUND, Refused
+from engine.refusals import FORBIDDEN, NOT_FOUND, OUTCOME_UNKNOWN, Refused
 from engine.services import Services
 from engine.wallets import WalletState
 
@@ -32,18 +34,22 @@ def wallet_routes(services: Services) -> APIRouter:
         user_id = services.permissions.owner_for(caller, body.user_id)
         if user_id is None:
             raise Refused(FORBIDDEN, "say whose wallet it is", field="user_id")
-        with open_session() as session:
-            asset = services.assets.by_code(session, body.asset)
-            wallet = open_wallet(
-                session,
-                user_id=user_id,
-                asset_type_id=asset.id,
-                label=body.label,
-                columns=body.model_extra or {},
-                look_first=services.look_first,
-            )
-            state = WalletState.of(wallet)
-        return wallet_view(services, state, asset.code)
+        owner_id = user_id
+
+        def opened() -> tuple[WalletState, str]:
+            with open_session() as session:
+                asset = services.assets.by_code(session, body.asset)
+                wallet = open_wallet(
+                    session,
+                    user_id=owner_id,
+                    asset=asset,
+                    label=body.label,
+                    columns=body.model_extra or {},
+                    look_first=services.look_first,
+                )
+                return WalletState.of(wallet), asset.code
+
+        return wallet_view(services, *services.retry.run(opened))
 
     @router.patch("/wallets/{wallet_id}", responses=shown(200, WalletView, money))
     def change_status(  # noqa: PLR0913, PLR0917 - what the request is made of
@@ -56,16 +62,21 @@ def wallet_routes(services: Services) -> APIRouter:
     ) -> dict[str, Any]:
         """Freeze, close or activate; takes the operator's role where roles are asked for."""
         services.permissions.to_operate(caller)
-        with open_session() as session:
-            wallet = set_status(
-                session,
-                wallet_id,
-                body.status,
-                services.locking,
-                expected=lambda w: matches(if_match, wallet_tag(WalletState.of(w))),
-            )
-            state = WalletState.of(wallet)
-        services.cache.forget(state)
+
+        def changed() -> WalletState:
+            with open_session() as session:
+                wallet = set_status(
+                    session,
+                    wallet_id,
+                    body.status,
+                    services.locking,
+                    services.assets,
+                    expected=lambda w: matches(if_match, wallet_tag(WalletState.of(w))),
+                )
+                return WalletState.of(wallet)
+
+        with _forgotten(services, wallet_id):
+            state = services.retry.run(changed)
         response.headers["ETag"] = wallet_tag(state)
         return wallet_view(services, state, _code_of(services, open_session, state))
 
@@ -139,6 +150,18 @@ def _wider_routes(services: Services) -> APIRouter:
         return {"wallet_id": wallet_id, "entries": [line_view(services, x, code) for x in lines]}
 
     return router
+
+
+@contextmanager
+def _forgotten(services: Services, wallet_id: int) -> Iterator[None]:
+    """Around a change that the cache must not outlive, also where nobody knows if it was made."""
+    try:
+        yield
+    except Refused as refusal:
+        if refusal.problem is OUTCOME_UNKNOWN:
+            services.cache.forget(wallet_id)
+        raise
+    services.cache.forget(wallet_id)
 
 
 def _no_wallet(wallet_id: int) -> Refused:

@@ -3,13 +3,21 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from engine.defences import parse_build
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer
-from tests.integration.engine_client import OPERATOR_PASSWORD, House, house_in, house_of, problem_of
+from tests.integration.engine_client import (
+    OPERATOR_PASSWORD,
+    PIN,
+    House,
+    house_in,
+    house_of,
+    problem_of,
+)
 from tests.integration.lossy_forwarder import Forwarder, forwarder_to
 
 FAIL_AT = """
@@ -154,3 +162,60 @@ def test_a_lost_connection_is_not_swallowed(databases: Databases, postgres: Post
         answer = house.pay(payer, payee, 10_00)
         assert (problem_of(answer), answer.status_code) == ("unavailable", 503)
         assert house.balance(payer) == 100_00
+
+
+FAIL_ONCE = """
+CREATE SEQUENCE failures;
+CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    -- A number that was drawn stays drawn, also when its database transaction is gone.
+    IF nextval('failures') = 1 THEN
+        RAISE EXCEPTION 'made to fail' USING ERRCODE = '{sqlstate}';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER fail BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION fail();
+"""
+AMOUNT = {"amount": 5_00, "asset": "USD"}
+OTHER_WRITERS: list[tuple[str, str, Any, str, str]] = [
+    ("POST", "/users", {"username": "lost-a-race"}, "INSERT", "users"),
+    ("POST", "/wallets", {"asset": "GOLD"}, "INSERT", "wallets"),
+    ("PATCH", "/wallets/{wallet}", {"status": "frozen"}, "UPDATE", "wallets"),
+    ("PUT", "/users/{user}/limits/USD", {"daily_cap": AMOUNT}, "INSERT", "daily_limits"),
+    ("POST", "/assets", {"code": "TIN", "name": "Tin"}, "INSERT", "asset_types"),
+    ("PUT", "/users/me/pin", {"pin": "0815", "current_pin": PIN}, "UPDATE OF pin_hash", "users"),
+    ("POST", "/auth/logout", None, "INSERT", "revoked_tokens"),
+]
+
+
+@pytest.mark.parametrize("writer", OTHER_WRITERS, ids=[f"{w[0]} {w[1]}" for w in OTHER_WRITERS])
+@pytest.mark.parametrize("sqlstate", ["40001", "40P01"])
+def test_who_loses_a_race_is_run_again_not_only_where_money_moves(
+    writer: tuple[str, str, Any, str, str],
+    sqlstate: str,
+    databases: Databases,
+    postgres: PostgresServer,
+) -> None:
+    method, path, body, event, table = writer
+    with house_of("hardened", databases, postgres, "") as house:
+        account = house.account(1_00)
+        named = path.format(user=account.user_id, wallet=account.wallet_id)
+        house.rows(FAIL_ONCE.format(event=event, table=table, sqlstate=sqlstate))
+        answer = house.http.request(method, f"/v1{named}", json=body, headers=dict(house.operator))
+        assert answer.is_success, answer.text
+        assert house.rows("SELECT last_value > 1 FROM failures") == [(True,)]
+
+
+def test_a_status_that_was_perhaps_changed_is_not_read_from_the_cache(
+    databases: Databases, postgres: PostgresServer, redis_server: RedisServer
+) -> None:
+    with distant("hardened", databases, postgres, redis_server.url) as place:
+        house, account = place.house, place.house.account(1_00)
+        path = f"/wallets/{account.wallet_id}"
+        for _ in range(2):
+            assert house.get(path, account.headers).json()["status"] == "active"
+        place.forwarder.losses = 1
+        answer = house.http.patch(
+            f"/v1{path}", json={"status": "frozen"}, headers=dict(house.operator)
+        )
+        assert (answer.status_code, problem_of(answer)) == (504, "outcome-unknown")
+        assert house.get(path, account.headers).json()["status"] == "frozen"

@@ -98,6 +98,28 @@ def test_a_daily_limit_counts_what_goes_out_to_others_today(house: House) -> Non
     assert house.pay(savings, shop, 50_00).status_code == 201
 
 
+def test_what_came_back_does_not_use_up_the_day(house: House) -> None:
+    main, shop = house.account(100_00), house.account()
+    assert limit(house, main, daily_cap=50_00).status_code == 200
+    sides = {"from_wallet_id": main.wallet_id, "to_wallet_id": shop.wallet_id}
+    held = [
+        house.post("/holds", sides | {"amount": house.money(25_00)}, main.headers).json()["id"]
+        for _ in range(2)
+    ]
+    assert is_refused(house, house.pay(main, shop, 1), "daily-limit")
+    assert house.post(f"/holds/{held[0]}/release", None, shop.headers).status_code == 200
+    paid = house.pay(main, shop, 25_00)
+    assert paid.status_code == 201, paid.text
+    # What was captured is paid for good.
+    assert house.post(f"/holds/{held[1]}/capture", None, shop.headers).status_code == 200
+    assert is_refused(house, house.pay(main, shop, 1), "daily-limit")
+    back = house.post(f"/transfers/{paid.json()['id']}/reversals", None, shop.headers)
+    assert back.status_code == 201, back.text
+    assert is_refused(house, house.pay(main, shop, 25_01), "daily-limit")
+    assert house.pay(main, shop, 25_00).status_code == 201
+    assert is_refused(house, house.pay(main, shop, 1), "daily-limit")
+
+
 def test_a_chain_is_judged_movement_by_movement(hardened: House) -> None:
     main = hardened.account(60_00)
     limit(hardened, main, daily_cap=50_00)

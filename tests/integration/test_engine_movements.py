@@ -156,18 +156,6 @@ def test_opposite_transfers_do_not_deadlock(hardened: House) -> None:
     assert (hardened.balance(first), hardened.balance(second)) == (50_00, 50_00)
 
 
-def test_a_deposit_into_the_funding_wallet_is_refused(hardened: House) -> None:
-    ((system,),) = hardened.rows(
-        "SELECT w.id FROM wallets w JOIN users u ON u.id = w.user_id "
-        "WHERE u.role = 'system' ORDER BY w.id LIMIT 1"
-    )
-    before = hardened.money_and_keys()
-    body = {"amount": hardened.money(1_00)}
-    answer = hardened.post(f"/wallets/{system}/deposits", body, hardened.operator)
-    assert problem_of(answer) == "self-transfer"
-    assert hardened.money_and_keys() == before
-
-
 def test_assets_do_not_mix(hardened: House) -> None:
     dollars, gold = hardened.account(10_00), hardened.account(asset="GOLD")
     assert problem_of(hardened.pay(dollars, gold, 1_00)) == "asset-mismatch"

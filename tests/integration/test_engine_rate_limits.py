@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from redis import Redis
 
-from engine.local_window import Limit
+from engine.local_window import RateLimit
 from engine.ownership import Workspace
 from engine.provision import Databases
 from engine.rate_limits import ADMIT, SlidingWindow
@@ -161,7 +161,7 @@ def test_a_clock_that_is_set_back_lets_nobody_pass(redis_of_ours: RedisServer) -
 def _count_admitted(url: str, calls: int) -> int:
     """What one of several processes lets through, asked from several threads."""
     with Redis.from_url(url, decode_responses=True) as client:
-        limit = Limit(name="processes", requests=ADMITTED_OF_THEM, window_s=600)
+        limit = RateLimit(name="processes", requests=ADMITTED_OF_THEM, window_s=600)
         window = SlidingWindow(Unbounded(client), limit, lambda caller: f"limit:{caller}")
         with ThreadPoolExecutor(4) as threads:
             return sum(wait == 0 for wait in threads.map(window.take, ["one"] * calls))

@@ -115,6 +115,34 @@ def test_keys_are_rotated(house: House, redis_server: RedisServer) -> None:
         assert rotated.get("/users/me", new).status_code == 200
 
 
+ROTATION: list[dict[str, Any]] = [
+    {"jwt_secret": SECRET},
+    {"jwt_secret": SECRET, "jwt_previous_secrets": (NEWER,)},
+    {"jwt_secret": NEWER, "jwt_previous_secrets": (SECRET,)},
+    {"jwt_secret": NEWER},
+]
+"""As `engine.signing_keys` describes it."""
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_while_a_step_of_a_rotation_reaches_them_processes_believe_each_other(
+    house: House, redis_server: RedisServer, step: int
+) -> None:
+    user_id = house.user()
+    url = house.database_url
+    with (
+        house_in(url, "hardened", redis_server.url, **ROTATION[step - 1]) as before,
+        house_in(url, "hardened", redis_server.url, **ROTATION[step]) as after,
+    ):
+        for issuer, reader in ((before, after), (after, before)):
+            assert reader.get("/users/me", issuer.token(user_id)).status_code == 200
+    # The last step waits until what the old secret signed has expired.
+    with house_in(url, "hardened", redis_server.url, **ROTATION[2]) as before:
+        new = before.token(user_id)
+    with house_in(url, "hardened", redis_server.url, **ROTATION[3]) as after:
+        assert after.get("/users/me", new).status_code == 200
+
+
 def test_a_short_secret_is_refused_also_among_the_old_ones(
     house: House, redis_server: RedisServer
 ) -> None:

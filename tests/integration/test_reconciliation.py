@@ -1,6 +1,7 @@
 """The books prove every balance, and name the first row that does not agree."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -100,7 +101,7 @@ def test_a_movement_without_its_legs_and_legs_without_their_movement_are_found(
     assert (found["what"], found["transaction_id"]) == ("transaction", transaction)
 
 
-@pytest.mark.parametrize("build", ["fragile", "hardened"])
+@pytest.mark.parametrize("build", ["fragile,redis_policy=bounded", "hardened"])
 def test_ranges_of_any_size_find_the_same(
     build: str,
     databases: Databases,
@@ -135,3 +136,28 @@ def test_ranges_of_any_size_find_the_same(
         if build == "hardened":
             assert [total["amount"] for total in totals["totals"]] == [1, 0]
             assert [total["amount"] for total in totals["ledger_totals"]] == [0, 0]
+
+
+def test_the_trial_balance_is_summed_in_ranges_of_one_snapshot(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However large the ledger is, no statement sums more than a range of it."""
+    monkeypatch.setattr(reconciliation, "WALLETS_AT_ONCE", 2)
+    monkeypatch.setattr(reconciliation, "ROWS_AT_ONCE", 3)
+    payer, _ = paid_three_times(house)
+    house.account(5_00, "GOLD")
+    ranges: list[int] = []
+
+    def spoil(_: object, __: object, statement: str, values: Any, *___: object) -> None:
+        if "sum(" in statement:
+            ranges.append(values["last"] - values["first"] + 1)
+            # Nothing that is committed meanwhile is in any of the sums.
+            house.rows("UPDATE wallets SET balance = balance + 1 WHERE id = %s", payer.wallet_id)
+
+    sa.event.listen(house.services.database, "after_cursor_execute", spoil)
+    document = house.get("/ledger/trial-balance", house.operator).json()
+    sa.event.remove(house.services.database, "after_cursor_execute", spoil)
+    for totals in ("totals", "ledger_totals"):
+        assert {t["asset"]: t["amount"] for t in document[totals]} == {"USD": 0, "GOLD": 0}
+    assert len(ranges) > 6
+    assert set(ranges) == {2, 3}

@@ -44,7 +44,14 @@ def decided(
     strict: bool = True,
 ) -> Decision:
     codes = codes or dict.fromkeys(wallets, "USD")
-    return decide(movements, wallets, asset_codes=codes, idempotency_key="k", strict=strict)
+    return decide(
+        movements,
+        wallets,
+        asset_codes=codes,
+        idempotency_key="k",
+        strict=strict,
+        shown=lambda w: w.user_id == 1,
+    )
 
 
 @st.composite
@@ -107,6 +114,20 @@ def test_refusals_come_in_one_order() -> None:
     assert refusal_of(transfer(1, 2, 5), active, codes=codes) == "asset-mismatch"
     assert refusal_of(transfer(1, 2, 5, "GOLD"), active) == "asset-mismatch"
     assert refusal_of(transfer(1, 2, 5), active) == "insufficient-funds"
+
+
+@pytest.mark.parametrize("status", ["frozen", "closed"])
+def test_of_other_peoples_wallets_nothing_is_told(status: str) -> None:
+    """The caller's are user 1's."""
+    inactive = {1: wallet(1, status=status), 2: wallet(2, status=status), 3: wallet(3)}
+    told = {}
+    for payer, payee in ((1, 3), (3, 1), (3, 2), (2, 3), (None, 2)):
+        with pytest.raises(Refused) as caught:
+            decided([transfer(payer, payee, 5)], inactive)
+        told[payer, payee] = str(caught.value)
+    assert told[1, 3] == told[3, 1] == f"wallet 1 is {status}"
+    assert told[3, 2] == told[None, 2] == "the payee's wallet takes no payments"
+    assert told[2, 3] == "the payer's wallet makes no payments"
 
 
 def test_a_balance_that_json_cannot_carry_is_refused() -> None:

@@ -7,10 +7,10 @@ from unittest.mock import patch
 import pytest
 
 from engine import local_window
-from engine.local_window import Limit, LocalWindow
+from engine.local_window import LocalWindow, RateLimit
 from engine.rate_limits import FixedWindow, SlidingWindow
 
-THREE_IN_TEN = Limit(name="test", requests=3, window_s=10)
+THREE_IN_TEN = RateLimit(name="test", requests=3, window_s=10)
 
 
 class Clock:
@@ -119,7 +119,7 @@ def test_a_fixed_window_counts() -> None:
 def test_between_get_and_incr_somebody_else_passes() -> None:
     passed: list[float] = []
     redis = LittleRedis(between=lambda: passed.append(window.take("me")))
-    window = FixedWindow(redis, Limit(name="one", requests=1, window_s=10), str)
+    window = FixedWindow(redis, RateLimit(name="one", requests=1, window_s=10), str)
     passed.append(window.take("me"))
     assert passed == [0.0, 0.0]
 
