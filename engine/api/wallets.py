@@ -13,6 +13,7 @@ from engine.api.views import BalancesView, EntriesView, WalletsView, WalletView,
 from engine.database import OpenSession
 from engine.readings import statement
 from engine.refusals import FORBIDDEN, NOT_FOUND, Refused
+from engine.schema import Wallet
 from engine.services import Services
 from engine.wallets import WalletState
 
@@ -56,18 +57,22 @@ def wallet_routes(services: Services) -> APIRouter:
     ) -> dict[str, Any]:
         """Freeze, close or activate; takes the operator's role where roles are asked for."""
         services.permissions.to_operate(caller)
+        code = ""
         with open_session() as session:
+
+            def expected(wallet: Wallet) -> bool:
+                # The answer needs the asset's code: after COMMIT it would take another connection.
+                nonlocal code
+                code = services.assets.by_id(session, wallet.asset_type_id).code
+                return matches(if_match, wallet_tag(WalletState.of(wallet)))
+
             wallet = set_status(
-                session,
-                wallet_id,
-                body.status,
-                services.locking,
-                expected=lambda w: matches(if_match, wallet_tag(WalletState.of(w))),
+                session, wallet_id, body.status, services.locking, expected=expected
             )
             state = WalletState.of(wallet)
         services.cache.forget(state)
         response.headers["ETag"] = wallet_tag(state)
-        return wallet_view(services, state, _code_of(services, open_session, state))
+        return wallet_view(services, state, code)
 
     router.include_router(_reading_routes(services))
     return router
