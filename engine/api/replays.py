@@ -32,7 +32,7 @@ def answered_once(
     """
     if call.key is None:
         return work()
-    route = f"{call.method} {call.path}"
+    route = call.route
     request = KeyedRequest(
         scope=services.key_rules.scope(call.caller.name, route),
         key=call.key,
