@@ -13,7 +13,7 @@ from engine.batches import execution
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer
 from tests.integration.batch_client import batch_of, executed, file_of, opened, rows_of, uploaded
-from tests.integration.engine_client import Account, House, house_of, problem_of
+from tests.integration.engine_client import Account, House, house_in, house_of, problem_of
 
 LOCK_TIMEOUT, BROKEN = "55P03", "XX000"
 SECRET_PART = "Guess-what-was-sent"
@@ -164,6 +164,19 @@ def test_a_background_batch_gives_up_in_the_open_and_quotes_nothing(
     assert state in caplog.text
     for told in (SECRET_PART, "[SQL:", "[parameters:", "INSERT INTO", "WITH mine"):
         assert told not in caplog.text
+
+
+def test_what_a_start_cannot_resume_at_once_goes_on_in_the_background(
+    house: House, redis_server: RedisServer
+) -> None:
+    payer, payee = house.account(10_00), house.account()
+    batch = batch_of(house, payer, (payee, "1.00"), (payee, "2.00"))
+    with refusing(house, 2_00, state=LOCK_TIMEOUT, times=2):
+        assert executed(house, payer, batch).status_code == 503
+        with house_in(house.database_url, "hardened", redis_server.url) as second:
+            second.services.executions._background.shutdown()
+            assert batch_state(second, payer, batch)["status"] == "COMPLETED"
+            assert second.balance(payee) == 3_00
 
 
 def test_an_engine_that_stops_says_nothing_of_its_batches(
