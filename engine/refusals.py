@@ -63,6 +63,9 @@ TOO_LARGE = Problem(name="body-too-large", status=413, title="The body is too la
 NOT_JSON = Problem(name="unsupported-media-type", status=415, title="Send application/json")
 NOT_CSV = Problem(name="csv-expected", status=415, title="Send text/csv in UTF-8")
 BATCH_RUNNING = _passing("batch-running", 409, "The batch is being paid out")
+BATCH_INTERRUPTED = _passing(
+    "batch-interrupted", 503, "The batch was interrupted; some rows may be done"
+)
 BATCH_FROZEN = Problem(name="batch-frozen", status=409, title="The batch has its rows")
 BATCH_EMPTY = Problem(name="batch-empty", status=409, title="The batch has no rows yet")
 ROWS_INVALID = Problem(name="rows-invalid", status=422, title="The file has lines that are wrong")

@@ -47,7 +47,8 @@ class UnitOfWork:
             # Without a connection nothing is left to commit on: that reaches everybody.
             if not self._swallows or error.connection_invalidated:
                 raise
-            LOG.warning("the movement's records could not be written: %s", error.orig)
+            kind = type(error.orig).__name__  # Its text quotes values.
+            LOG.warning("the movement's records could not be written: %s", kind)
             if not session.is_active:
                 session.rollback()  # What SQLAlchemy asks for after a flush that failed.
 

@@ -17,6 +17,8 @@ class BatchView(BaseModel, Generic[A]):
     id: int
     source_wallet_id: int
     status: Literal["PENDING", "PROCESSING", "COMPLETED", "PARTIALLY_FAILED", "FAILED"]
+    running: bool
+    """Whether somebody holds its lease and pays it out. PROCESSING without it: execute it again."""
     total: A
     item_count: int
     success_count: int
@@ -58,12 +60,13 @@ class CompensationsView(BaseModel):
     rows: list[CompensationView]
 
 
-def batch_view(money: Money, batch: Batch, code: str) -> dict[str, Any]:
+def batch_view(money: Money, batch: Batch) -> dict[str, Any]:
     return {
         "id": batch.id,
         "source_wallet_id": batch.source_wallet_id,
         "status": batch.status,
-        "total": money.write(batch.total_amount, code),
+        "running": batch.lease_holds,
+        "total": money.write(batch.total_amount, batch.asset),
         "item_count": batch.item_count,
         "success_count": batch.success_count,
         "failure_count": batch.failure_count,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, BinaryIO, cast
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from engine.api.batch_views import (
     BatchesView,
@@ -18,7 +18,7 @@ from engine.api.batch_views import (
     compensation_view,
     row_view,
 )
-from engine.api.bodies import Body, NoBody, WalletId
+from engine.api.bodies import Body, MovementBody, NoBody, WalletId
 from engine.api.context import (
     BatchPath,
     Call,
@@ -31,7 +31,7 @@ from engine.api.context import (
     Sessions,
 )
 from engine.api.execution import pin_of
-from engine.api.replays import answered_once
+from engine.api.replays import STILL_GOING_ON, answered_once
 from engine.api.views import shown
 from engine.batches.store import Batch, find_batch, newest_batches, open_batch, rows_after
 from engine.batches.upload import store_rows
@@ -60,11 +60,11 @@ class BatchBody(Body):
     source_wallet_id: WalletId
 
 
-class ExecutionBody(Body):
+class ExecutionBody(MovementBody):
     """Nothing of its own."""
 
 
-class CompensationBody(Body):
+class CompensationBody(MovementBody):
     rows: Annotated[
         list[Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]],
         Field(min_length=1, max_length=1000),
@@ -97,7 +97,7 @@ def batch_routes(services: Services) -> APIRouter:
         if batch.source_wallet_id != body.source_wallet_id:
             raise Refused(KEY_REUSED, "this key names a batch of another wallet")
         headers = {} if new else {"Idempotent-Replayed": "true"}
-        return _answer(services, open_session, batch, 201, headers)
+        return _answer(services, batch, 201, headers)
 
     router.include_router(_upload_routes(services))
     router.include_router(_money_routes(services))
@@ -133,7 +133,7 @@ def _upload_routes(services: Services) -> APIRouter:
             def store() -> JSONResponse:
                 batch = _owned(services, open_session, caller, batch_id)
                 with open_session() as session:
-                    new = store_rows(
+                    stored, new = store_rows(
                         session,
                         batch,
                         cast("BinaryIO", file),
@@ -143,8 +143,7 @@ def _upload_routes(services: Services) -> APIRouter:
                         doubles_confirmed=confirm_duplicates,
                     )
                 headers = {} if new else {"Idempotent-Replayed": "true"}
-                stored = _owned(services, open_session, caller, batch_id)
-                return _answer(services, open_session, stored, 200, headers)
+                return _answer(services, stored, 200, headers)
 
             return await run_in_threadpool(store)
 
@@ -160,13 +159,13 @@ def _money_routes(services: Services) -> APIRouter:
         responses=shown(200, BatchView, money) | shown(202, BatchView, money),
     )
     def execute(
-        batch_id: BatchPath, call: MoneyCall, _: ExecutionBody | None = None
+        batch_id: BatchPath, call: MoneyCall, body: ExecutionBody | None = None
     ) -> JSONResponse:
         """Pay out, or go on after a crash. 202: it goes on in the background, look at its state.
 
         Needs no key: a row is paid once. One that is sent repeats the answer of a batch that ended.
         """
-        before_money_moves(services, call)
+        before_money_moves(services, call, body or NoBody())
 
         def allowed(found: Batch | None) -> Batch:
             services.permissions.to_act_for(call.caller, found.user_id if found else None)
@@ -175,10 +174,9 @@ def _money_routes(services: Services) -> APIRouter:
             return _existing(found)
 
         def pay_out() -> Answer:
-            services.executions.execute(call.open_session, batch_id, allowed)
-            batch = _owned(services, call.open_session, call.caller, batch_id)
-            body = batch_view(services.money, batch, _code_of(services, call.open_session, batch))
-            return Answer(status=200 if batch.ended else 202, body=body)
+            batch = services.executions.execute(call.open_session, batch_id, allowed)
+            status = 200 if batch.ended else STILL_GOING_ON
+            return Answer(status=status, body=batch_view(services.money, batch))
 
         answer = answered_once(services, call, {}, pay_out)
         return _response(answer, {"Location": f"/v1/batches/{batch_id}"})
@@ -188,7 +186,7 @@ def _money_routes(services: Services) -> APIRouter:
         """Take back what these rows paid, each once; takes the operator's role where roles are
         asked for, because the recipients are not asked. A key, if one is sent, repeats the answer.
         """
-        before_money_moves(services, call)
+        before_money_moves(services, call, body)
         rows = sorted(set(body.rows))
 
         def take_back() -> Answer:
@@ -203,12 +201,12 @@ def _money_routes(services: Services) -> APIRouter:
     return router
 
 
-def before_money_moves(services: Services, call: Call) -> None:
+def before_money_moves(services: Services, call: Call, body: BaseModel) -> None:
     """What an execution or a compensation takes of the caller beside the token: the PIN.
 
     Nothing is locked yet. Raises Refused.
     """
-    services.pins.check(call.open_session, call.caller, pin_of(call.pin, NoBody()))
+    services.pins.check(call.open_session, call.caller, pin_of(call.pin, body))
 
 
 def _response(answer: Answer, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -230,15 +228,13 @@ def _reading_routes(services: Services) -> APIRouter:
         """The caller's batches, newest first; `before` is the id of the last one seen."""
         with open_session() as session:
             batches = newest_batches(session, caller.user_id, before=before, limit=limit)
-            codes = [services.assets.by_id(session, b.asset_type_id).code for b in batches]
-        views = [batch_view(services.money, b, c) for b, c in zip(batches, codes, strict=True)]
-        return {"batches": views}
+        return {"batches": [batch_view(services.money, batch) for batch in batches]}
 
     @router.get("/batches/{batch_id}", responses=shown(200, BatchView, money))
     def read_one(batch_id: BatchPath, caller: Caller, open_session: Sessions) -> JSONResponse:
         """State, totals, counts, last row."""
         batch = _seen(services, open_session, caller, batch_id)
-        return _answer(services, open_session, batch, 200, {})
+        return _answer(services, batch, 200)
 
     @router.get("/batches/{batch_id}/rows", responses=shown(200, RowsView, money))
     def read_rows(
@@ -252,9 +248,8 @@ def _reading_routes(services: Services) -> APIRouter:
         batch = _seen(services, open_session, caller, batch_id)
         with open_session() as session:
             rows = rows_after(session, batch_id, after, limit=limit)
-            code = services.assets.by_id(session, batch.asset_type_id).code
         return {
-            "rows": [row_view(services.money, row, code) for row in rows],
+            "rows": [row_view(services.money, row, batch.asset) for row in rows],
             "next_after": rows[-1].row_index if len(rows) == limit else None,
         }
 
@@ -296,20 +291,7 @@ def _existing(batch: Batch | None) -> Batch:
 
 
 def _answer(
-    services: Services,
-    open_session: OpenSession,
-    batch: Batch,
-    status: int,
-    headers: dict[str, str],
+    services: Services, batch: Batch, status: int, headers: dict[str, str] | None = None
 ) -> JSONResponse:
-    body = batch_view(services.money, batch, _code_of(services, open_session, batch))
-    return JSONResponse(body, status_code=status, headers=headers)
-
-
-def _code_of(services: Services, open_session: OpenSession, batch: Batch) -> str:
-    """Of the asset that the batch pays in."""
-    asset = services.assets.known(batch.asset_type_id)
-    if asset is None:
-        with open_session() as session:
-            asset = services.assets.by_id(session, batch.asset_type_id)
-    return asset.code
+    """Takes no connection: what was committed is told also when there is none to be had."""
+    return JSONResponse(batch_view(services.money, batch), status_code=status, headers=headers)

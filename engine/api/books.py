@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse
 
-from engine.api.context import KEY, Caller, CallerRoute, Sessions
+from engine.api.context import KEY, Caller, CallerRoute, Sessions, spelled_once
 from engine.reconciliation import reconcile, trial_balance
 from engine.refusals import NOT_FOUND, Refused
 from engine.schema import AssetType
@@ -46,7 +46,7 @@ def _key_routes(services: Services) -> APIRouter:
         route: Annotated[str, Query(pattern=ROUTE)] = "POST /v1/transfers",
     ) -> dict[str, Any]:
         """What became of my request? 404: nothing, it may be sent again. 409: ask again shortly."""
-        scope = services.key_rules.scope(caller.name, route)
+        scope = services.key_rules.scope(caller.name, spelled_once(route))
         with open_session() as session:
             answer = services.keys.fate(session, scope, key)
         if answer is None:

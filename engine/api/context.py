@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import Depends, Header, Path, Query, Request, Response, Security
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
@@ -25,6 +26,7 @@ from engine.services import Services
 
 KEY = re.compile(r"[\x21\x23-\x7e]{1,255}")
 """Printable, and without the quote that begins and ends the quoted form."""
+PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]*")
 BEARER = HTTPBearer(auto_error=False, description="A token from `POST /v1/auth/token`.")
 Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -136,8 +138,8 @@ Sessions = Annotated[OpenSession, Depends(open_session_of)]
 
 
 def _only_digits(value: Any) -> Any:
-    """One spelling an id: "+1" and " 1" are whole numbers too, and no names of wallet 1."""
-    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+    """One spelling an id: "+1", " 1" and "01" are whole numbers too, and no names of wallet 1."""
+    if isinstance(value, str) and not PLAIN_NUMBER.fullmatch(value):
         raise PydanticCustomError("int_parsing", "Input should be a whole number, in digits")
     return value
 
@@ -177,6 +179,23 @@ class Call:
     pin: SecretStr | None = field(default=None, repr=False)
     open_session: OpenSession
     style: ErrorStyle
+
+    @property
+    def route(self) -> str:
+        """What is asked for, as keys are scoped by it."""
+        return spelled_once(f"{self.method} {self.path}")
+
+
+def spelled_once(route: str) -> str:
+    """The same for each way to spell a UUID in it: one key cannot be used on each of them."""
+    return "/".join(_uuid_as_written(part) for part in route.split("/"))
+
+
+def _uuid_as_written(part: str) -> str:
+    try:
+        return str(UUID(part))
+    except ValueError:
+        return part
 
 
 async def call_of(

@@ -33,13 +33,12 @@ def execute(  # noqa: PLR0913 - what an order is made of
     First the PIN: whoever does not know it learns nothing of the key either.
     """
     services.pins.check(call.open_session, call.caller, pin_of(call.pin, payload))
-    route = f"{call.method} {call.path}"
     order = Order(
         principal=call.caller,
         request=KeyedRequest(
-            scope=services.key_rules.scope(call.caller.name, route),
+            scope=services.key_rules.scope(call.caller.name, call.route),
             key=call.key,
-            fingerprint=fingerprint_of([route, payload.model_dump(mode="json")]),
+            fingerprint=fingerprint_of([call.route, payload.model_dump(mode="json")]),
         ),
         movements=movements,
         subject=subject,

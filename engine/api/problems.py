@@ -6,7 +6,6 @@ of the exception, as many services do it.
 """
 
 import logging
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from redis.exceptions import RedisError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
@@ -34,11 +33,9 @@ from engine.refusals import (
     Problem,
     Refused,
 )
+from engine.trouble import database_passes, without_values
 
 LOG = logging.getLogger("engine")
-PASSING_STATES = ("08", "53", "57", "55P03", "25P03", "25006")
-"""How the SQLSTATE of trouble that passes begins: connection, resources, operator (statement
-time-out, shutdown); lock time-out, idle in transaction, a server that became read-only."""
 MOST_ERRORS = 20
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -175,27 +172,12 @@ def _methods_of(request: Request) -> list[str]:
     ]
 
 
-def without_values(error: BaseException) -> str:
-    """What happened and where, in lines of code: its message quotes statements and values."""
-    lines = traceback.format_tb(error.__traceback__)
-    kinds: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None and len(kinds) < MOST_ERRORS:
-        state = getattr(cause, "pgcode", None)
-        kinds.append(f"{type(cause).__qualname__}{f' ({state})' if state else ''}")
-        cause = cause.__cause__
-    return " from ".join(kinds) + "\n" + "".join(lines).rstrip()
-
-
 def _failure(error: Exception, shown: str | None) -> Refused:
     """What an error of the database or Redis means. COMMIT's lost answer was told apart before."""
     if isinstance(error, PoolTimeout):
         return Refused(UNAVAILABLE, shown or "no database connection became free in time")
-    if isinstance(error, DBAPIError):
-        state = getattr(error.orig, "pgcode", None) or ""
-        silent = not state and isinstance(error, OperationalError | InterfaceError)
-        if silent or error.connection_invalidated or state.startswith(PASSING_STATES):
-            return Refused(UNAVAILABLE, shown or "the database could not do it in time")
+    if database_passes(error):
+        return Refused(UNAVAILABLE, shown or "the database could not do it in time")
     return Refused(INTERNAL, shown or "this is a fault of the service")
 
 

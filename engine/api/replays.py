@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.api.context import Call
@@ -31,7 +32,7 @@ def answered_once(
     """
     if call.key is None:
         return work()
-    route = f"{call.method} {call.path}"
+    route = call.route
     request = KeyedRequest(
         scope=services.key_rules.scope(call.caller.name, route),
         key=call.key,
@@ -47,7 +48,7 @@ def answered_once(
         return answer
     try:
         return _kept(services, call, request, answer)
-    except (SQLAlchemyError, Refused) as error:
+    except (SQLAlchemyError, RedisError, Refused) as error:
         # It is done and stays done: whoever repeats the key is told so without it.
         LOG.warning("the answer of %s was not kept: %s", route, type(error).__name__)
         return answer

@@ -15,6 +15,7 @@ from engine.api.views import BalancesView, EntriesView, WalletsView, WalletView,
 from engine.database import OpenSession
 from engine.readings import statement
 from engine.refusals import FORBIDDEN, NOT_FOUND, OUTCOME_UNKNOWN, Refused
+from engine.schema import Wallet
 from engine.services import Services
 from engine.wallets import WalletState
 
@@ -63,22 +64,30 @@ def wallet_routes(services: Services) -> APIRouter:
         """Freeze, close or activate; takes the operator's role where roles are asked for."""
         services.permissions.to_operate(caller)
 
-        def changed() -> WalletState:
+        def changed() -> tuple[WalletState, str]:
+            code = ""
             with open_session() as session:
+
+                def expected(wallet: Wallet) -> bool:
+                    # The answer needs the code: after COMMIT it would take another connection.
+                    nonlocal code
+                    code = services.assets.by_id(session, wallet.asset_type_id).code
+                    return matches(if_match, wallet_tag(WalletState.of(wallet)))
+
                 wallet = set_status(
                     session,
                     wallet_id,
                     body.status,
                     services.locking,
                     services.assets,
-                    expected=lambda w: matches(if_match, wallet_tag(WalletState.of(w))),
+                    expected=expected,
                 )
-                return WalletState.of(wallet)
+                return WalletState.of(wallet), code
 
         with _forgotten(services, wallet_id):
-            state = services.retry.run(changed)
+            state, code = services.retry.run(changed)
         response.headers["ETag"] = wallet_tag(state)
-        return wallet_view(services, state, _code_of(services, open_session, state))
+        return wallet_view(services, state, code)
 
     router.include_router(_reading_routes(services))
     return router

@@ -15,14 +15,16 @@ from engine.defences import Defences
 from engine.identity import Principal
 from engine.locking import Locking
 from engine.payments import MarkOf, Order, Payments
-from engine.refusals import ROWS_NOT_PAID, Refused
+from engine.refusals import BATCH_INTERRUPTED, ROWS_NOT_PAID, Refused
 from engine.reversals import refuse_reversed
+from engine.trouble import passes
 from engine.unit_of_work import commit
 from engine.wallets import Mark, Movement, Once, Posting, Record
 
 SERVICE = Principal(user_id=None, role="service")
 """The recipient is not asked: who may ask for a compensation is settled before."""
 PAID = frozenset({"PAID", "COMPENSATED"})
+INTERRUPTED = "some of the rows may be taken back: look at the batch's rows"
 
 MARK = sa.text(
     "UPDATE batch_rows SET status = 'COMPENSATED', compensation_id = :compensation_id "
@@ -155,15 +157,21 @@ class Compensations:
     ) -> list[Compensated]:
         """Each of the rows by a transfer of its own, in the order of the file.
 
-        Raises Refused when one of them was never paid, before anything moves, and for trouble that
-        passes: then the same call goes on.
+        Raises Refused when one of them was never paid, before anything moves, and where trouble
+        that passes interrupts it: then the same call goes on.
         """
         rows = self._rows(open_session, batch, indexes)
         paid = {row.row_index for row in rows if row.status in PAID}
         if unpaid := sorted(set(indexes) - paid):
             errors = [{"field": "rows", "message": f"row {i} was not paid"} for i in unpaid]
             raise Refused(ROWS_NOT_PAID, f"{len(unpaid)} rows were not paid", errors=errors)
-        return [self._take_back(open_session, batch, row) for row in rows]
+        try:
+            return [self._take_back(open_session, batch, row) for row in rows]
+        except Exception as error:
+            if not passes(error):
+                raise
+            # Rows before this one are taken back: nothing that says otherwise goes through.
+            raise Refused(BATCH_INTERRUPTED, INTERRUPTED) from error
 
     def _take_back(self, open_session: OpenSession, batch: Batch, row: Row) -> Compensated:
         if self._way.is_done(row):

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from engine.batches.leases import LEASE_S, Leases
-from engine.batches.store import Batch, Row, rows_after, unfinished_batches
+from engine.batches.store import Batch, Row, find_batch, rows_after, unfinished_batches
 from engine.books.marks import put_mark
 from engine.database import OpenSession
 from engine.defences import Defences
@@ -115,7 +115,8 @@ class Runs(Protocol):
     def check(self, session: Session, run: Run) -> None:
         """Raises Refused when somebody else has taken over."""
 
-    def end(self, session: Session, run: Run) -> None: ...
+    def end(self, session: Session, run: Run) -> Batch:
+        """Commits. The batch as it is then."""
 
     def let_go(self, session: Session, run: Run) -> None:
         """The execution broke off: another one may go on."""
@@ -156,9 +157,10 @@ class NaiveRuns:
     def check(self, session: Session, run: Run) -> None:
         pass
 
-    def end(self, session: Session, run: Run) -> None:
-        session.execute(END, {"batch_id": run.batch_id, "token": run.token})
+    def end(self, session: Session, run: Run) -> Batch:
+        batch = _ended(session, run)
         commit(session)
+        return batch
 
     def let_go(self, session: Session, run: Run) -> None:
         pass
@@ -216,10 +218,11 @@ class ResumableRuns:
         if mine is None:
             raise Refused(BATCH_RUNNING, "somebody else goes on with the batch")
 
-    def end(self, session: Session, run: Run) -> None:
-        session.execute(END, {"batch_id": run.batch_id, "token": run.token})
+    def end(self, session: Session, run: Run) -> Batch:
+        batch = _ended(session, run)
         commit(session)
         self._forget(run)
+        return batch
 
     def let_go(self, session: Session, run: Run) -> None:
         self._forget(run)
@@ -229,6 +232,15 @@ class ResumableRuns:
     def _forget(self, run: Run) -> None:
         if run.token is not None:
             self._leases.forget(run.token)
+
+
+def _ended(session: Session, run: Run) -> Batch:
+    """Not committed."""
+    session.execute(END, {"batch_id": run.batch_id, "token": run.token})
+    # Before COMMIT: afterwards a full pool could not hide that it ended.
+    batch = find_batch(session, run.batch_id)
+    assert batch is not None, "batches are never deleted"
+    return batch
 
 
 def _mark(run: Run, values: dict[str, Any]) -> Mark:

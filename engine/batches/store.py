@@ -15,9 +15,10 @@ ENDED = frozenset({"COMPLETED", "PARTIALLY_FAILED", "FAILED"})
 BATCH = """
 SELECT b.id, b.user_id, b.source_wallet_id, b.status, b.total_amount, b.item_count,
        b.success_count, b.failure_count, b.compensated_count, b.last_processed_row,
-       b.file_sha256, b.timestamp, w.asset_type_id, b.lease_token, b.lease_holder,
+       b.file_sha256, b.timestamp, w.asset_type_id, a.code AS asset, b.lease_token, b.lease_holder,
        coalesce(b.lease_until > clock_timestamp(), false) AS lease_holds
 FROM batches b JOIN wallets w ON w.id = b.source_wallet_id
+     JOIN asset_types a ON a.id = w.asset_type_id
 """
 FIND = sa.text(f"{BATCH} WHERE b.id = :batch_id")
 FIND_AND_LOCK = sa.text(f"{BATCH} WHERE b.id = :batch_id FOR NO KEY UPDATE OF b")
@@ -62,6 +63,8 @@ class Batch:
     """None until it has its rows, which then never change."""
     timestamp: datetime
     asset_type_id: int
+    asset: str
+    """The code of what it pays in."""
     lease_token: UUID | None
     lease_holder: str | None
     lease_holds: bool

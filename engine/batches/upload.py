@@ -1,6 +1,7 @@
 """Giving a batch its rows: checked line by line, stored as a whole, and frozen."""
 
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -10,12 +11,15 @@ from sqlalchemy.orm import Session
 from engine.assets import Asset
 from engine.batches.complaints import TOLD_ONE_BY_ONE, Complaints
 from engine.batches.rows_file import Complaint, FileRow, read_rows
-from engine.batches.store import Batch
+from engine.batches.store import Batch, find_batch
 from engine.money import LARGEST_AMOUNT, Money
 from engine.refusals import BATCH_FROZEN, ROWS_DOUBLE, ROWS_INVALID, TOO_LARGE, Problem, Refused
+from engine.schema import Amount
 from engine.unit_of_work import commit
 
 MOST_ROWS = 100_000
+MOST = Decimal(LARGEST_AMOUNT)
+"""Of all rows together, in minor units."""
 INSERTED_AT_ONCE = 1000
 READ_AT_ONCE = 5_000
 """Of the lines that the database finds wrong."""
@@ -30,10 +34,12 @@ INSERT = sa.text(
 WRONG_RECIPIENTS = sa.text("""
 SELECT line, reason FROM (
     SELECT r.line, CASE
-        WHEN w.id IS NULL THEN 'there is no such wallet'
         WHEN w.id = :source THEN 'the wallet pays itself'
+        WHEN w.asset_type_id = :asset AND w.status = 'active' THEN NULL
+        -- Whose wallet it is not learns nothing of it: not even whether it exists.
+        WHEN w.user_id IS DISTINCT FROM :owner THEN 'the wallet cannot be paid in this asset'
         WHEN w.asset_type_id <> :asset THEN 'the wallet holds another asset'
-        WHEN w.status <> 'active' THEN 'the wallet is ' || w.status
+        ELSE 'the wallet is ' || w.status
     END AS reason
     FROM batch_rows r LEFT JOIN wallets w ON w.id = r.recipient_id
     WHERE r.batch_id = :batch_id
@@ -71,22 +77,29 @@ def store_rows(  # noqa: PLR0913 - what an upload is made of
     asset: Asset,
     money: Money,
     doubles_confirmed: bool,
-) -> bool:
-    """Store and freeze the file's rows; False when this very file is there already.
+) -> tuple[Batch, bool]:
+    """Store and freeze the file's rows; not when this very file is there already: then False.
 
     All or nothing, and nothing of the file is in memory but a few rows. Raises Refused: another
     file is there, too many rows, wrong lines, or doubles that nobody has confirmed.
     """
     stored = session.execute(LOCK, {"batch_id": batch.id}).scalar_one()
     if stored is not None:
+        known = _as_it_is(session, batch.id)
         session.rollback()
         if stored == sha256:
-            return False
+            return known, False
         raise Refused(BATCH_FROZEN, "the batch has its rows, and they were others")
     wrong = Complaints()
-    rows = _good_rows(read_rows(file, decimals=asset.decimals), wrong)
-    stored_count = _insert(session, batch.id, rows, money, asset.decimals)
-    values = {"batch_id": batch.id, "source": batch.source_wallet_id, "asset": asset.id}
+    decimals = asset.decimals
+    rows = _good_rows(read_rows(file, decimals=decimals), wrong)
+    stored_count = _insert(session, batch.id, rows, money, decimals)
+    values = {
+        "batch_id": batch.id,
+        "source": batch.source_wallet_id,
+        "asset": asset.id,
+        "owner": batch.user_id,
+    }
     _add_found(wrong, session, WRONG_RECIPIENTS, values)
     if not stored_count and not wrong.count:
         wrong.add(1, "the file has no rows")
@@ -94,10 +107,17 @@ def store_rows(  # noqa: PLR0913 - what an upload is made of
         raise _refusal(ROWS_INVALID, "not valid", wrong)
     if not doubles_confirmed:
         _refuse_doubles(session, batch.id)
+    _refuse_large_total(session, batch.id, money.of_decimal(MOST.scaleb(-decimals), decimals))
     session.execute(FREEZE, {"batch_id": batch.id, "sha256": sha256})
-    _refuse_large_total(session, batch.id)
+    frozen = _as_it_is(session, batch.id)
     commit(session)
-    return True
+    return frozen, True
+
+
+def _as_it_is(session: Session, batch_id: int) -> Batch:
+    batch = find_batch(session, batch_id)
+    assert batch is not None, "batches are never deleted"
+    return batch
 
 
 def _good_rows(found: Iterable[FileRow | Complaint], wrong: Complaints) -> Iterator[FileRow]:
@@ -145,9 +165,10 @@ def _refuse_doubles(session: Session, batch_id: int) -> None:
         raise _refusal(ROWS_DOUBLE, words, doubles)
 
 
-def _refuse_large_total(session: Session, batch_id: int) -> None:
-    statement = sa.text("SELECT total_amount FROM batches WHERE id = :batch_id")
-    if session.execute(statement, {"batch_id": batch_id}).scalar_one() > LARGEST_AMOUNT:
+def _refuse_large_total(session: Session, batch_id: int, most: Amount) -> None:
+    """Before the batch has it: PostgreSQL adds up what its column would not hold."""
+    statement = sa.text("SELECT sum(amount) FROM batch_rows WHERE batch_id = :batch_id")
+    if session.execute(statement, {"batch_id": batch_id}).scalar_one() > most:
         raise Refused(ROWS_INVALID, "the rows add up to more than any wallet can hold")
 
 

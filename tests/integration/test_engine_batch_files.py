@@ -11,6 +11,9 @@ from engine.stores import PostgresServer, RedisServer
 from tests.integration.batch_client import executed, file_of, opened, stored_rows, uploaded
 from tests.integration.engine_client import House, house_of, problem_of
 
+NOT_PAYABLE = "the wallet cannot be paid in this asset"
+"""Of a wallet of somebody else, whatever it is: it is not told whether it exists."""
+
 
 @pytest.fixture(scope="module")
 def house(
@@ -37,8 +40,12 @@ def test_a_file_is_frozen_with_its_hash(house: House) -> None:
 def test_every_wrong_line_is_named_and_nothing_is_stored(house: House) -> None:
     payer, payee, frozen = house.account(10_00), house.account(), house.account()
     gold = house.account(0, "GOLD")
-    path = f"/v1/wallets/{frozen.wallet_id}"
-    house.http.patch(path, json={"status": "frozen"}, headers=dict(house.operator))
+    own = {"user_id": payer.user_id, "label": "savings"}
+    own_frozen = house.post("/wallets", own, house.operator).json()["id"]
+    own_gold = house.wallet_for(payer.user_id, "GOLD")
+    for wallet in (frozen.wallet_id, own_frozen):
+        path = f"/v1/wallets/{wallet}"
+        house.http.patch(path, json={"status": "frozen"}, headers=dict(house.operator))
     batch = opened(house, payer)
     lines = [
         f"{payee.wallet_id},1.00",
@@ -48,16 +55,20 @@ def test_every_wrong_line_is_named_and_nothing_is_stored(house: House) -> None:
         f"{gold.wallet_id},1.00",
         "nonsense",
         f"{payer.wallet_id},1.00",
+        f"{own_frozen},1.00",
+        f"{own_gold},1.00",
     ]
     answer = uploaded(house, payer, batch, "\n".join(["recipient_id,amount", *lines]))
     assert (answer.status_code, problem_of(answer)) == (422, "rows-invalid")
     assert [(e["field"], e["message"]) for e in answer.json()["errors"]] == [
-        ("line 3", "there is no such wallet"),
+        ("line 3", NOT_PAYABLE),
         ("line 4", "amount is no decimal number such as 50.00"),
-        ("line 5", "the wallet is frozen"),
-        ("line 6", "the wallet holds another asset"),
+        ("line 5", NOT_PAYABLE),
+        ("line 6", NOT_PAYABLE),
         ("line 7", "the line has 1 fields instead of 2"),
         ("line 8", "the wallet pays itself"),
+        ("line 9", "the wallet is frozen"),
+        ("line 10", "the wallet holds another asset"),
     ]
     assert stored_rows(house, batch) == 0
     refused = executed(house, payer, batch)
@@ -76,7 +87,7 @@ def test_every_wrong_line_of_many_is_told(house: House) -> None:
     shown, rest = document["errors"][:100], document["errors"][100:]
     assert [e["field"] for e in shown] == [f"line {n}" for n in range(2, 102)]
     assert {e["message"]: e["field"].removeprefix("lines ") for e in rest} == {
-        "there is no such wallet": ", ".join(map(str, range(102, 100_002, 2))),
+        NOT_PAYABLE: ", ".join(map(str, range(102, 100_002, 2))),
         "the line has 1 fields instead of 2": ", ".join(map(str, range(103, 100_002, 2))),
     }
     assert len(answer.content) < 1_000_000
@@ -90,7 +101,7 @@ def test_closed_wallets_and_line_ends_of_any_kind(house: House) -> None:
     batch = opened(house, payer)
     content = f"\ufeffRecipient_ID, Amount\r\n\r\n{payee.wallet_id},1.00\r{closed.wallet_id},2\n"
     answer = uploaded(house, payer, batch, content)
-    assert answer.json()["errors"] == [{"field": "line 4", "message": "the wallet is closed"}]
+    assert answer.json()["errors"] == [{"field": "line 4", "message": NOT_PAYABLE}]
     good = content.replace(f"{closed.wallet_id},2", f'"{payee.wallet_id}", "2"')
     assert uploaded(house, payer, batch, good).status_code == 200
     assert [row[0] for row in house.rows(

@@ -4,9 +4,10 @@ import pytest
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from engine.api.problems import _failure, error_style, without_values
+from engine.api.problems import _failure, error_style
 from engine.defences import parse_build
 from engine.refusals import PROBLEMS, Refused
+from engine.trouble import without_values
 
 PROBLEM = error_style(parse_build("hardened").defences)
 GENERIC = error_style(parse_build("hardened,errors=generic").defences)
