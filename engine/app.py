@@ -101,7 +101,7 @@ def _other_schema(build: Build, recorded: Shape | None) -> str:
 
 def _other_revision(build: Build, revision: str | None) -> str:
     needed = newest_revision()
-    found = f"the database is at revision {revision}, this engine needs {needed}"
+    found = f"the database is at revision {revision or 'none'}, this engine needs {needed}"
     if revision is not None and revision > needed:
         return f"{found}: use the engine that migrated it"
     return f"{found}: run `assay migrate up --build {build.name}`"

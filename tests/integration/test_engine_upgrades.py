@@ -87,6 +87,27 @@ def test_limits_go_and_wallets_with_labels_stay(
         assert house.get("/ledger/reconciliation", house.operator).status_code == 200
 
 
+@pytest.mark.parametrize("revision", [BEFORE_LIMITS, BEFORE_CONSTRAINTS])
+def test_labels_keep_wallets_apart_from_wherever_it_goes_up_again(
+    new_url: str, revision: str
+) -> None:
+    up(new_url, HARDENED)
+    rows(
+        new_url,
+        "INSERT INTO users (username) VALUES ('one'); "
+        "INSERT INTO wallets (user_id, asset_type_id, label) "
+        "SELECT u.id, 1, l FROM users u, unnest(ARRAY['', 'savings']) l WHERE username = 'one'",
+    )
+    down(new_url, revision=revision)
+    up(new_url, HARDENED)
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        rows(
+            new_url,
+            "INSERT INTO wallets (user_id, asset_type_id, label) "
+            "SELECT user_id, asset_type_id, label FROM wallets WHERE label = 'savings'",
+        )
+
+
 def test_without_labels_one_wallet_a_user_and_asset_is_insisted_on_again(
     databases: Databases, postgres: PostgresServer
 ) -> None:
@@ -226,7 +247,7 @@ def test_somebody_may_be_called_escrow(early_url: str) -> None:
     [
         ("0011", "SELECT", "run `assay migrate up --build hardened`"),
         (None, "UPDATE alembic_version SET version_num = '9999'", "use the engine that migrated"),
-        (None, "DELETE FROM alembic_version", "is at revision None"),
+        (None, "DELETE FROM alembic_version", "is at revision none"),
     ],
 )
 def test_an_engine_does_not_start_on_another_revision(

@@ -241,7 +241,7 @@ def test_whatever_breaks_off_is_repeated(new_url: str, build: str) -> None:
 def test_after_an_index_broke_off_nobody_waits_without_bound(new_url: str) -> None:
     """It is built without a lock time-out, and whatever is repeated in its session has one."""
     shape = Shape.of(parse_build("hardened").defences)
-    up(new_url, shape, revision="0003")
+    up(new_url, shape, revision="0010")
     broken: list[str] = []
     bounds: list[str] = []
 
