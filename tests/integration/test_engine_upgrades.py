@@ -32,6 +32,10 @@ INSERT INTO users (username) VALUES ('one'), ('two');
 INSERT INTO asset_types (name, code, decimals) VALUES ('US Dollar', 'USD', 2);
 INSERT INTO wallets (user_id, asset_type_id) SELECT id, 1 FROM users
 """
+HELD = """
+SELECT relation::regclass::text FROM pg_locks WHERE pid = pg_backend_pid() AND granted
+AND locktype = 'relation' AND mode IN ('ShareLock', 'ShareRowExclusiveLock', 'AccessExclusiveLock')
+"""
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = %s"
 
 
@@ -227,6 +231,34 @@ def _looks_through(sql: str, there: set[str]) -> bool:
         r"\s*ALTER TABLE (\w+) ADD CONSTRAINT (?!.*(?:NOT VALID|USING INDEX))", sql
     )
     return any(found is not None and found[1] in there for found in (index, constraint))
+
+
+def test_locks_are_taken_in_the_order_of_payments(new_url: str) -> None:
+    """Whoever holds the second table and wants the first meets payments in a circle."""
+    order = ("wallets", "transactions", "ledger_entries")
+    held: list[str] = []
+    circles: list[str] = []
+
+    def look(*event: Any) -> None:
+        _, used, statement, *_ = event
+        with used.connection.cursor() as cursor:
+            cursor.execute(HELD)
+            now = [table for (table,) in cursor.fetchall() if table in order]
+        if not set(held) <= set(now):
+            held.clear()  # They go only with their database transaction.
+        if held and any(order.index(n) < order.index(held[-1]) for n in now if n not in held):
+            circles.append(f"{statement}: {now} after {held}")
+        held[:] = sorted(now, key=order.index)
+
+    sa.event.listen(sa.Engine, "after_cursor_execute", look)
+    try:
+        up(new_url, HARDENED, revision="0005")
+        circles.clear()  # Of tables that were new.
+        up(new_url, HARDENED)
+        down(new_url, revision="0005")
+    finally:
+        sa.event.remove(sa.Engine, "after_cursor_execute", look)
+    assert not circles, "\n".join(circles)
 
 
 def test_somebody_may_be_called_escrow(early_url: str) -> None:

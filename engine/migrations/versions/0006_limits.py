@@ -49,7 +49,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     # One database transaction: done or not, whatever breaks off. Nobody is overdrawn meanwhile.
     shape: Shape = context.config.attributes["shape"]
-    op.execute("LOCK TABLE wallets IN ACCESS EXCLUSIVE MODE")
+    op.execute("LOCK TABLE wallets, users, asset_types, daily_limits IN ACCESS EXCLUSIVE MODE")
     if _any("limited AND balance < 0"):
         raise CommandError("wallets are overdrawn, and without limits nothing would bound them")
     op.execute("UPDATE wallets SET allow_negative = false WHERE limited AND allow_negative")

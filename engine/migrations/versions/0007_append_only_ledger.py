@@ -24,6 +24,8 @@ TRIGGERS = (
 )
 # Foreign keys that point here ask as the owner and need UPDATE: of transactions it stays.
 REVOKED = (("ledger_entries", "UPDATE, DELETE, TRUNCATE"), ("transactions", "DELETE, TRUNCATE"))
+# In the order of payments, or each would wait for the other in a circle, again and again.
+LOCK = "LOCK TABLE transactions, ledger_entries IN ACCESS EXCLUSIVE MODE"
 
 
 def upgrade() -> None:
@@ -31,6 +33,7 @@ def upgrade() -> None:
     if not is_append_only(shape):
         return
     op.execute(FUNCTION)
+    op.execute(LOCK)
     for table, name, events in TRIGGERS:
         op.execute(
             f"CREATE TRIGGER {name} BEFORE {events} ON {table} "
@@ -48,6 +51,7 @@ def downgrade() -> None:
         return
     for table, privileges in REVOKED:
         op.execute(f"GRANT {privileges} ON {table} TO CURRENT_USER")
+    op.execute(LOCK)
     for table, name, _ in TRIGGERS:
         op.execute(f"DROP TRIGGER IF EXISTS {name} ON {table}")
     op.execute(f"DROP TRIGGER IF EXISTS {TRIGGER} ON transactions")

@@ -42,8 +42,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # Nobody marks another one meanwhile.
-    op.execute("LOCK TABLE transactions IN ACCESS EXCLUSIVE MODE")
+    # Nobody marks another one meanwhile. In the order of payments: no circle.
+    op.execute("LOCK TABLE users, transactions IN ACCESS EXCLUSIVE MODE")
     if op.get_bind().execute(sa.text(MARKED)).scalar():
         raise CommandError(
             "movements are marked as reversals or as bonuses of a campaign, and without the marks "

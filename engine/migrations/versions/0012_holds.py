@@ -77,8 +77,8 @@ def _open_escrow() -> None:
 
 
 def downgrade() -> None:
-    # Nobody sets anything aside meanwhile.
-    op.execute("LOCK TABLE transactions, holds IN ACCESS EXCLUSIVE MODE")
+    # Nobody sets anything aside meanwhile. In the order of payments: no circle.
+    op.execute("LOCK TABLE wallets, transactions, holds IN ACCESS EXCLUSIVE MODE")
     active = op.get_bind().execute(sa.text(ACTIVE)).scalar()
     if active:
         raise CommandError(
