@@ -23,6 +23,7 @@ from engine.api.users import user_routes
 from engine.api.wallets import wallet_routes
 from engine.api.web import install_web
 from engine.defences import Build, DefenceError
+from engine.revisions import newest_revision, recorded_revision
 from engine.services import Services, assemble
 from engine.settings import Settings
 from engine.shape import Shape
@@ -77,8 +78,11 @@ def _start(services: Services) -> None:
     """Raises DefenceError when the database was not migrated for this build."""
     with services.database.connect() as connection:
         recorded = Shape.recorded(connection)
+        revision = recorded_revision(connection)
     if recorded != Shape.of(services.build.defences):
         raise DefenceError(_other_schema(services.build, recorded))
+    if revision != newest_revision():
+        raise DefenceError(_other_revision(services.build, revision))
     # What a process that died before us may have left in Redis is not ours to serve.
     with suppress(RedisError):
         services.redis.call(services.cache.restart)
@@ -95,3 +99,11 @@ def _other_schema(build: Build, recorded: Shape | None) -> str:
     needed = Shape.of(build.defences).label
     found = "was never migrated" if recorded is None else f"was migrated as {recorded.label}"
     return f"the database {found}, {build.name} needs {needed}: migrate one of its own for it"
+
+
+def _other_revision(build: Build, revision: str | None) -> str:
+    needed = newest_revision()
+    found = f"the database is at revision {revision or 'none'}, this engine needs {needed}"
+    if revision is not None and revision > needed:
+        return f"{found}: use the engine that migrated it"
+    return f"{found}: run `assay migrate up --build {build.name}`"

@@ -146,6 +146,8 @@ def _run(connection: sa.Connection, shape: Shape, action: Callable[[Config], Non
             if not _gave_way(error) or time.monotonic() > until_s:
                 raise MigrationError(_failure(error, _revision(connection))) from error
             time.sleep(random.uniform(0, PAUSE_S))  # noqa: S311 - jitter
+            bound_waits(connection)  # It may have broken off while it waited without bound.
+            connection.commit()
         else:
             return
 

@@ -49,14 +49,18 @@ def add_unique(table: str, name: str, columns: Sequence[str]) -> None:
     op.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} UNIQUE USING INDEX {name}")
 
 
-def create_index(table: str, name: str, columns: Sequence[str], *, unique: bool = False) -> None:
+def create_index(
+    table: str, name: str, columns: Sequence[str], *, unique: bool = False, where: str = ""
+) -> None:
+    """Of the rows that satisfy `where`, or of all."""
     if _value(IS_BROKEN, name=name):
         op.execute(f"DROP INDEX CONCURRENTLY {name}")
     # It waits for whoever is at work, and holds up nobody meanwhile.
     op.execute("SET lock_timeout = 0")
     kind = "UNIQUE INDEX" if unique else "INDEX"
     listed = ", ".join(columns)
-    op.execute(f"CREATE {kind} CONCURRENTLY IF NOT EXISTS {name} ON {table} ({listed})")
+    partial = f" WHERE {where}" if where else ""
+    op.execute(f"CREATE {kind} CONCURRENTLY IF NOT EXISTS {name} ON {table} ({listed}){partial}")
     bound_waits(op.get_bind())
 
 

@@ -105,33 +105,71 @@ def test_down_and_up_with_data_loses_no_money(
 
 
 @pytest.mark.parametrize("text", ["fragile", "hardened", "hardened,ledger=hash_chain"])
-def test_down_and_up_with_reversals_and_holds(
+def test_nobody_undoes_holds_while_money_waits_in_one(
     databases: Databases, postgres: PostgresServer, redis_server: RedisServer, text: str
 ) -> None:
-    """What the migrations brought goes; the money and its records stay."""
     with house_of(text, databases, postgres, redis_server.url) as house:
         payer, payee = house.account(100_00), house.account()
-        paid = house.pay(payer, payee, 10_00)
-        reversal = f"/transfers/{paid.json()['id']}/reversals"
-        assert house.post(reversal, None, house.operator).status_code == 201
-        body = {
-            "from_wallet_id": payer.wallet_id,
-            "to_wallet_id": payee.wallet_id,
-            "amount": house.money(20_00),
-        }
-        held = [house.post("/holds", body, payer.headers).json()["id"] for _ in range(2)]
+        held = [_held(house, payer, payee) for _ in range(2)]
         capture = f"/holds/{held[0]}/capture"
         assert house.post(capture, None, house.operator).status_code == 200
-        balances = "SELECT id, balance, version FROM wallets ORDER BY id"
-        before = house.rows(balances)
-        down(house.database_url, revision="0005")
-        assert "holds" not in tables(house.database_url)
+        with pytest.raises(MigrationError, match=r"holds are active \(1\)") as caught:
+            down(house.database_url, revision="0011")
+        assert "\n" not in str(caught.value)
         up(house.database_url, Shape.of(house.services.build.defences))
-        kept = {row[0]: row for row in house.rows(balances)}
-        assert [kept[row[0]] for row in before if row[1]] == [row for row in before if row[1]]
-        assert house.get("/ledger/reconciliation", house.operator).status_code == 200
-        payer = _with_pin_again(house, payer)
-        assert house.pay(payer, payee, 1_00).status_code == 201
+        # Nothing of it is lost: it ends as any other hold does.
+        release = f"/holds/{held[1]}/release"
+        assert house.post(release, None, house.operator).status_code == 200
+        assert (house.balance(payer), house.balance(payee)) == (80_00, 20_00)
+        _goes_down_and_up(house, "0005", payer, payee)
+
+
+@pytest.mark.parametrize("text", ["fragile", "hardened"])
+@pytest.mark.parametrize("mark", ["reversal", "campaign"])
+def test_nobody_undoes_the_marks_of_what_may_be_done_once(
+    databases: Databases, postgres: PostgresServer, redis_server: RedisServer, text: str, mark: str
+) -> None:
+    with house_of(text, databases, postgres, redis_server.url) as house:
+        payer, payee = house.account(100_00), house.account()
+        paid = house.pay(payer, payee, 10_00).json()["id"]
+        once = {
+            "reversal": (f"/transfers/{paid}/reversals", None),
+            "campaign": (
+                f"/wallets/{payee.wallet_id}/bonuses",
+                {"amount": house.money(1_00), "campaign": "spring"},
+            ),
+        }
+        assert house.post(*once[mark], house.operator).status_code == 201
+        with pytest.raises(MigrationError, match="movements are marked") as caught:
+            down(house.database_url, revision="0010")
+        assert "\n" not in str(caught.value)
+        assert applied(house.database_url)[:11] == [True] * 11
+        up(house.database_url, Shape.of(house.services.build.defences))
+        again = house.post(*once[mark], house.operator)
+        assert again.status_code == (400 if text == "fragile" else 409), again.text
+
+
+def _held(house: House, payer: Account, payee: Account) -> Any:
+    body = {
+        "from_wallet_id": payer.wallet_id,
+        "to_wallet_id": payee.wallet_id,
+        "amount": house.money(20_00),
+    }
+    return house.post("/holds", body, payer.headers).json()["id"]
+
+
+def _goes_down_and_up(house: House, revision: str, payer: Account, payee: Account) -> None:
+    """What the migrations brought goes; the money and its records stay."""
+    balances = "SELECT id, balance, version FROM wallets ORDER BY id"
+    before = house.rows(balances)
+    down(house.database_url, revision=revision)
+    assert "holds" not in tables(house.database_url)
+    up(house.database_url, Shape.of(house.services.build.defences))
+    kept = {row[0]: row for row in house.rows(balances)}
+    assert [kept[row[0]] for row in before if row[1]] == [row for row in before if row[1]]
+    assert house.get("/ledger/reconciliation", house.operator).status_code == 200
+    payer = _with_pin_again(house, payer)
+    assert house.pay(payer, payee, 1_00).status_code == 201
 
 
 def test_another_shape_is_refused(new_url: Callable[[], str]) -> None:

@@ -1,22 +1,28 @@
 """Upgrading a database that is in use: nothing lost, nobody kept waiting, nothing half done."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import psycopg2
 import pytest
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from attacks.postgres.checkpoint import Checkpoint
-from engine.defences import parse_build
+from engine.defences import DefenceError, parse_build
 from engine.migrations import MigrationError, Shape, down, status, up
 from engine.ownership import poll
 from engine.provision import Databases
+from engine.revisions import VERSIONS, newest_revision
 from engine.stores import PostgresServer
-from tests.integration.engine_client import House, house_of
-from tests.integration.test_engine_migrations import rows
+from tests.integration.engine_client import House, house_in, house_of
+from tests.integration.test_engine_migrations import FILES, rows, tables
 
 HARDENED = Shape.of(parse_build("hardened").defences)
 BEFORE_LIMITS, BEFORE_CONSTRAINTS = "0005", "0003"
@@ -26,18 +32,26 @@ INSERT INTO users (username) VALUES ('one'), ('two');
 INSERT INTO asset_types (name, code, decimals) VALUES ('US Dollar', 'USD', 2);
 INSERT INTO wallets (user_id, asset_type_id) SELECT id, 1 FROM users
 """
+HELD = """
+SELECT relation::regclass::text FROM pg_locks WHERE pid = pg_backend_pid() AND granted
+AND locktype = 'relation' AND mode IN ('ShareLock', 'ShareRowExclusiveLock', 'AccessExclusiveLock')
+"""
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = %s"
 
 
 @pytest.fixture
-def early_url(postgres: PostgresServer) -> Iterator[str]:
-    """A database with accounts in it, at a revision before there were constraints."""
+def new_url(postgres: PostgresServer) -> Iterator[str]:
     name = f"upgrades_{next(NUMBERS)}"
-    url = postgres.create_database(name)
-    up(url, HARDENED, revision=BEFORE_CONSTRAINTS)
-    rows(url, OPEN_ACCOUNTS)
-    yield url
+    yield postgres.create_database(name)
     postgres.drop_database(name)
+
+
+@pytest.fixture
+def early_url(new_url: str) -> str:
+    """A database with accounts in it, at a revision before there were constraints."""
+    up(new_url, HARDENED, revision=BEFORE_CONSTRAINTS)
+    rows(new_url, OPEN_ACCOUNTS)
+    return new_url
 
 
 def with_label(house: House, user_id: int, label: str) -> int:
@@ -75,6 +89,27 @@ def test_limits_go_and_wallets_with_labels_stay(
         again = {"user_id": account.user_id, "asset": "USD", "label": "savings"}
         assert house.post("/wallets", again, house.operator).status_code in (400, 409)
         assert house.get("/ledger/reconciliation", house.operator).status_code == 200
+
+
+@pytest.mark.parametrize("revision", [BEFORE_LIMITS, BEFORE_CONSTRAINTS])
+def test_labels_keep_wallets_apart_from_wherever_it_goes_up_again(
+    new_url: str, revision: str
+) -> None:
+    up(new_url, HARDENED)
+    rows(
+        new_url,
+        "INSERT INTO users (username) VALUES ('one'); "
+        "INSERT INTO wallets (user_id, asset_type_id, label) "
+        "SELECT u.id, 1, l FROM users u, unnest(ARRAY['', 'savings']) l WHERE username = 'one'",
+    )
+    down(new_url, revision=revision)
+    up(new_url, HARDENED)
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        rows(
+            new_url,
+            "INSERT INTO wallets (user_id, asset_type_id, label) "
+            "SELECT user_id, asset_type_id, label FROM wallets WHERE label = 'savings'",
+        )
 
 
 def test_without_labels_one_wallet_a_user_and_asset_is_insisted_on_again(
@@ -170,6 +205,116 @@ def test_nothing_is_left_unchecked(early_url: str) -> None:
     rows(early_url, "SELECT 1 FROM wallets")
     sessions = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
     assert rows(early_url, sessions) == [(0,)]
+
+
+def test_nothing_is_looked_through_while_others_wait(new_url: str) -> None:
+    """Of tables that are there already; whoever made a table has it for himself."""
+    told: list[str] = []
+
+    def tell(*event: Any) -> None:
+        told.append(event[2])
+
+    waiting: list[str] = []
+    for file in FILES:
+        there = tables(new_url)
+        told.clear()
+        sa.event.listen(sa.Engine, "before_cursor_execute", tell)
+        up(new_url, HARDENED, revision=file.name.partition("_")[0])
+        sa.event.remove(sa.Engine, "before_cursor_execute", tell)
+        waiting += [f"{file.stem}: {sql}" for sql in told if _looks_through(sql, there)]
+    assert not waiting, "\n".join(waiting)
+
+
+def _looks_through(sql: str, there: set[str]) -> bool:
+    index = re.match(r"\s*CREATE (?:UNIQUE )?INDEX (?!CONCURRENTLY).* ON (\w+)", sql)
+    constraint = re.match(
+        r"\s*ALTER TABLE (\w+) ADD CONSTRAINT (?!.*(?:NOT VALID|USING INDEX))", sql
+    )
+    return any(found is not None and found[1] in there for found in (index, constraint))
+
+
+def test_locks_are_taken_in_the_order_of_payments(new_url: str) -> None:
+    """Whoever holds the second table and wants the first meets payments in a circle."""
+    order = ("wallets", "transactions", "ledger_entries")
+    held: list[str] = []
+    circles: list[str] = []
+
+    def look(*event: Any) -> None:
+        _, used, statement, *_ = event
+        with used.connection.cursor() as cursor:
+            cursor.execute(HELD)
+            now = [table for (table,) in cursor.fetchall() if table in order]
+        if not set(held) <= set(now):
+            held.clear()  # They go only with their database transaction.
+        if held and any(order.index(n) < order.index(held[-1]) for n in now if n not in held):
+            circles.append(f"{statement}: {now} after {held}")
+        held[:] = sorted(now, key=order.index)
+
+    sa.event.listen(sa.Engine, "after_cursor_execute", look)
+    try:
+        up(new_url, HARDENED, revision="0005")
+        circles.clear()  # Of tables that were new.
+        up(new_url, HARDENED)
+        down(new_url, revision="0005")
+    finally:
+        sa.event.remove(sa.Engine, "after_cursor_execute", look)
+    assert not circles, "\n".join(circles)
+
+
+def test_somebody_may_be_called_escrow(early_url: str) -> None:
+    rows(early_url, "INSERT INTO users (username) VALUES ('escrow')")
+    up(early_url, HARDENED)
+    ((name, wallets),) = rows(
+        early_url,
+        "SELECT u.username, count(*) FROM users u JOIN wallets w ON w.user_id = u.id "
+        "WHERE u.role = 'escrow' GROUP BY u.id",
+    )
+    assert (name != "escrow", wallets) == (True, 2)
+    people = "SELECT count(*) FROM users WHERE username = 'escrow' AND role = 'user'"
+    assert rows(early_url, people) == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("revision", "change", "said"),
+    [
+        ("0011", "SELECT", "run `assay migrate up --build hardened`"),
+        (None, "UPDATE alembic_version SET version_num = '9999'", "use the engine that migrated"),
+        (None, "DELETE FROM alembic_version", "is at revision none"),
+    ],
+)
+def test_an_engine_does_not_start_on_another_revision(
+    new_url: str, revision: str | None, change: str, said: str
+) -> None:
+    up(new_url, HARDENED, revision=revision or "head")
+    rows(new_url, change)
+    with pytest.raises(DefenceError, match=said) as caught, house_in(new_url, "hardened", ""):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+def test_the_newest_revision_is_alembics_head() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(VERSIONS.parent))
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_current_head() == newest_revision()
+
+
+def test_nobody_takes_a_mark_away(new_url: str) -> None:
+    """By revision: what is a fact from then on, also after what came later was undone."""
+    facts = {
+        "0011": ("reverses_transaction_id", "campaign", "campaign_user_id"),
+        "0012": ("settles_hold_id",),
+    }
+    up(new_url, HARDENED)
+    for revision, guarded in (("0012", facts["0011"] + facts["0012"]), ("0011", facts["0011"])):
+        down(new_url, revision=revision)
+        for column in ("amount", *guarded):
+            with pytest.raises(psycopg2.errors.RestrictViolation, match="UPDATE refused"):
+                rows(new_url, f"UPDATE transactions SET {column} = NULL")
+        rows(new_url, "UPDATE transactions SET status = 'FAILED'")
+    down(new_url, revision="0010")
+    with pytest.raises(psycopg2.errors.RestrictViolation, match="UPDATE refused"):
+        rows(new_url, "UPDATE transactions SET amount = NULL")
 
 
 OWNER = "upgrades_owner"

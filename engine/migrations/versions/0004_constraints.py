@@ -1,5 +1,6 @@
 """what the database itself refuses"""
 
+import sqlalchemy as sa
 from alembic import context, op
 
 from engine.migrations.online import add_check, add_foreign_key, add_unique, step_by_step
@@ -19,9 +20,12 @@ CHECKS = (
     ("transactions", "transactions_amount_positive", f"amount > 0 AND amount <= {LARGEST}"),
     ("transactions", "transactions_two_wallets", "from_wallet_id <> to_wallet_id"),
 )
+ONE_PER_ASSET = "wallets_one_per_user_and_asset"
+ONE_PER_LABEL = "wallets_one_per_user_asset_and_label"
+"""Of a later migration."""
 UNIQUES = (
     ("users", "users_username", ("username",)),
-    ("wallets", "wallets_one_per_user_and_asset", ("user_id", "asset_type_id")),
+    ("wallets", ONE_PER_ASSET, ("user_id", "asset_type_id")),
 )
 FOREIGN_KEYS = (
     ("wallets", "user_id", "users"),
@@ -49,7 +53,9 @@ def upgrade() -> None:
         for table, name, condition in checks:
             add_check(table, name, condition)
         for table, name, columns in UNIQUES:
-            add_unique(table, name, columns)
+            # Where labels were left by a downgrade, what keeps wallets apart was left with them.
+            if name != ONE_PER_ASSET or not _has_labels():
+                add_unique(table, name, columns)
         for table, column, referred in foreign_keys:
             add_foreign_key(table, column, referred)
 
@@ -59,3 +65,8 @@ def downgrade() -> None:
         op.execute(f"ALTER TABLE IF EXISTS {table} DROP CONSTRAINT IF EXISTS {table}_{column}_fk")
     for table, name, _ in UNIQUES + CHECKS + LEDGER_CHECKS:
         op.execute(f"ALTER TABLE IF EXISTS {table} DROP CONSTRAINT IF EXISTS {name}")
+
+
+def _has_labels() -> bool:
+    constraints = sa.inspect(op.get_bind()).get_unique_constraints("wallets")
+    return any(constraint["name"] == ONE_PER_LABEL for constraint in constraints)

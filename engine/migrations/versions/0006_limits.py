@@ -47,7 +47,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # One database transaction: done or not, whatever breaks off. Nobody is overdrawn meanwhile.
     shape: Shape = context.config.attributes["shape"]
+    op.execute("LOCK TABLE wallets, users, asset_types, daily_limits IN ACCESS EXCLUSIVE MODE")
     if _any("limited AND balance < 0"):
         raise CommandError("wallets are overdrawn, and without limits nothing would bound them")
     op.execute("UPDATE wallets SET allow_negative = false WHERE limited AND allow_negative")
@@ -57,8 +59,7 @@ def downgrade() -> None:
         return  # They hold money: the column and what keeps them apart stay.
     op.execute("ALTER TABLE wallets DROP COLUMN label")
     if shape.constraints:
-        with step_by_step():
-            add_unique("wallets", ONE_PER_ASSET, ("user_id", "asset_type_id"))
+        op.create_unique_constraint(ONE_PER_ASSET, "wallets", ["user_id", "asset_type_id"])
 
 
 def _any(condition: str) -> bool:

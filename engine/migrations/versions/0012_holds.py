@@ -2,7 +2,10 @@
 
 import sqlalchemy as sa
 from alembic import context, op
+from alembic.util import CommandError
 
+from engine.migrations.append_only import FACTS, HOLD_FACTS, ONCE_FACTS, keep_facts
+from engine.migrations.online import add_check, add_foreign_key, create_index, step_by_step
 from engine.shape import Shape
 
 revision = "0012"
@@ -10,15 +13,39 @@ down_revision = "0011"
 branch_labels = None
 depends_on = None
 
-FOREIGN_KEYS = (
-    ("holds_id_fk", "transactions", "id"),
-    ("holds_from_wallet_id_fk", "wallets", "from_wallet_id"),
-    ("holds_to_wallet_id_fk", "wallets", "to_wallet_id"),
+CHECKS = (
+    ("holds_amount_positive", "amount > 0"),
+    ("holds_status_known", "status IN ('active', 'captured', 'released')"),
 )
+FOREIGN_KEYS = (
+    ("holds", "id", "transactions"),
+    ("holds", "from_wallet_id", "wallets"),
+    ("holds", "to_wallet_id", "wallets"),
+    ("transactions", "settles_hold_id", "holds"),
+)
+ONCE = "transactions_hold_settled_once"
+ACTIVE = "SELECT count(*) FROM holds WHERE status = 'active'"
 
 
 def upgrade() -> None:
     shape: Shape = context.config.attributes["shape"]
+    _create_holds(shape)
+    with step_by_step():
+        op.execute("ALTER TABLE transactions ADD COLUMN IF NOT EXISTS settles_hold_id uuid")
+        settles = "settles_hold_id IS NOT NULL"
+        create_index(
+            "transactions", ONCE, ("settles_hold_id",), unique=shape.constraints, where=settles
+        )
+        if shape.constraints:
+            for name, condition in CHECKS:
+                add_check("holds", name, condition)
+            for table, column, referred in FOREIGN_KEYS:
+                add_foreign_key(table, column, referred)
+    _open_escrow()
+    keep_facts(shape, FACTS, ONCE_FACTS, HOLD_FACTS)
+
+
+def _create_holds(shape: Shape) -> None:
     op.create_table(
         "holds",
         sa.Column("id", sa.Uuid, primary_key=True),
@@ -27,32 +54,18 @@ def upgrade() -> None:
         sa.Column("amount", shape.money_column(), nullable=False),
         sa.Column("status", sa.Text, nullable=False),
         sa.Column("timestamp", sa.DateTime(timezone=True), nullable=False),
+        if_not_exists=True,
     )
-    op.create_index("holds_from_wallet", "holds", ["from_wallet_id", "status"])
-    op.add_column("transactions", sa.Column("settles_hold_id", sa.Uuid))
-    op.create_index(
-        "transactions_hold_settled_once",
-        "transactions",
-        ["settles_hold_id"],
-        unique=shape.constraints,
-        postgresql_where=sa.text("settles_hold_id IS NOT NULL"),
-    )
-    if shape.constraints:
-        op.create_check_constraint("holds_amount_positive", "holds", "amount > 0")
-        known = "status IN ('active', 'captured', 'released')"
-        op.create_check_constraint("holds_status_known", "holds", known)
-        for name, referred, column in FOREIGN_KEYS:
-            op.create_foreign_key(name, "holds", referred, [column], ["id"])
-        op.create_foreign_key(
-            "transactions_settles_hold_fk", "transactions", "holds", ["settles_hold_id"], ["id"]
-        )
-    _open_escrow()
+    op.create_index("holds_from_wallet", "holds", ["from_wallet_id", "status"], if_not_exists=True)
 
 
 def _open_escrow() -> None:
-    # Only what is missing: a downgrade leaves them.
+    # Only what is missing: a downgrade leaves them. Only the role matters: somebody may have had
+    # that name before it was reserved.
     op.execute(
-        "INSERT INTO users (username, role) SELECT 'escrow', 'escrow' "
+        "INSERT INTO users (username, role) SELECT "
+        "CASE WHEN EXISTS (SELECT FROM users WHERE username = 'escrow') "
+        "THEN 'escrow-' || gen_random_uuid() ELSE 'escrow' END, 'escrow' "
         "WHERE NOT EXISTS (SELECT FROM users WHERE role = 'escrow')"
     )
     op.execute(
@@ -64,6 +77,15 @@ def _open_escrow() -> None:
 
 
 def downgrade() -> None:
+    # Nobody sets anything aside meanwhile. In the order of payments: no circle.
+    op.execute("LOCK TABLE wallets, transactions, holds IN ACCESS EXCLUSIVE MODE")
+    active = op.get_bind().execute(sa.text(ACTIVE)).scalar()
+    if active:
+        raise CommandError(
+            f"holds are active ({active}), and without their records their money would stay in "
+            "escrow: capture or release them first"
+        )
+    keep_facts(context.config.attributes["shape"], FACTS, ONCE_FACTS)
     op.drop_column("transactions", "settles_hold_id")  # Its index and constraint go with it.
     op.drop_table("holds")
     # The escrow's user and wallets stay: movements may refer to them, and to see whether entries of
