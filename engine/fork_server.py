@@ -1,9 +1,9 @@
 """Engines that begin with everything imported: forked from a process that did it once.
 
-Four fifths of an engine's start are imports. A verification starts hundreds of engines, many only
-to see what is left after a `kill -9`, so each is forked from a server that has imported everything
-and done nothing else. The forked engine is a process of its own in every other way: its own
-session, log, environment and death.
+Four fifths of an engine's start are imports, and much of the rest is making models and routes. A
+verification starts hundreds of engines, many only to see what is left after a `kill -9`, so each is
+forked from a server that has done both once, and nothing else. The forked engine is a process of
+its own in every other way: its own session, log, environment and death.
 """
 
 import json
@@ -22,7 +22,7 @@ import psutil
 from engine.ownership import OwnedProcess, Workspace
 
 FORKED_WITHIN_S = 30.0
-"""The first engine waits for the imports."""
+"""The first engine waits for the imports and the models."""
 STATUS_UNKNOWN = 255
 """Only the parent, which is the server, learns how a forked process ended."""
 
@@ -130,4 +130,4 @@ def _become(serve: Callable[[], int], env: Mapping[str, str], log: Path) -> None
 if __name__ == "__main__":
     from engine.__main__ import imported
 
-    main(imported())
+    main(imported(warm=True))

@@ -1,5 +1,6 @@
 """Serving one build, configured by the environment, until the process is told to stop."""
 
+import secrets
 import sys
 
 import uvicorn
@@ -9,6 +10,21 @@ from pydantic_settings import SettingsError
 from engine.app import create_app
 from engine.defences import DefenceError, parse_build
 from engine.settings import Settings
+
+
+def warm_up() -> None:
+    """Make an application of either kind and drop it: what its models came to is kept.
+
+    Connects to nothing and starts no thread.
+    """
+    for build in ("fragile", "hardened"):
+        settings = Settings.model_construct(
+            database_url="postgresql://nobody@127.0.0.1:1/nowhere",
+            redis_url="redis://127.0.0.1:1/0",
+            jwt_secret=secrets.token_urlsafe(48),
+            pin_pepper=secrets.token_urlsafe(48),
+        )
+        create_app(settings, parse_build(build))
 
 
 def serve() -> int:
