@@ -71,7 +71,8 @@ Workers = Annotated[
 Jobs = Annotated[
     int, typer.Option(min=1, max=64, help="Claims at once, each on stores of its own.")
 ]
-JOBS = min(2, os.cpu_count() or 1)
+JOBS = min(4, 2 * (os.cpu_count() or 1))
+"""They mostly wait: for processes that start, for PostgreSQL, for each other."""
 Out = Annotated[Path, typer.Option(help="The folder that runs are written to.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the evidence as JSON.")]
 Url = Annotated[str, typer.Option(envvar="DATABASE_URL", help="postgresql://…")]

@@ -1,7 +1,7 @@
 """Lanes: where the cells of a run are run, one after the other, on stores of their own.
 
 One lane is this process. Several are processes that a cell is handed to whenever one is free: a
-cell mostly waits, so two at once on two cores take little longer than one.
+cell mostly waits, so several at once take little longer than one.
 """
 
 import multiprocessing
