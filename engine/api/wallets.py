@@ -22,9 +22,7 @@ from engine.wallets import WalletState
 
 def wallet_routes(services: Services) -> APIRouter:
     router = APIRouter(tags=["wallets"], route_class=CallerRoute)
-
     money = services.money.view_type
-
     bodies = {True: WalletBody, False: WalletRow}
 
     @router.post("/wallets", status_code=201, responses=shown(201, WalletView, money))

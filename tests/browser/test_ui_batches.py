@@ -47,7 +47,7 @@ def test_wrong_lines_are_listed_and_nothing_is_stored(
         "[...row.cells].map((cell) => cell.innerText.trim()))"
     )
     assert [line for line, _ in listed] == ["3", "4"]
-    assert listed[1][1] == "there is no such wallet"
+    assert listed[1][1] == "the wallet cannot be paid in this asset"
     # The corrected file goes into the same batch.
     upload(page, engine, tmp_path, f"{one},5.00", f"{other},2.50")
     page.sees("Pay out")

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from engine.defences import parse_build
 from reports.ablation import Outcome, ablation_table
 from reports.evidence import Evidence
@@ -14,6 +16,8 @@ from scenarios.lanes import Ground
 from scenarios.model import Scenario
 from scenarios.runner import Plan, begin, finish
 from scenarios.stand import Stand
+
+pytestmark = pytest.mark.slow
 
 
 def _ablated(

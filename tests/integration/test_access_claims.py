@@ -11,6 +11,8 @@ from scenarios.cell import Observation, run_cell
 from scenarios.evidence import predicted
 from scenarios.stand import Stand
 
+pytestmark = pytest.mark.slow
+
 CLAIMS = (
     "impersonation",
     "forged-token",

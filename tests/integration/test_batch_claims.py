@@ -14,6 +14,8 @@ from scenarios.cell import Observation, run_cell
 from scenarios.model import Scenario
 from scenarios.stand import Stand
 
+pytestmark = pytest.mark.slow
+
 
 def _run(stand: Stand, scenario: Scenario, build: str, folder: Path) -> Observation:
     return run_cell(

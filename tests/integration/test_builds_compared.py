@@ -12,6 +12,8 @@ from scenarios.lanes import Ground
 from scenarios.runner import Plan, begin, finish
 from scenarios.stand import Stand
 
+pytestmark = pytest.mark.slow
+
 
 def _cell(stand: Stand, out: Path, claim: str, name: str) -> tuple[Cell, int | None]:
     """The cell and the exit code of a comparison of it alone."""

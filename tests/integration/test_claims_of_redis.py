@@ -13,6 +13,8 @@ from scenarios.catalogue import select
 from scenarios.cell import Observation, run_cell
 from scenarios.stand import Stand
 
+pytestmark = pytest.mark.slow
+
 
 def _run(stand: Stand, claim: str, build: str, folder: Path) -> Observation:
     (scenario,) = select((claim,))

@@ -85,7 +85,7 @@ def test_verify_is_a_gate(build: str, code: int, tmp_path: Path) -> None:
     done = assay(
         "verify",
         *("--build", build, "--only", "self-transfer", "--only", "canary"),
-        *("--stores", "embedded", "--out", str(tmp_path), "--json"),
+        *("--stores", "embedded", "--jobs", "1", "--out", str(tmp_path), "--json"),
     )
     assert done.returncode == code, done.stderr
     evidence = json.loads(done.stdout)
@@ -111,6 +111,7 @@ def test_an_interrupted_run_leaves_evidence_and_nothing_else(
     number: signal.Signals, tmp_path: Path, temporary: Path
 ) -> None:
     words = ("compare", "--only", "canary", "--only", "redis-outage", "--stores", "embedded")
+    words += ("--jobs", "2")
     out = tmp_path / "out"
     child = subprocess.Popen(
         [*ASSAY, *words, "--out", str(out)],

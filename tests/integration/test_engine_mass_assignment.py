@@ -9,6 +9,8 @@ from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer
 from tests.integration.engine_client import Account, House, house_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def house(

@@ -24,6 +24,8 @@ from engine.stores import PostgresServer
 from tests.integration.engine_client import House, house_in, house_of
 from tests.integration.test_engine_migrations import FILES, rows, tables
 
+pytestmark = pytest.mark.slow
+
 HARDENED = Shape.of(parse_build("hardened").defences)
 BEFORE_LIMITS, BEFORE_CONSTRAINTS = "0005", "0003"
 NUMBERS = count()

@@ -41,6 +41,8 @@ from scenarios.concurrency.stale_retry import SCENARIO as STALE_RETRY
 from scenarios.model import Scenario
 from scenarios.stand import Stand
 
+pytestmark = pytest.mark.slow
+
 DATABASE = "fault_points"
 UPDATE = "UPDATE coins SET value = value + 1 WHERE id = 1"
 STATEMENTS = (UPDATE, "COMMIT")

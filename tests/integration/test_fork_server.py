@@ -22,7 +22,7 @@ from engine.fork_server import ForkServer
 from engine.ownership import Workspace
 
 with Workspace() as workspace:
-    environment = {"DATABASE_URL": sys.argv[1], "ENGINE_BUILD": "fragile", "JWT_SECRET": "s" * 32}
+    environment = {"DATABASE_URL": sys.argv[1], "ENGINE_BUILD": "fragile,redis_policy=bounded", "JWT_SECRET": "s" * 32}
     print(ForkServer(workspace).start("asleep", environment).pid, flush=True)
     time.sleep(600)
 """
@@ -38,7 +38,11 @@ def asleep_env() -> Iterator[dict[str, str]]:
     """For an engine that never gets further than to the question whether it may connect."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none"
-        yield {"DATABASE_URL": url, "ENGINE_BUILD": "fragile", "JWT_SECRET": "s" * 32}
+        yield {
+            "DATABASE_URL": url,
+            "ENGINE_BUILD": "fragile,redis_policy=bounded",
+            "JWT_SECRET": "s" * 32,
+        }
 
 
 def _has_status(pid: int, *statuses: str) -> bool:

@@ -17,6 +17,8 @@ from tests.integration.hermitage import (
 )
 from tests.integration.hermitage_cases import CASES, Case
 
+pytestmark = pytest.mark.slow
+
 Cells = Mapping[tuple[str, str], Cell]
 
 

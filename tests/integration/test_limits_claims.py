@@ -15,6 +15,8 @@ from scenarios.model import Scenario
 from scenarios.money.immutable import SCENARIO as IMMUTABLE
 from scenarios.stand import Stand
 
+pytestmark = pytest.mark.slow
+
 BUILDS = (
     "fragile",
     "hardened",

@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from attacks.history import read_history
+
+pytestmark = pytest.mark.slow
 
 SHORT = ("--stores", "embedded", "--duration-s", "4", "--users", "8", "--wallets", "10")
 

@@ -10,6 +10,8 @@ from scenarios.catalogue import SCENARIOS
 from scenarios.cell import run_cell
 from scenarios.stand import Stand
 
+pytestmark = pytest.mark.slow
+
 CLAIMS = {scenario.name: scenario for scenario in SCENARIOS}
 HELD, VIOLATED = Verdict.HELD, Verdict.VIOLATED
 

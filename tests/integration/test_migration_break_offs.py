@@ -20,6 +20,8 @@ from engine.migrations import MigrationError, Shape, commands, down, up
 from engine.stores import PostgresServer
 from tests.integration.test_engine_migrations import FILES, rows
 
+pytestmark = pytest.mark.slow
+
 REVISIONS = [file.name.partition("_")[0] for file in FILES]
 NUMBERS = count()
 READS = ("SELECT", "SET ")

@@ -17,6 +17,8 @@ from scenarios.outage.redis_commands import SCENARIO, commands, fault_cases, str
 from scenarios.stand import Stand
 from tests.unit.histories.small import operation
 
+pytestmark = pytest.mark.slow
+
 EFFORT = 0.3
 
 
