@@ -6,6 +6,7 @@ cell mostly waits, so several at once take little longer than one.
 
 import multiprocessing
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -162,6 +163,12 @@ def drive(connection: Connection, stores: str) -> None:
     """A lane's life: it ends with its connection, or with SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The one who opened it hears of Ctrl-C.
     signal.signal(signal.SIGTERM, _end_now)
+    with suppress(_Ended):
+        _run_what_comes(connection, stores)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _run_what_comes(connection: Connection, stores: str) -> None:
     try:
         with open_stand(stores) as stand:
             connection.send(Ground.of(stand))
@@ -169,7 +176,7 @@ def drive(connection: Connection, stores: str) -> None:
             while True:
                 claim, build = connection.recv()
                 connection.send(record_cell(terms, stand, claim_named(claim), parse_build(build)))
-    except (EOFError, BrokenPipeError, ConnectionResetError, _Ended):
+    except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except (StoreError, WorkspaceError, OSError) as error:
         _tell(connection, error)
@@ -179,6 +186,8 @@ def drive(connection: Connection, stores: str) -> None:
 
 def _end_now(number: int, _: FrameType | None) -> NoReturn:
     signal.signal(number, signal.SIG_IGN)
+    # What still runs beside loses what it works with, and has nothing to tell.
+    threading.excepthook = lambda _: None
     raise _Ended
 
 

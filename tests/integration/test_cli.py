@@ -111,10 +111,10 @@ def test_an_interrupted_run_leaves_evidence_and_nothing_else(
     number: signal.Signals, tmp_path: Path, temporary: Path
 ) -> None:
     words = ("compare", "--only", "canary", "--only", "redis-outage", "--stores", "embedded")
-    words += ("--jobs", "2")
+    two_lanes = ("--jobs", "2")
     out = tmp_path / "out"
     child = subprocess.Popen(
-        [*ASSAY, *words, "--out", str(out)],
+        [*ASSAY, *words, *two_lanes, "--out", str(out)],
         env={**os.environ, "TMPDIR": str(temporary)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

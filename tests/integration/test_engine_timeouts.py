@@ -55,7 +55,7 @@ def test_after_the_deadline_the_key_tells_what_became_of_it(
     databases: Databases, postgres: PostgresServer
 ) -> None:
     """504 while the work goes on; its key is in flight, then settled, then replayed."""
-    with house_of("hardened", databases, postgres, "", request_deadline_s=0.3) as house:
+    with house_of("hardened", databases, postgres, "", request_deadline_s=2) as house:
         payer, payee = house.account(10_00), house.account()
         with locked(house, payer):
             answer = house.pay(payer, payee, 1_00, key="late")

@@ -22,7 +22,8 @@ from engine.fork_server import ForkServer
 from engine.ownership import Workspace
 
 with Workspace() as workspace:
-    environment = {"DATABASE_URL": sys.argv[1], "ENGINE_BUILD": "fragile,redis_policy=bounded", "JWT_SECRET": "s" * 32}
+    build = "fragile,redis_policy=bounded"
+    environment = {"DATABASE_URL": sys.argv[1], "ENGINE_BUILD": build, "JWT_SECRET": "s" * 32}
     print(ForkServer(workspace).start("asleep", environment).pid, flush=True)
     time.sleep(600)
 """
