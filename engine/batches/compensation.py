@@ -181,9 +181,13 @@ class Compensations:
         except RowTaken:
             return self._as_it_is(open_session, batch, row)
         except Refused as refusal:
-            if not is_final(refusal.problem):
+            if is_final(refusal.problem):
+                return self._as_it_is(open_session, batch, row, error=reason_of(refusal))
+            # Who lost a race that nobody runs again has lost it to a twin, if the row is done now.
+            now = self._as_it_is(open_session, batch, row)
+            if now.compensation_id is None:
                 raise
-            return self._as_it_is(open_session, batch, row, error=reason_of(refusal))
+            return now
         compensation_id = answer.body["id"]
         with open_session() as session:
             self._way.done(session, batch, row, compensation_id)
