@@ -1,7 +1,6 @@
 """Money that is set aside, captured and released over HTTP, in both builds."""
 
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -10,30 +9,11 @@ import psycopg2
 import pytest
 
 from engine.provision import Databases
-from engine.stores import PostgresServer, RedisServer
+from engine.stores import PostgresServer
 from tests.integration.engine_client import PIN, Account, House, house_of, problem_of
 
 ENDS = ("capture", "release")
 NO_HOLD = f"{'0' * 8}-0000-7000-8000-{'0' * 12}"
-
-
-@pytest.fixture(scope="module", params=["fragile", "hardened"])
-def house(
-    request: pytest.FixtureRequest,
-    databases: Databases,
-    postgres: PostgresServer,
-    redis_server: RedisServer,
-) -> Iterator[House]:
-    with house_of(request.param, databases, postgres, redis_server.url) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def hardened(
-    databases: Databases, postgres: PostgresServer, redis_server: RedisServer
-) -> Iterator[House]:
-    with house_of("hardened", databases, postgres, redis_server.url) as opened:
-        yield opened
 
 
 def hold(house: House, payer: Account, payee: Account, amount_minor: int) -> httpx.Response:

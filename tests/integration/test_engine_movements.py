@@ -1,7 +1,6 @@
 """Moving and reading money over HTTP, in both builds."""
 
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -9,27 +8,8 @@ import psycopg2
 import pytest
 
 from engine.provision import Databases
-from engine.stores import PostgresServer, RedisServer
+from engine.stores import PostgresServer
 from tests.integration.engine_client import House, house_of, problem_of
-
-
-@pytest.fixture(scope="module", params=["fragile", "hardened"])
-def house(
-    request: pytest.FixtureRequest,
-    databases: Databases,
-    postgres: PostgresServer,
-    redis_server: RedisServer,
-) -> Iterator[House]:
-    with house_of(request.param, databases, postgres, redis_server.url) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def hardened(
-    databases: Databases, postgres: PostgresServer, redis_server: RedisServer
-) -> Iterator[House]:
-    with house_of("hardened", databases, postgres, redis_server.url) as opened:
-        yield opened
 
 
 def test_a_transfer_moves_money_and_leaves_a_record(house: House) -> None:

@@ -1,34 +1,14 @@
 """Giving movements back over HTTP, in both builds."""
 
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
 from engine.provision import Databases
-from engine.stores import PostgresServer, RedisServer
+from engine.stores import PostgresServer
 from tests.integration.engine_client import Account, House, house_of, problem_of
-
-
-@pytest.fixture(scope="module", params=["fragile", "hardened"])
-def house(
-    request: pytest.FixtureRequest,
-    databases: Databases,
-    postgres: PostgresServer,
-    redis_server: RedisServer,
-) -> Iterator[House]:
-    with house_of(request.param, databases, postgres, redis_server.url) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def hardened(
-    databases: Databases, postgres: PostgresServer, redis_server: RedisServer
-) -> Iterator[House]:
-    with house_of("hardened", databases, postgres, redis_server.url) as opened:
-        yield opened
 
 
 def reverse(

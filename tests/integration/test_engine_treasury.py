@@ -1,32 +1,8 @@
 """Assets, top-ups, spends and bonuses over HTTP, and wallets that end."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
-
-from engine.provision import Databases
-from engine.stores import PostgresServer, RedisServer
-from tests.integration.engine_client import House, house_of, problem_of
-
-
-@pytest.fixture(scope="module", params=["fragile", "hardened"])
-def house(
-    request: pytest.FixtureRequest,
-    databases: Databases,
-    postgres: PostgresServer,
-    redis_server: RedisServer,
-) -> Iterator[House]:
-    with house_of(request.param, databases, postgres, redis_server.url) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def hardened(
-    databases: Databases, postgres: PostgresServer, redis_server: RedisServer
-) -> Iterator[House]:
-    with house_of("hardened", databases, postgres, redis_server.url) as opened:
-        yield opened
+from tests.integration.engine_client import House, problem_of
 
 
 def test_top_up_spend_and_bonus(house: House) -> None:
