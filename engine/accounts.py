@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from argon2 import PasswordHasher
-from argon2.exceptions import Argon2Error, InvalidHashError
+from argon2.exceptions import InvalidHashError, VerifyMismatchError
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -220,8 +220,8 @@ def _fits(password_hash: str | None, password: str) -> bool:
         return False
     try:
         return _hasher().verify(password_hash, password)
-    except (Argon2Error, InvalidHashError):
-        return False
+    except (VerifyMismatchError, InvalidHashError):
+        return False  # Anything else, such as too little memory, says nothing of the password.
 
 
 def _view(user: User) -> UserView:

@@ -13,7 +13,7 @@ import httpx
 from engine.defences import Build
 from engine.fork_server import ForkServerError
 from engine.ownership import OwnedProcess, Workspace
-from engine.stores import free_port
+from engine.stores import ReservedPort
 
 READY_WITHIN_S = 30.0
 POLL_S = 0.01
@@ -44,7 +44,9 @@ class EngineConfig:
     pool_size: int | None = None
     """None: the build's own."""
     port: int | None = None
-    """None: any free port."""
+    """None: any free port, held for this engine from its first start to its stop."""
+    reserved: ReservedPort | None = None
+    """Instead of `port`: one that somebody else holds for this engine, and goes on holding."""
     host: str = "127.0.0.1"
     settings: Mapping[str, str] = field(default_factory=dict)
     """Further settings of the engine by the names of their environment variables."""
@@ -61,7 +63,11 @@ class EngineProcess:
         self.jwt_secret = secrets.token_urlsafe(48)
         self._pin_pepper = config.pin_pepper or secrets.token_urlsafe(48)
         self.operator_password = secrets.token_urlsafe(18)
-        self.port = config.port or free_port()
+        self._own: ReservedPort | None = None
+        self.port = config.reserved.port if config.reserved else config.port or 0
+        if not self.port:
+            self._own = _reserve_port()
+            self.port = self._own.port
         self.base_url = f"http://{config.host}:{self.port}"
         self._process = self._spawn()
 
@@ -75,7 +81,13 @@ class EngineProcess:
             "JWT_SECRET": self.jwt_secret,
             "OPERATOR_PASSWORD": self.operator_password,
         }
-        config = replace(self._config, port=None, pin_pepper=self._pin_pepper, settings=secrets_too)
+        config = replace(
+            self._config,
+            port=None,
+            reserved=None,
+            pin_pepper=self._pin_pepper,
+            settings=secrets_too,
+        )
         return EngineProcess(self._launch, config)
 
     @property
@@ -102,7 +114,7 @@ class EngineProcess:
                     return
                 time.sleep(POLL_S)
         words = self._process.tail(3).replace("\n", " · ") or "it wrote nothing"
-        self._process.stop()
+        self.stop()
         if "address already in use" in words:
             words = f"{words}; choose another port"
         raise EngineError(
@@ -119,7 +131,10 @@ class EngineProcess:
         self._process.resume()
 
     def stop(self) -> None:
+        """A port of its own is let go: when it starts again, somebody else may have it."""
         self._process.stop()
+        if self._own is not None:
+            self._own.close()
 
     def wait(self) -> None:
         """Return when the process has ended by itself."""
@@ -139,6 +154,7 @@ class EngineProcess:
             "ENGINE_BUILD": config.build.name,
             "ENGINE_HOST": config.host,
             "ENGINE_PORT": str(self.port),
+            "ENGINE_PORT_RESERVED": str(int(config.port is None)),
             **({"ENGINE_POOL_SIZE": str(config.pool_size)} if config.pool_size else {}),
             "JWT_SECRET": self.jwt_secret,
             "PIN_PEPPER": self._pin_pepper,
@@ -149,6 +165,13 @@ class EngineProcess:
             return self._launch(f"engine-{self.port}", environment)
         except (ForkServerError, OSError) as error:
             raise EngineError(f"the engine cannot be started: {error}") from error
+
+
+def _reserve_port() -> ReservedPort:
+    try:
+        return ReservedPort()
+    except OSError as error:
+        raise EngineError(f"the engine cannot be started: {error}") from error
 
 
 def _ready(client: httpx.Client) -> bool:

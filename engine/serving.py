@@ -10,6 +10,7 @@ from pydantic_settings import SettingsError
 from engine.app import create_app
 from engine.defences import DefenceError, parse_build
 from engine.settings import Settings
+from engine.stores.ports import listening_socket
 
 
 def warm_up() -> None:
@@ -43,13 +44,19 @@ def serve() -> int:
     except DefenceError as error:
         sys.stderr.write(f"engine: {error}\n")
         return 2
-    uvicorn.run(
+    host, port = settings.engine_host, settings.engine_port
+    try:
+        bound = listening_socket(host, port, reserved=settings.engine_port_reserved)
+    except OSError as error:
+        sys.stderr.write(f"engine: {host}:{port}: {(error.strerror or str(error)).lower()}\n")
+        return 1
+    config = uvicorn.Config(
         app,
-        host=settings.engine_host,
-        port=settings.engine_port,
         log_level="warning",
         access_log=False,
         proxy_headers=False,  # Whoever asks is who is connected, whatever X-Forwarded-For says.
         ws="none",
     )
-    return 0
+    server = uvicorn.Server(config)
+    server.run(sockets=[bound])
+    return 0 if server.started else 3

@@ -22,6 +22,8 @@ class Settings(BaseSettings):
     engine_build: str = "hardened"
     engine_host: str = "127.0.0.1"
     engine_port: int = Field(default=8000, ge=1, le=65535)
+    engine_port_reserved: bool = False
+    """Whoever starts the engine holds its port for it (SO_REUSEPORT)."""
     engine_pool_size: int | None = Field(default=None, ge=1, le=200)
     """Connections of this process; None: as many as the build usually has."""
     connect_timeout_s: int = Field(default=3, ge=1)

@@ -30,8 +30,8 @@ from engine.provision import Databases
 from engine.stores import (
     PostgresServer,
     RedisServer,
+    ReservedPort,
     StoreError,
-    free_port,
     open_postgres,
     open_redis,
 )
@@ -119,8 +119,8 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
         link = opened.enter_context(closing(Link(stand.redis.host, stand.redis.port)))
         database_url = _for_races(stand.postgres, database)
         proxy = opened.enter_context(closing(_proxy_before(database_url)))
-        port = free_port()
-        base_url = f"http://127.0.0.1:{port}"
+        reserved = opened.enter_context(closing(ReservedPort()))
+        base_url = f"http://127.0.0.1:{reserved.port}"
         # Before the service: what its sessions begin with has to be seen.
         track = opened.enter_context(_track(proxy, link, database_url, base_url))
         config = EngineConfig(
@@ -129,7 +129,7 @@ def open_lab(  # noqa: PLR0913 - what a lab is made of
             redis_url=_through(link, stand.redis),
             redis_namespace=database,
             pool_size=POOL_SIZE,
-            port=port,
+            reserved=reserved,
             settings=settings or {},
         )
         service = start_engine(stand.launch, config)

@@ -3,13 +3,14 @@
 from engine.stores.choose import open_postgres, open_redis
 from engine.stores.inspection import Found, inspect_stores
 from engine.stores.model import Choice, PostgresServer, RedisServer, StoreError
-from engine.stores.ports import free_port
+from engine.stores.ports import ReservedPort, free_port
 
 __all__ = [
     "Choice",
     "Found",
     "PostgresServer",
     "RedisServer",
+    "ReservedPort",
     "StoreError",
     "free_port",
     "inspect_stores",

@@ -1,7 +1,9 @@
 """The engine as a real process: killed, it comes back; and it says why it does not start."""
 
 import dataclasses
+import socket
 from collections.abc import Iterator
+from contextlib import closing
 
 import httpx
 import pytest
@@ -18,7 +20,8 @@ from engine.process import (
     start_engine,
 )
 from engine.provision import Databases
-from engine.stores import PostgresServer, RedisServer
+from engine.stores import PostgresServer, RedisServer, ReservedPort, free_port, ports
+from engine.stores.ports import LOOPBACK
 
 USD = {"asset": "USD"}
 
@@ -105,3 +108,36 @@ def test_a_senseless_build_ends_with_one_line(launch: Launch, config: EngineConf
     senseless = dataclasses.replace(config, build=build, redis_url="")
     with pytest.raises(EngineError, match="engine: idempotency=redis_only keeps its keys in Redis"):
         start_engine(launch, senseless)
+
+
+def test_the_port_of_a_dead_engine_is_nobody_elses(launch: Launch, config: EngineConfig) -> None:
+    engine = start_engine(launch, config)
+    try:
+        engine.kill()
+        for reuse in (socket.SO_REUSEADDR, socket.SO_KEEPALIVE):
+            with socket.socket() as other:
+                other.setsockopt(socket.SOL_SOCKET, reuse, 1)
+                with pytest.raises(OSError, match="in use"):
+                    other.bind((LOOPBACK, engine.port))
+        with pytest.raises(httpx.ConnectError, match="refused"):
+            httpx.get(f"{engine.base_url}/v1/health/live")
+        engine.start()
+    finally:
+        engine.stop()
+
+
+def test_a_port_that_is_taken_is_one_clear_line(launch: Launch, config: EngineConfig) -> None:
+    with socket.socket() as taken:
+        taken.bind((LOOPBACK, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(EngineError, match=f"{port}: address already in use; choose another"):
+            start_engine(launch, dataclasses.replace(config, port=port))
+
+
+def test_two_reserved_ports_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(ReservedPort()) as one:
+        offered = iter([one.port, free_port()])
+        monkeypatch.setattr(ports, "free_port", offered.__next__)
+        with closing(ReservedPort()) as other:
+            assert other.port != one.port
