@@ -1,8 +1,8 @@
 """What was asked, what came back, and what was done to the service: the history of a run.
 
 The history is the only bridge between attacks and judges. It is written to a file line by line, so
-that a killed run keeps what it saw. Times are seconds since the recorder was made; money is in
-minor units.
+that a killed run keeps what it saw. Times are seconds since the recorder was made, or since 1970
+where several processes record one load; money is in minor units.
 """
 
 import json
@@ -42,6 +42,8 @@ class Operation:
     """The round it belongs to; None for what belongs to no round (control, log-in)."""
     moves: tuple[Move, ...] = ()
     key: str | None = None
+    intended_s: float | None = None
+    """When it was due, where a schedule says so: later is a stall, which the client suffers too."""
     started_s: float
     ended_s: float
     outcome: Outcome
@@ -54,6 +56,11 @@ class Operation:
     @property
     def duration_s(self) -> float:
         return self.ended_s - self.started_s
+
+    @property
+    def response_time_s(self) -> float:
+        """From when it was due: a client that could not ask yet waits as well."""
+        return self.ended_s - (self.started_s if self.intended_s is None else self.intended_s)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +86,24 @@ class History:
 class Recorder:
     """Collects a history from any number of threads."""
 
-    def __init__(self, file: TextIO | None = None, *, ids_from: int = 1) -> None:
-        """`ids_from` keeps the ids of two recorders apart whose operations are judged together."""
+    def __init__(
+        self,
+        file: TextIO | None = None,
+        *,
+        ids_from: int = 1,
+        since_epoch: bool = False,
+        keep: bool = True,
+    ) -> None:
+        """`ids_from` keeps the ids of two recorders apart whose operations are judged together.
+
+        `since_epoch`: times are comparable with those of other processes. Without `keep` only the
+        file has what was recorded: a long load does not fit into memory.
+        """
         self._file = file
+        self._keep = keep
         self._lock = threading.Lock()
-        self._began_s = time.monotonic()
+        # One reading of the clock that may be set, then only the one that never is.
+        self._began_s = time.monotonic() - (time.time() if since_epoch else 0)
         self._operations: list[Operation] = []
         self._events: list[Event] = []
         self._next_id = ids_from - 1
@@ -98,7 +118,8 @@ class Recorder:
 
     def operation(self, operation: Operation) -> Operation:
         with self._lock:
-            self._operations.append(operation)
+            if self._keep:
+                self._operations.append(operation)
             self._write("operation", asdict(operation))
         return operation
 
@@ -130,7 +151,8 @@ class Recorder:
 
     def _add(self, event: Event) -> None:
         with self._lock:
-            self._events.append(event)
+            if self._keep:
+                self._events.append(event)
             self._write("event", asdict(event))
 
     def _write(self, kind: str, value: dict[str, Any]) -> None:

@@ -2,13 +2,15 @@
 
 import json
 import threading
+import time
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from attacks import process
-from attacks.history import Recorder, read_history
+from attacks.history import History, Recorder, read_history
 from tests.unit.histories.small import move, operation
 
 THREADS = 8
@@ -143,3 +145,23 @@ def test_a_fault_that_did_not_strike_is_not_recorded() -> None:
     with pytest.raises(ProcessLookupError):
         process.kill(recorder, Immortal(), "the service", round=1)
     assert recorder.history().events == ()
+
+
+def test_what_only_the_file_has_is_comparable_between_processes(tmp_path: Path) -> None:
+    path = tmp_path / "load.jsonl"
+    with path.open("w") as file:
+        recorder = Recorder(file, since_epoch=True, keep=False)
+        before_s = time.time()
+        began_s = recorder.now_s()
+        due_s = began_s - 0.5
+        stalled = replace(
+            operation(1, move("a", "b", 1), at=(began_s, began_s + 0.25)), intended_s=due_s
+        )
+        recorder.operation(stalled)
+        recorder.event("note", "load ended")
+    assert abs(began_s - before_s) < 5
+    assert recorder.history() == History(operations=())
+    (read,) = read_history(path).operations
+    assert read == stalled
+    assert read.response_time_s == pytest.approx(0.75)
+    assert read.duration_s == pytest.approx(0.25)
