@@ -60,6 +60,10 @@ class Assets:
     def find(self, session: Session, code: str) -> Asset | None:
         return _present(self._by_code.get(code)) or self._load(session, AssetType.code == code)
 
+    def known_code(self, code: str) -> Asset | None:
+        """As `known`, by its code."""
+        return _present(self._by_code.get(code))
+
     def by_code(self, session: Session, code: str) -> Asset:
         """Raises Refused for an unknown code."""
         asset = self.find(session, code)

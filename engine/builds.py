@@ -124,6 +124,10 @@ RECIPES: Mapping[str, Recipe] = {
         stands_for="the best of all of them",
         differs={"balance_cache": "versioned", "execution": "core"},
     ),
+    "hardened-fast": Recipe(
+        stands_for="hardened for load: a transfer is one round trip to the database",
+        differs={"balance_cache": "versioned", "execution": "function"},
+    ),
 }
 
 
@@ -195,4 +199,42 @@ def hollow(asked: Mapping[str, str]) -> str | None:
         if asked.get(rule.switch) in rule.values and asked.get(other) == value:
             mine = f"{rule.switch}={asked[rule.switch]}"
             return f"{mine} makes no sense beside {other}={value}: {rule.because}"
+    return None
+
+
+BESIDE_THE_PROCEDURE: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "locking": (("row",), "the procedure locks the wallets' rows"),
+    "lock_order": (("sorted",), "the procedure locks the smaller wallet first"),
+    "retry": (("none", "blind", "bounded"), "a call that failed has read nothing to go on with"),
+    "unit_of_work": (("atomic",), "one call moves all of the money or none"),
+    "idempotency": (("claim",), "the procedure keeps the key with the money"),
+    "key_fingerprint": (("on",), "the procedure compares payloads"),
+    "key_in_flight": (("conflict",), "the procedure never waits for a twin"),
+    "key_failures": (("terminal_4xx",), "the procedure stores what it refuses"),
+    "replay_cache": (("scoped", "off"), "a transfer asks the database for its key, and not Redis"),
+    "money": (("minor_units",), "the procedure counts whole cents"),
+    "validation": (("strict",), "the procedure is strict with both wallets and their balances"),
+    "constraints": (("on",), "the procedure leaves the last word to them"),
+    "ledger": (("double_entry", "hash_chain"), "the procedure writes two legs"),
+    "authentication": (("weak", "jwt"), "the procedure asks for the PIN of whoever pays"),
+    "authorization": (("owner",), "the procedure compares the wallet's owner"),
+    "pin": (("lockout",), "the procedure counts and compares"),
+    "balance_cache": (
+        ("never_invalidated", "after_commit", "versioned", "off"),
+        "the call commits by itself, so that there is no moment before it",
+    ),
+    "session_scope": (("inline",), "the call takes a connection of its own"),
+    "limit_lock": (("owner",), "the procedure adds up under the owner's lock"),
+}
+"""Of each switch that the procedure has a part in: the values that it can have there, and why."""
+
+
+def beyond_the_procedure(values: Mapping[str, str]) -> str | None:
+    """Why a transfer of one call cannot be had beside another of these settings; None if it can."""
+    if values["execution"] != "function":
+        return None
+    for switch, (possible, because) in BESIDE_THE_PROCEDURE.items():
+        if values[switch] not in possible:
+            pair = f"execution=function makes no sense beside {switch}={values[switch]}"
+            return f"{pair}: {because} ({switch} is {' or '.join(possible)} there)"
     return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from engine.builds import RECIPES, Recipe, Traits, hollow
+from engine.builds import RECIPES, Recipe, Traits, beyond_the_procedure, hollow
 
 
 class DefenceError(Exception):
@@ -316,12 +316,13 @@ class Defences:
         ),
     ]
     execution: Annotated[
-        Literal["orm", "core"],
+        Literal["orm", "core", "function"],
         Switch(
             fragile_count=0,
             fragile_does="",
-            hardened_does="ORM objects, a flush a step; or Core SQL, six round trips a transfer",
-            variants=("orm", "core"),
+            hardened_does="ORM objects, a flush a step; or Core SQL, six round trips a transfer; "
+            "or a procedure in the database, one round trip a transfer",
+            variants=("orm", "core", "function"),
         ),
     ]
     errors: Annotated[
@@ -400,6 +401,8 @@ def parse_build(text: str) -> Build:
     if reason := hollow(changed):
         raise DefenceError(reason)
     defences = dataclasses.replace(base.defences, **changed)
+    if reason := beyond_the_procedure(as_dict(defences)):
+        raise DefenceError(reason)
     return dataclasses.replace(base, name=text, defences=defences)
 
 

@@ -119,12 +119,19 @@ def _uncounted(session: Session, guess: dict[str, Any]) -> None:
 
 def _refuse_uncounted(row: Any) -> None:
     """A try that was not compared with anything."""
-    if row is None or not row.is_set:
-        raise Refused(PIN_NOT_SET, "no money moves before a PIN is set: PUT /v1/users/me/pin")
-    raise Refused(PIN_LOCKED, "too many wrong PINs: try again later", field="X-Pin")
+    raise refused_pin("pin-not-set" if row is None or not row.is_set else "pin-locked")
 
 
 def _wrong() -> Refused:
+    return refused_pin("pin-wrong")
+
+
+def refused_pin(why: str) -> Refused:
+    """`why` is the name of the problem."""
+    if why == "pin-not-set":
+        return Refused(PIN_NOT_SET, "no money moves before a PIN is set: PUT /v1/users/me/pin")
+    if why == "pin-locked":
+        return Refused(PIN_LOCKED, "too many wrong PINs: try again later", field="X-Pin")
     return Refused(PIN_WRONG, "the PIN is wrong", field="X-Pin")
 
 
@@ -156,11 +163,7 @@ class Pins:
         judge = self._judge
         if judge is None or principal.user_id is None:
             return  # Where nobody has to say who they are there is nobody to ask.
-        if pin is None:
-            raise Refused(PIN_REQUIRED, "send the PIN: X-Pin", field="X-Pin")
-        if not PIN.fullmatch(pin):
-            raise Refused(PIN_MALFORMED, "a PIN is four digits", field="X-Pin")
-        guess = self._guess(principal.user_id, pin)
+        guess = self.guess(principal.user_id, pin)
         self._retry.run(lambda: self._look(open_session, judge, guess))
 
     def _look(self, open_session: OpenSession, judge: Judge, guess: dict[str, Any]) -> None:
@@ -194,7 +197,12 @@ class Pins:
             commit(session)
         return bool(changed.rowcount)
 
-    def _guess(self, user_id: int, pin: str) -> dict[str, Any]:
+    def guess(self, user_id: int, pin: str | None) -> dict[str, Any]:
+        """What is to be compared. Raises Refused where that is no PIN."""
+        if pin is None:
+            raise Refused(PIN_REQUIRED, "send the PIN: X-Pin", field="X-Pin")
+        if not PIN.fullmatch(pin):
+            raise Refused(PIN_MALFORMED, "a PIN is four digits", field="X-Pin")
         return {
             "user_id": user_id,
             "guess": self._hash(user_id, pin),

@@ -10,7 +10,7 @@ from engine.balance_cache import BalanceCache, balance_cache
 from engine.batches.compensation import Compensations, compensation_of
 from engine.batches.execution import Executions
 from engine.batches.running import runs_of
-from engine.books import OpenBooks, books_of
+from engine.books import Execution, OpenBooks, execution_of
 from engine.database import SessionScope, create_engine, waits_of
 from engine.defences import Build
 from engine.funding import funding_of
@@ -31,6 +31,7 @@ from engine.settings import Settings
 from engine.shape import Shape
 from engine.treasury import shards_of
 from engine.unit_of_work import UnitOfWork
+from engine.whole_transfers import WholeTransfers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,8 @@ class Services:
     """The database knows nothing of names that may be taken once: whoever takes one looks first."""
     deadline_s: float | None
     payments: Payments
+    whole_transfers: WholeTransfers | None
+    """Where a transfer is one call of the database."""
     retry: Retry
     """For writers beside the payments."""
     locking: Locking
@@ -84,7 +87,9 @@ def assemble(settings: Settings, build: Build) -> Services:
     scope = SessionScope(database, defences)
     tokens = Tokens(settings, defences)
     rate_limits = RateLimits(defences, redis, settings)
-    parts = _parts(build, shape, keys, replays, cache)
+    work = UnitOfWork(defences)
+    execution = execution_of(defences, shape=shape, traits=build.traits, one_commit=work.one_commit)
+    parts = _parts(build, work, execution, keys=keys, replays=replays, cache=cache)
     # A row of a batch is claimed by its own state, not by a key.
     rows = Payments(replace(parts, keys=KeysIgnored(), replays=NoReplayCache()))
     place = f"{socket.gethostname()}:{settings.engine_port}"
@@ -108,6 +113,11 @@ def assemble(settings: Settings, build: Build) -> Services:
         look_first=not shape.constraints,
         deadline_s=waits.deadline_s,
         payments=Payments(parts),
+        whole_transfers=WholeTransfers(
+            database, assets=parts.assets, cache=cache, retry=parts.retry
+        )
+        if execution.transfers_whole
+        else None,
         retry=parts.retry,
         locking=parts.locking,
         cache=cache,
@@ -119,18 +129,23 @@ def assemble(settings: Settings, build: Build) -> Services:
     )
 
 
-def _parts(
-    build: Build, shape: Shape, keys: Keys, replays: ReplayCache, cache: BalanceCache
+def _parts(  # noqa: PLR0913 - what other parts share
+    build: Build,
+    work: UnitOfWork,
+    execution: Execution,
+    *,
+    keys: Keys,
+    replays: ReplayCache,
+    cache: BalanceCache,
 ) -> Parts:
     defences = build.defences
-    work = UnitOfWork(defences)
     assets = Assets(shards=shards_of(defences))
     return Parts(
         keys=keys,
         replays=replays,
         locking=Locking(defences, build.traits),
         lock_order=lock_order_of(defences),
-        books=books_of(defences, shape=shape, traits=build.traits, one_commit=work.one_commit),
+        books=execution.books,
         work=work,
         retry=Retry(defences),
         permissions=Permissions(defences),

@@ -40,8 +40,9 @@ class CallerRoute(APIRoute):
     """A route that first asks who calls; the answer is in `request.state.principal`."""
 
     def get_route_handler(self) -> Handle:
-        handle = super().get_route_handler()
+        return self.checked(super().get_route_handler())
 
+    def checked(self, handle: Handle) -> Handle:
         async def handle_checked(request: Request) -> Response:
             self.identify(request)
             await limit(request)

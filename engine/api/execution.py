@@ -35,11 +35,7 @@ def execute(  # noqa: PLR0913 - what an order is made of
     services.pins.check(call.open_session, call.caller, pin_of(call.pin, payload))
     order = Order(
         principal=call.caller,
-        request=KeyedRequest(
-            scope=services.key_rules.scope(call.caller.name, call.route),
-            key=call.key,
-            fingerprint=fingerprint_of([call.route, payload.model_dump(mode="json")]),
-        ),
+        request=keyed_request(services, call, payload),
         movements=movements,
         subject=subject,
         success=success,
@@ -49,7 +45,18 @@ def execute(  # noqa: PLR0913 - what an order is made of
             body=call.style.body(refusal, call.path, call.request_id, []),
         ),
     )
-    answer = services.payments.execute(call.open_session, order)
+    return as_response(call, services.payments.execute(call.open_session, order))
+
+
+def keyed_request(services: Services, call: Call, payload: BaseModel) -> KeyedRequest:
+    return KeyedRequest(
+        scope=services.key_rules.scope(call.caller.name, call.route),
+        key=call.key,
+        fingerprint=fingerprint_of([call.route, payload.model_dump(mode="json")]),
+    )
+
+
+def as_response(call: Call, answer: Answer) -> JSONResponse:
     return JSONResponse(
         answer.body,
         status_code=answer.status,
@@ -97,12 +104,19 @@ def whole_chain(
 
 def _posting_view(posting: Posting, assets: Mapping[int, str], money: Money) -> dict[str, Any]:
     movement = posting.movement
+    asset = assets[movement.wallet_ids[0]]
+    return movement_view(str(posting.id), posting.timestamp.isoformat(), movement, asset, money)
+
+
+def movement_view(
+    id_: str, timestamp: str, movement: Movement, asset: str, money: Money
+) -> dict[str, Any]:
     return {
-        "id": str(posting.id),
+        "id": id_,
         "type": movement.kind,
         "from_wallet_id": movement.from_wallet_id,
         "to_wallet_id": movement.to_wallet_id,
-        "amount": money.write(movement.amount, assets[movement.wallet_ids[0]]),
+        "amount": money.write(movement.amount, asset),
         "status": "COMPLETED",
-        "timestamp": posting.timestamp.isoformat(),
+        "timestamp": timestamp,
     }

@@ -18,6 +18,7 @@ from engine.api.context import (
 from engine.api.execution import execute, one_movement, whole_chain
 from engine.api.transfer_list import transfer_list_routes
 from engine.api.views import ChainView, MovementView, shown
+from engine.api.whole_transfers import WholeTransferRoute, transfer_whole
 from engine.readings import recorded_movement
 from engine.refusals import SELF_TRANSFER, Refused
 from engine.services import Services
@@ -32,13 +33,20 @@ def movement_routes(services: Services) -> APIRouter:
     wire = services.money.wire_type
     view = shown(201, MovementView, services.money.view_type)
 
-    @router.post("/transfers", status_code=201, responses=view)
+    whole = services.whole_transfers
+    paying = APIRouter(route_class=WholeTransferRoute if whole else KeyedRoute)
+
+    @paying.post("/transfers", status_code=201, responses=view)
     def transfer(
         call: MoneyCall, body: TransferBody[Any] = body_of(TransferBody, wire)
     ) -> Response:
         """Move money between two wallets."""
         movement = transfer_of(services, body.from_wallet_id, body.to_wallet_id, body.amount)
+        if whole:
+            return transfer_whole(services, whole, call, movement, body)
         return execute(services, call, (movement,), body, one_movement)
+
+    router.include_router(paying)
 
     @router.post("/wallets/{wallet_id}/deposits", status_code=201, responses=view)
     def deposit(

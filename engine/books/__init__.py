@@ -1,6 +1,7 @@
 """The wallets' books: reading wallets and writing settlements, by ORM objects or by Core SQL."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
@@ -16,18 +17,35 @@ from engine.shape import Shape
 OpenBooks = Callable[[Session], Books]
 
 
-def books_of(defences: Defences, *, shape: Shape, traits: Traits, one_commit: bool) -> OpenBooks:
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How SQL is run."""
+
+    books: OpenBooks
+    transfers_whole: bool
+    """A transfer is one call of the database's procedure; other movements go by the books."""
+
+
+def execution_of(
+    defences: Defences, *, shape: Shape, traits: Traits, one_commit: bool
+) -> Execution:
     """Choose how SQL is run (switch `execution`).
 
     `one_commit` says that nothing is committed between the parts of a settlement, so that Core may
     send all of it as one statement.
     """
+    value = defences.execution
     ledger = ledger_of(shape)
     locks = RowLocks.of(traits)
-    if defences.execution == "orm":
-        return lambda session: OrmBooks(session, ledger, locks)
+    if value == "orm":
+        return Execution(
+            books=lambda session: OrmBooks(session, ledger, locks), transfers_whole=False
+        )
     read_and_lock = read_and_lock_by(locks)
-    return lambda session: CoreBooks(session, ledger, read_and_lock, merged=one_commit)
+    return Execution(
+        books=lambda session: CoreBooks(session, ledger, read_and_lock, merged=one_commit),
+        transfers_whole=value == "function",
+    )
 
 
-__all__ = ["Books", "OpenBooks", "StaleVersion", "books_of"]
+__all__ = ["Books", "Execution", "OpenBooks", "StaleVersion", "execution_of"]

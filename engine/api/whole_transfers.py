@@ -1,0 +1,75 @@
+"""From a request for a transfer to the database's one call and back (`execution=function`)."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from engine.api.context import Call, Handle, KeyedRoute, limit, refuse_revoked
+from engine.api.execution import as_response, keyed_request, movement_view, pin_of
+from engine.api.problems import ErrorStyle
+from engine.refusals import Refused
+from engine.services import Services
+from engine.wallets import Answer, Movement
+from engine.whole_transfers import Guess, RefusedByCall, TransferOrder, WholeTransfers
+
+
+class WholeTransferRoute(KeyedRoute):
+    """The call itself looks whether the token was logged out; whoever is refused before it is asked
+    that first, as on every other route."""
+
+    def checked(self, handle: Handle) -> Handle:
+        async def handle_checked(request: Request) -> Response:
+            self.identify(request)
+            await limit(request)
+            try:
+                self.check(request)
+                return await handle(request)
+            except RefusedByCall:
+                raise
+            except (Refused, RequestValidationError, HTTPException):
+                await refuse_revoked(request)
+                raise
+
+        return handle_checked
+
+
+def transfer_whole(
+    services: Services,
+    transfers: WholeTransfers,
+    call: Call,
+    movement: Movement,
+    payload: BaseModel,
+) -> JSONResponse:
+    """Raises Refused."""
+    user_id = call.caller.user_id
+    assert user_id is not None, "builds that ask nobody for a name make transfers otherwise"
+    guess = services.pins.guess(user_id, pin_of(call.pin, payload))
+    asset = movement.asset
+    assert asset is not None, "whole cents are of an asset"
+    token = call.caller.token
+    order = TransferOrder(
+        principal=call.caller,
+        jti=token.jti if token and services.revocations.concern(call.caller) else None,
+        guess=Guess(hashed=guess["guess"], lockout_s=guess["lockout_s"]),
+        request=keyed_request(services, call, payload),
+        movement=movement,
+        request_id=call.request_id,
+        present=lambda id_, timestamp: movement_view(
+            id_, timestamp, movement, asset, services.money
+        ),
+        present_refusal=_refusals_at(call.style, call.path),
+    )
+    return as_response(call, transfers.execute(call.open_session, order))
+
+
+@lru_cache(maxsize=8)
+def _refusals_at(style: ErrorStyle, path: str) -> Callable[[Refused, str], Answer]:
+    """Once for all requests with this path: what is made of it can be kept."""
+    return lambda refusal, request_id: Answer(
+        status=style.status(refusal.problem), body=style.body(refusal, path, request_id, [])
+    )
