@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.builds import HOLLOW, RECIPES
+from engine.builds import BESIDE_THE_PROCEDURE, HOLLOW, RECIPES
 from engine.defences import (
     DefenceError,
     Defences,
@@ -124,6 +124,41 @@ def test_a_defence_that_cannot_work_beside_another_setting_is_refused(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hardened-fast,locking=none", "beside locking=none: the procedure locks the wallets' rows"),
+        ("hardened,execution=function,pin=off", "beside pin=off: the procedure counts"),
+        ("fragile,execution=function", "beside locking=none"),
+        ("hardened-fast,retry=stale_values", "(retry is none or blind or bounded there)"),
+        ("hardened-fast,idempotency=redis_only", "beside idempotency=redis_only"),
+    ],
+)
+def test_what_the_procedure_does_in_one_way_cannot_be_had_in_another(
+    text: str, message: str
+) -> None:
+    with pytest.raises(DefenceError) as caught:
+        parse_build(text)
+    assert "execution=function makes no sense beside " in str(caught.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_beside_the_procedure_values_are_possible_or_refused_as_listed() -> None:
+    hardened = as_dict(parse_build("hardened-fast").defences)
+    for switch, (possible, because) in BESIDE_THE_PROCEDURE.items():
+        assert hardened[switch] in possible
+        assert because
+        for value in values_of(switch):
+            text = f"hardened-fast,{switch}={value}"
+            if value in possible:
+                assert getattr(parse_build(text).defences, switch) == value
+            else:
+                with pytest.raises(DefenceError, match=f"execution=function.*{switch}={value}"):
+                    parse_build(text)
+        assert set(possible) < set(values_of(switch))
+
+
 def test_every_rule_of_what_is_hollow_names_switches_and_values_that_exist() -> None:
     for rule in HOLLOW:
         other, value = rule.beside
@@ -133,8 +168,9 @@ def test_every_rule_of_what_is_hollow_names_switches_and_values_that_exist() -> 
         assert value in values_of(other)
 
 
-def test_the_named_builds_are_those_of_the_seeds() -> None:
+def test_the_named_builds_are_those_of_the_seeds_and_the_one_for_load() -> None:
     builds = {name: as_dict(build.defences) for name, build in named_builds().items()}
+    assert builds.pop("hardened-fast") == builds["hardened"] | {"execution": "function"}
     assert list(builds) == ["fragile", "g-wallet", "correctness-first", "dino", "hardened"]
     rows = ("locking", "retry", "money", "ledger", "authentication", "execution")
     assert {name: [values[row] for row in rows] for name, values in builds.items()} == {
