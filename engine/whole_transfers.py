@@ -131,14 +131,7 @@ class WholeTransfers:
         asset_id = self._asset_id(open_session, order.movement.asset or "")
         cached_before = self._cache.begin()
         values = _values(order, asset_id)
-        try:
-            row = self._retry.run(lambda: self._call(values))
-        except Refused as refusal:
-            if refusal.problem is OUTCOME_UNKNOWN:
-                # Perhaps they have changed: what is cached of them is not to be believed.
-                for wallet_id in order.movement.wallet_ids:
-                    self._cache.forget(wallet_id)
-            raise
+        row = self._retry.run(lambda: self._attempt(order.movement, values))
         if row.verdict == "done":
             # Redis only now: never while a row lock or a connection is held.
             self._cache.after_commit(_changed(order, asset_id or 0, row), cached_before)
@@ -147,6 +140,15 @@ class WholeTransfers:
         return Answer(
             status=row.status, body=json.loads(row.body), replayed=row.verdict == "replayed"
         )
+
+    def _attempt(self, movement: Movement, values: Sequence[Any]) -> _Row:
+        try:
+            return self._call(values)
+        except RefusedByCall:
+            # Perhaps they have changed: what is cached of them is not to be believed.
+            for wallet_id in movement.wallet_ids:
+                self._cache.forget(wallet_id)
+            raise
 
     def _asset_id(self, open_session: OpenSession, code: str) -> int | None:
         """None for a code that there is not: no wallet holds that. As a rule it is known here."""

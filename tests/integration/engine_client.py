@@ -154,9 +154,13 @@ def house_in(url: str, build: str, redis_url: str, **settings: Any) -> Iterator[
     given = Settings(
         database_url=url,
         redis_url=redis_url,
-        redis_namespace=secrets.token_hex(4),
         engine_build=build,
-        **{"jwt_secret": SECRET, "pin_pepper": PEPPER, **settings},
+        **{
+            "redis_namespace": secrets.token_hex(4),
+            "jwt_secret": SECRET,
+            "pin_pepper": PEPPER,
+            **settings,
+        },
     )
     app = create_app(given, parse_build(build))
     with (

@@ -17,6 +17,11 @@ GONE = OSError
 class Forwarder:
     """Loses as many answers to COMMIT as `losses` says; each time it cuts that connection."""
 
+    what: bytes = COMMIT
+    """To what else in its place: part of a message."""
+    sent: list[bytes] = field(default_factory=list)
+    """What went to the database, as it came: what waits for its answer comes by itself."""
+
     url: str
     """The database's, through this forwarder."""
     losses: int = 0
@@ -52,7 +57,8 @@ def _upward(
 ) -> None:
     with suppress(GONE):
         while chunk := client.recv(CHUNK_BYTES):
-            if chunk == COMMIT and forwarder.losses > 0:
+            forwarder.sent.append(chunk)
+            if forwarder.what in chunk and forwarder.losses > 0:
                 forwarder.losses -= 1
                 committing.set()
             server.sendall(chunk)

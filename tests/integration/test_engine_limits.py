@@ -15,7 +15,13 @@ from tests.integration.engine_client import Account, House, house_in, house_of, 
 
 @pytest.fixture(
     scope="module",
-    params=["fragile", "hardened", "hardened,execution=orm", "hardened,locking=conditional"],
+    params=[
+        "fragile",
+        "hardened",
+        "hardened,execution=orm",
+        "hardened-fast",
+        "hardened,locking=conditional",
+    ],
 )
 def house(
     request: pytest.FixtureRequest, databases: Databases, postgres: PostgresServer

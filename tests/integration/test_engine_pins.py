@@ -26,11 +26,14 @@ from tests.integration.engine_client import (
 WRONG = "0815"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["hardened", "hardened-fast"])
 def house(
-    databases: Databases, postgres: PostgresServer, redis_server: RedisServer
+    request: pytest.FixtureRequest,
+    databases: Databases,
+    postgres: PostgresServer,
+    redis_server: RedisServer,
 ) -> Iterator[House]:
-    with house_of("hardened", databases, postgres, redis_server.url) as opened:
+    with house_of(request.param, databases, postgres, redis_server.url) as opened:
         yield opened
 
 

@@ -14,7 +14,9 @@ from tests.integration.engine_client import Account, House, house_in, house_of, 
 LENIENT = "hardened,authentication=none,authorization=trust_body,pin=off"
 
 
-@pytest.fixture(scope="module", params=["hardened", "hardened,execution=orm", LENIENT])
+@pytest.fixture(
+    scope="module", params=["hardened", "hardened,execution=orm", "hardened-fast", LENIENT]
+)
 def house(
     request: pytest.FixtureRequest, databases: Databases, postgres: PostgresServer
 ) -> Iterator[House]:

@@ -54,7 +54,8 @@ ODD = ("gold", "nobody", "treasury")
 STEPS = st.builds(
     Step,
     kind=st.sampled_from(
-        ["transfer"] * 12 + ["deposit", "withdrawal", "freeze", "close", "thaw", "cap", "owe", "out"]
+        ["transfer"] * 12
+        + ["deposit", "withdrawal", "freeze", "close", "thaw", "cap", "owe", "out"]
     ),
     payer=st.sampled_from(NAMES * 3 + ODD),
     payee=st.sampled_from(NAMES * 3 + ODD),
@@ -182,9 +183,7 @@ def _operated(world: World, account: Account) -> Account:
 
 def test_the_requests_of_that_test_get_every_kind_of_answer(worlds: tuple[World, ...]) -> None:
     """By hand, each at least once: that the random ones come across all of them is luck."""
-    plain = Step(
-        kind="transfer", payer="ann", payee="bob", amount=1, asset="USD", key="a", pin=PIN
-    )
+    plain = Step(kind="transfer", payer="ann", payee="bob", amount=1, asset="USD", key="a", pin=PIN)
     cap = replace(plain, kind="cap", payer="rich", amount=3_00)
     owe = replace(plain, kind="owe", payer="poor", amount=3_00)
     large = LARGEST_AMOUNT - 5_00

@@ -127,7 +127,10 @@ def test_a_defence_that_cannot_work_beside_another_setting_is_refused(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("hardened-fast,locking=none", "beside locking=none: the procedure locks the wallets' rows"),
+        (
+            "hardened-fast,locking=none",
+            "beside locking=none: the procedure locks the wallets' rows",
+        ),
         ("hardened,execution=function,pin=off", "beside pin=off: the procedure counts"),
         ("fragile,execution=function", "beside locking=none"),
         ("hardened-fast,retry=stale_values", "(retry is none or blind or bounded there)"),
