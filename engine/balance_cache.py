@@ -10,7 +10,6 @@ outage is served after it.
 import json
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from typing import Any, Protocol
 
 from redis import Redis
@@ -226,7 +225,8 @@ def balance_cache(defences: Defences, redis: RedisAccess, namespace: str) -> Bal
 
 
 def _written(wallet: WalletState) -> str:
-    return json.dumps(asdict(wallet), default=float)  # A Decimal, where there is one.
+    # Its fields as they are: `asdict` copies each of them, which takes as long as a round trip.
+    return json.dumps(vars(wallet), default=float)  # A Decimal, where there is one.
 
 
 def _read(text: str) -> WalletState | None:

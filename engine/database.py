@@ -100,22 +100,6 @@ class SessionScope:
 
 
 @contextmanager
-def committing_itself(session: Session) -> Iterator[None]:
-    """For one statement that is a database transaction of its own: one round trip instead of three.
-
-    psycopg2's switch and not SQLAlchemy's isolation level, which asks the server to be set back.
-    """
-    session.rollback()  # Of reading that went before in the same session.
-    connection: Any = session.connection().connection.dbapi_connection
-    connection.autocommit = True
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            connection.autocommit = False
-
-
-@contextmanager
 def _lent(session: Session) -> Iterator[Session]:
     try:
         yield session

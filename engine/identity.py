@@ -29,6 +29,8 @@ NO_TOKEN = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError
 WEAK_SECRET = "secret"  # noqa: S105 - the fragile value: what a tutorial leaves in the code
 WEAK_KEYS = SigningKeys(kid=kid_of(WEAK_SECRET), secrets={kid_of(WEAK_SECRET): WEAK_SECRET})
 JTI = re.compile(r"[\w-]{1,64}", re.ASCII)
+MOST_VERIFIED = 10_000
+"""Tokens that are remembered as verified: a few megabytes."""
 LATEST_EXPIRY_S = 2**35
 """Far from now, and still a date."""
 
@@ -69,6 +71,8 @@ class Tokens:
         """Whether a log-out is heeded."""
         self._keys = signing_keys(settings) if self.revocable else WEAK_KEYS
         self._lifetime_s = settings.jwt_lifetime_s
+        self._verified: dict[str, Principal] = {}
+        """By the header that they came in."""
         self.authenticate: Authenticate = {
             "none": lambda _: ANONYMOUS,
             "weak": self._believe,
@@ -90,6 +94,17 @@ class Tokens:
         return jwt.encode(claims, keys.signing, algorithm=ALGORITHM, headers={"kid": keys.kid})
 
     def _verify(self, header: str | None) -> Principal:
+        """A token that was verified before is good until it expires: its signature stays right."""
+        known = self._verified.get(header or "")
+        if known is not None and known.token is not None and time.time() < known.token.expires_s:
+            return known
+        principal = self._verify_anew(header)
+        if len(self._verified) >= MOST_VERIFIED:
+            self._verified.clear()
+        self._verified[header or ""] = principal
+        return principal
+
+    def _verify_anew(self, header: str | None) -> Principal:
         token = _bearer(header)
         try:
             claims = jwt.decode(

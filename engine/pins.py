@@ -12,8 +12,9 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from engine.database import OpenSession, committing_itself
+from engine.database import OpenSession
 from engine.defences import DefenceError, Defences
+from engine.direct import Direct
 from engine.identity import Principal
 from engine.refusals import (
     NOT_FOUND,
@@ -41,7 +42,7 @@ IS_OPEN = sa.or_(USERS.c.pin_locked_until.is_(None), USERS.c.pin_locked_until <=
 FAILURES = sa.case((USERS.c.pin_locked_until.is_(None), USERS.c.pin_failures), else_=0) + 1
 """With this try, if it is wrong: after a lock-out the count begins anew."""
 LOCKED_UNTIL = sa.func.now() + sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.bindparam("lockout_s"))
-TRY = (
+TRY = Direct(
     sa.update(USERS)
     .where(THIS_USER, USERS.c.pin_hash.is_not(None), IS_OPEN)
     .values(
@@ -87,8 +88,7 @@ def _counted_with_it(session: Session, guess: dict[str, Any]) -> None:
     Nobody hears what a try came to before it is counted, and tries of one user wait for each other
     in the user's row: no number of them at once gets more than five compared.
     """
-    with committing_itself(session):
-        row = session.execute(TRY, guess).first()
+    row = TRY.first(session, guess)
     if row is None:
         _refuse_uncounted(session.execute(LOOK, guess).first())
     elif not row[0]:

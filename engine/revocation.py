@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from engine.database import committing_itself
+from engine.direct import Direct
 from engine.identity import Principal
 from engine.refusals import UNAUTHENTICATED, Refused
 from engine.retry import Retry
@@ -23,7 +23,7 @@ KEPT_AFTER_EXPIRY = timedelta(days=1)
 """Longer than clocks differ."""
 
 REVOKED: Any = RevokedToken.__table__
-IS_REVOKED = sa.select(sa.literal(1)).where(REVOKED.c.jti == sa.bindparam("jti"))
+IS_REVOKED = Direct(sa.select(REVOKED.c.jti).where(REVOKED.c.jti == sa.bindparam("jti")))
 REVOKE = insert(REVOKED).on_conflict_do_nothing()
 FORGET = sa.delete(REVOKED).where(REVOKED.c.expires_at < sa.bindparam("before"))
 
@@ -36,10 +36,6 @@ class Revocations:
         self._retry = retry
         self._heeded = heeded
 
-    def concern(self, principal: Principal) -> bool:
-        """Whether `refuse` has something to ask for."""
-        return self._heeded and principal.token is not None
-
     def refuse(self, principal: Principal) -> None:
         """Raises Refused (401) for a token that was logged out. Waits for the database."""
         if principal.token is None or not self._heeded:
@@ -49,8 +45,8 @@ class Revocations:
             raise Refused(UNAUTHENTICATED, "the token was logged out")
 
     def _is_revoked(self, jti: str) -> bool:
-        with self._new_session() as session, committing_itself(session):
-            return session.execute(IS_REVOKED, {"jti": jti}).first() is not None
+        with self._new_session() as session:
+            return IS_REVOKED.first(session, {"jti": jti}) is not None
 
     def revoke(self, principal: Principal) -> None:
         """For good; what has expired long ago is swept out meanwhile."""

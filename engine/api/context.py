@@ -1,12 +1,13 @@
 """What every route gets: the caller, a session, the idempotency key.
 
-Who asks, and under which key, is settled before a word of the body is read: the two route classes
-do it. Dependencies are async functions, because FastAPI sends every other one to a thread.
+Who asks, and under which key, is settled before a word of the body is looked at: the route classes
+do it. Dependencies are async functions that wait for nothing, because a whole request is handled in
+one thread (`one_thread`).
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 from uuid import UUID
@@ -17,7 +18,10 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import BeforeValidator, SecretStr
 from pydantic_core import PydanticCustomError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
+from engine.api.one_thread import finished, in_place, is_async
 from engine.api.problems import ErrorStyle
 from engine.database import OpenSession
 from engine.identity import Principal
@@ -37,7 +41,15 @@ def services_of(request: Request) -> Services:
 
 
 class CallerRoute(APIRoute):
-    """A route that first asks who calls; the answer is in `request.state.principal`."""
+    """A route that first asks who calls; the answer is in `request.state.principal`.
+
+    Everything that may wait for Redis or the database is done in one thread: going to a thread and
+    back costs as much as a statement. An endpoint that reads its body itself goes on without one.
+    """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        self._streams = is_async(endpoint)
+        super().__init__(path, in_place(endpoint), **options)
 
     def get_route_handler(self) -> Handle:
         return self.checked(super().get_route_handler())
@@ -45,12 +57,28 @@ class CallerRoute(APIRoute):
     def checked(self, handle: Handle) -> Handle:
         async def handle_checked(request: Request) -> Response:
             self.identify(request)
-            await limit(request)
-            await refuse_revoked(request)
-            self.check(request)
-            return await handle(request)
+            request.state.open_session = await opened(request)
+            if self._streams:
+                await run_in_threadpool(self.admit, request)
+                return await handle(request)
+            unreadable = await read_body(request)
+            return await run_in_threadpool(self.handle_admitted, request, handle, unreadable)
 
         return handle_checked
+
+    def admit(self, request: Request) -> None:
+        """Everything but the body. Raises Refused."""
+        limit(request)
+        refuse_revoked(request)
+        self.check(request)
+
+    def handle_admitted(
+        self, request: Request, handle: Handle, unreadable: HTTPException | None
+    ) -> Response:
+        self.admit(request)
+        if unreadable:
+            raise unreadable
+        return finished(handle(request))
 
     def check(self, request: Request) -> None:
         """What else is asked before the body is read. Raises Refused."""
@@ -83,15 +111,23 @@ class KeyTakingRoute(CallerRoute):
         request.state.key = read_key(sent) if sent and heeded else None
 
 
-async def refuse_revoked(request: Request) -> None:
+async def read_body(request: Request) -> HTTPException | None:
+    """The body is kept in the request. Answers with what is wrong with reading it."""
+    try:
+        await request.body()
+    except HTTPException as error:
+        return error
+    except ClientDisconnect:
+        return HTTPException(400)
+    return None
+
+
+def refuse_revoked(request: Request) -> None:
     """Raises Refused (401). After the limit, because it asks the database."""
-    revocations = services_of(request).revocations
-    principal: Principal = request.state.principal
-    if revocations.concern(principal):
-        await run_in_threadpool(revocations.refuse, principal)
+    services_of(request).revocations.refuse(request.state.principal)
 
 
-async def limit(request: Request) -> None:
+def limit(request: Request) -> None:
     """Raises Refused (429)."""
     limits = services_of(request).rate_limits
     if not limits.asks:
@@ -100,8 +136,7 @@ async def limit(request: Request) -> None:
     who = principal.name
     if principal.user_id is None:
         who = f"{who}@{request.client.host if request.client else ''}"
-    # In a thread: Redis may take its time, and this one serves everybody.
-    await run_in_threadpool(limits.admit, who)
+    limits.admit(who)
 
 
 def read_key(sent: list[str]) -> str:
@@ -125,13 +160,22 @@ async def principal_of(request: Request, _: Annotated[Any, Security(BEARER)]) ->
     return principal
 
 
-async def open_session_of(request: Request) -> AsyncIterator[OpenSession]:
+async def opened(request: Request) -> OpenSession:
+    """Where sessions are held, one that FastAPI closes after the answer, as a yield dependency's.
+
+    Such a dependency itself would have to wait for a thread.
+    """
     scope = services_of(request).scope
     if not scope.held_until_answered:
-        yield scope.new
-        return
-    async with contextmanager_in_threadpool(contextmanager(scope.held)()) as open_session:
-        yield open_session
+        return scope.new
+    after_answer: AsyncExitStack = request.scope["fastapi_inner_astack"]
+    held = contextmanager_in_threadpool(contextmanager(scope.held)())
+    return await after_answer.enter_async_context(held)
+
+
+async def open_session_of(request: Request) -> OpenSession:
+    known: OpenSession | None = getattr(request.state, "open_session", None)
+    return known or await opened(request)  # The latter where nobody asks who calls.
 
 
 Caller = Annotated[Principal, Depends(principal_of)]
