@@ -4,13 +4,12 @@ The engine and Locust are processes of their own. This process prepares the wall
 clock starts, waits, and then compares what was answered with what is in the database.
 """
 
-import json
 import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from rich.text import Text
 
 from attacks.history import History, Recorder, read_history
 from attacks.http.sender import Sender
+from attacks.load.plan import Plan, Wallet, write_plan
 from engine.defences import Build
 from engine.ownership import OwnedProcess, Workspace
 from engine.process import EngineConfig, EngineError, EngineProcess, start_engine
@@ -169,26 +169,22 @@ def _wallet(target: EngineWallet, sender: Sender) -> WalletRef:
     return wallet
 
 
-def write_plan(path: Path, wallets: Sequence[WalletRef], *, floats: bool, seed: int) -> None:
-    """The file that the locustfile reads. It holds tokens: for this user's eyes only."""
-    document = {
-        "money": "float" if floats else "minor_units",
-        "seed": seed,
-        "wallets": [asdict(wallet) for wallet in wallets],
-    }
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(document))
-
-
 def _run_locust(
     site: Site, plan: LoadPlan, preparation: History, wallets: Sequence[WalletRef]
 ) -> Recorded:
     """Raises LoadFailed when it left no history."""
     plan_file = site.workspace.folder("load") / "plan.json"
-    write_plan(plan_file, wallets, floats=site.floats, seed=plan.seed)
+    write_plan(
+        plan_file,
+        Plan(
+            money="float" if site.floats else "minor_units",
+            seed=plan.seed,
+            wallets=tuple(Wallet(id=one.id, token=one.token, pin=one.pin) for one in wallets),
+        ),
+    )
     environment = {
         "ASSAY_LOAD_PLAN": str(plan_file),
-        "ASSAY_LOAD_HISTORY": str((site.folder / "load.jsonl").absolute()),
+        "ASSAY_LOAD_HISTORY": str(site.folder.absolute()),
     }
     command = locust_command(site.engine.base_url, users=plan.users, duration_s=plan.duration_s)
     locust = site.workspace.start("locust", command, env=environment)
@@ -212,6 +208,7 @@ def locust_command(base_url: str, *, users: int, duration_s: int) -> list[str]:
         *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE)),
         *("--headless", "--only-summary", "--host", base_url),
         *("--users", str(users), "--spawn-rate", str(users)),
+        *("--mix", "payments,readers"),
         *("--run-time", f"{duration_s}s", "--stop-timeout", str(STOP_WITHIN_S)),
         # What the requests came to is for the audit to say.
         *("--exit-code-on-error", "0", "--loglevel", "WARNING"),
