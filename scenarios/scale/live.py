@@ -1,0 +1,9 @@
+"""Invariants so far."""
+
+
+class LiveAudit:
+    pass
+
+
+class SoFar:
+    pass
