@@ -52,9 +52,8 @@ class CallerRoute(APIRoute):
         super().__init__(path, in_place(endpoint), **options)
 
     def get_route_handler(self) -> Handle:
-        return self.checked(super().get_route_handler())
+        handle = super().get_route_handler()
 
-    def checked(self, handle: Handle) -> Handle:
         async def handle_checked(request: Request) -> Response:
             self.identify(request)
             request.state.open_session = await opened(request)

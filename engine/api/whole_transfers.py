@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from engine.api.context import Call, Handle, KeyedRoute, limit, refuse_revoked
 from engine.api.execution import as_response, keyed_request, movement_view, pin_of
+from engine.api.one_thread import finished
 from engine.api.problems import ErrorStyle
 from engine.refusals import Refused
 from engine.services import Services
@@ -22,20 +23,20 @@ class WholeTransferRoute(KeyedRoute):
     """The call itself looks whether the token was logged out; whoever is refused before it is asked
     that first, as on every other route."""
 
-    def checked(self, handle: Handle) -> Handle:
-        async def handle_checked(request: Request) -> Response:
-            self.identify(request)
-            await limit(request)
-            try:
-                self.check(request)
-                return await handle(request)
-            except RefusedByCall:
-                raise
-            except (Refused, RequestValidationError, HTTPException):
-                await refuse_revoked(request)
-                raise
-
-        return handle_checked
+    def handle_admitted(
+        self, request: Request, handle: Handle, unreadable: HTTPException | None
+    ) -> Response:
+        limit(request)
+        try:
+            self.check(request)
+            if unreadable:
+                raise unreadable
+            return finished(handle(request))
+        except RefusedByCall:
+            raise
+        except (Refused, RequestValidationError, HTTPException):
+            refuse_revoked(request)
+            raise
 
 
 def transfer_whole(
