@@ -146,6 +146,7 @@ class Lab:
             Wallet(ref=self.target.open_wallet(self.sender.ask, can_pay=balance > 0), lab=self)
             for balance in balances_minor
         )
+        self._may_be_held(opened, round)
         for wallet, balance_minor in zip(opened, balances_minor, strict=True):
             if balance_minor:
                 self.must(wallet.receives(balance_minor), round=round)
@@ -154,8 +155,15 @@ class Lab:
     def beside(self, wallet: Wallet, balance_minor: int, *, round: int) -> Wallet:  # noqa: A002
         """One more wallet of the same owner, with this balance paid in. Raises AttackFailed."""
         other = Wallet(ref=self.target.open_beside(self.sender.ask, wallet.ref), lab=self)
+        self._may_be_held([other], round)
         self.must(other.receives(balance_minor), round=round)
         return other
+
+    def _may_be_held(self, wallets: Sequence[Wallet], number: int | None) -> None:
+        """Requests of one statement are held back at these rows, or they would not overlap."""
+        rows = self.explorer.rows.setdefault(number, [])
+        rows += [wallet.row_lock() for wallet in wallets]
+        rows += [self.target.lock_owner(wallet.ref) for wallet in wallets]
 
     def must(self, request: Request, *, round: int | None) -> Operation:  # noqa: A002
         """Send what the attack cannot do without. Raises AttackFailed."""
@@ -186,7 +194,9 @@ class Lab:
 
         The wallets of the round have to be set up before. The database is put back afterwards.
         """
-        self.explorer.explore(race, requests, self._beginning(round))
+        self.explorer.explore(
+            race, requests, self._beginning(round), writes=self.target.lock_writes()
+        )
 
     def strike(  # noqa: PLR0913 - what a series is made of
         self,

@@ -11,8 +11,10 @@ from attacks.http.request import Request
 from attacks.http.sender import actor_name
 from attacks.postgres.explorer.choosing import following
 from attacks.postgres.explorer.exploring import Budget, Exploration, Explored, Tried, Try
-from attacks.postgres.explorer.run import Choose, Racer
+from attacks.postgres.explorer.run import Choose, Racer, Run
 from attacks.postgres.explorer.signature import difference, signature
+from attacks.postgres.side_session import SideSession
+from scenarios.forced_overlap import Lock, force_overlap, lacks_overlap
 from scenarios.ground import Beginning, Ground, Outcome
 from scenarios.schedule_file import ScheduleFile
 
@@ -74,25 +76,37 @@ class Explorer:
     replayed: Replayed | None = None
     hire: Hire = lambda _: nullcontext(())
     """More places for the race of this name: workers."""
+    rows: dict[int | None, list[Lock]] = field(default_factory=dict)
+    """Of each round: where its requests may be held back."""
     serving: tuple[str, Callable[[Try], None]] | None = None
     """In a worker: instead of searching, hand the place for this race over."""
 
-    def explore(self, name: str, requests: Sequence[Request], beginning: Beginning) -> None:
+    def explore(
+        self,
+        name: str,
+        requests: Sequence[Request],
+        beginning: Beginning,
+        *,
+        writes: Sequence[Lock] = (),
+    ) -> None:
         """Search one race from the present state of the database.
 
+        Requests of one statement are also held back, at the round's rows and at `writes`.
         Raises CheckpointError, ObserverError, or what reading ground truth raises.
         """
         if name != (self.serving[0] if self.serving else self._replayed_race or name):
             return
         racers = self.ground.racers(requests, beginning.round)
+        locks = [*self.rows.get(beginning.round, []), *writes]
         with self.ground.from_here() as again:
-            attempt = partial(self._try, again, racers, beginning)
+            attempt = partial(self._try, again, racers, beginning, locks)
             if self.serving:
                 self.serving[1](attempt)
                 return
             if self.replay:
-                only = frozenset(self.replay.schedule.order)
-                self.replayed = _replayed(partial(attempt, only=only), self.replay)
+                wanted = self.replay.schedule
+                again_so = partial(attempt, only=frozenset(wanted.order), held=wanted.held)
+                self.replayed = _replayed(again_so, self.replay)
                 return
             with self.hire(name) as elsewhere:
                 explored = Exploration(
@@ -103,6 +117,8 @@ class Explorer:
                     budget=self.budget,
                     reduce=self.reduce,
                 ).run()
+            if lacks_overlap(explored, len(racers)):
+                force_overlap(explored, attempt, racers=len(racers), locks=len(locks))
         self.races.append(
             Race(name=name, round=beginning.round, racers=len(racers), explored=explored)
         )
@@ -111,23 +127,33 @@ class Explorer:
     def _replayed_race(self) -> str | None:
         return self.replay.schedule.race if self.replay else None
 
-    def _try(
+    def _try(  # noqa: PLR0913 - the first four are the race, the same for all its tries
         self,
         again: Callable[[], None],
         racers: Sequence[Racer],
         beginning: Beginning,
+        locks: Sequence[Lock],
         choose: Choose,
         *,
         only: frozenset[int] | None = None,
+        held: int | None = None,
     ) -> Tried:
         again()
-        run = self.ground.track.force(racers, choose, only=only)
+        if held is None:
+            run = self.ground.track.force(racers, choose, only=only)
+        else:
+            run = self._held_back(racers, choose, locks[held])
         if run.gave_up:
             return Tried(run=run, violations=0)
         outcome = self.ground.judged(beginning)
-        tried = Tried(run=run, violations=len(outcome.findings), verdict=outcome)
+        tried = Tried(run=run, violations=len(outcome.findings), verdict=outcome, held=held)
         self._log(tried, outcome)
         return tried
+
+    def _held_back(self, racers: Sequence[Racer], choose: Choose, lock: Lock) -> Run:
+        with SideSession(self.ground.database_url) as side:
+            side.hold(*lock)
+            return self.ground.track.force(racers, choose, holder=side)
 
     def _log(self, tried: Tried, outcome: Outcome) -> None:
         if self.log is None:

@@ -32,6 +32,8 @@ class ScheduleFile(BaseModel):
     requests: tuple[str, ...]
     order: tuple[int, ...] = Field(min_length=1)
     """Which request goes next, counted from 0, at each choice. Others are not sent."""
+    held: int | None = None
+    """The number of the lock, among those of the race, that was held until all had come."""
     violated: tuple[str, ...]
     """The invariants that did not hold."""
     trace: tuple[Line, ...]
@@ -49,6 +51,7 @@ def schedule_of(tried: Tried, *, build: str, claim: str, race: str, seed: int) -
         seed=seed,
         requests=tuple(f"{o.actor}: {o.text}" for o in outcome.operations),
         order=tried.run.order,
+        held=tried.held,
         violated=tuple(dict.fromkeys(finding.invariant for finding in outcome.findings)),
         trace=signature(tried.run),
     )

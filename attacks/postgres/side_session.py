@@ -51,6 +51,11 @@ class SideSession:
     ) -> None:
         self.close()
 
+    @property
+    def pid(self) -> int:
+        """The backend of the session that holds."""
+        return int(self._holder.info.backend_pid)
+
     def hold(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         """Run a statement and keep its locks until `release`."""
         with self._holder.cursor() as cursor:

@@ -21,6 +21,10 @@ from scenarios.truth import GroundTruth
 ASSET = "USD"
 OTHER_ASSET = "GOLD"
 
+OWNER_FOR_UPDATE = (
+    "SELECT 1 FROM users WHERE id = (SELECT user_id FROM wallets WHERE id = %s) FOR UPDATE"
+)
+
 
 class EngineWallet:
     """Speaks bare numbers or minor units, with or without tokens, as the build asks."""
@@ -300,6 +304,15 @@ class EngineWallet:
 
     def lock_wallet(self, wallet: WalletRef) -> tuple[str, Sequence[Any]]:
         return "SELECT 1 FROM wallets WHERE id = %s FOR UPDATE", (int(wallet.id),)
+
+    def lock_owner(self, wallet: WalletRef) -> tuple[str, Sequence[Any]]:
+        return OWNER_FOR_UPDATE, (int(wallet.id),)
+
+    def lock_writes(self) -> Sequence[tuple[str, Sequence[Any]]]:
+        return [
+            (f"LOCK TABLE {table} IN SHARE MODE", ())
+            for table in ("wallets", "transactions", "idempotency_keys")
+        ]
 
     def lock_all_wallets(self) -> tuple[str, Sequence[Any]]:
         return "LOCK TABLE wallets IN ACCESS EXCLUSIVE MODE", ()

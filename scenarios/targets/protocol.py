@@ -125,6 +125,12 @@ class Target(Protocol):
     def lock_wallet(self, wallet: WalletRef) -> tuple[str, Sequence[Any]]:
         """SQL that locks the wallet's row, for a side session."""
 
+    def lock_owner(self, wallet: WalletRef) -> tuple[str, Sequence[Any]]:
+        """SQL that locks the row of whoever owns the wallet, for a side session."""
+
+    def lock_writes(self) -> Sequence[tuple[str, Sequence[Any]]]:
+        """SQL that keeps whoever moves money waiting before a write, each before another one."""
+
     def lock_all_wallets(self) -> tuple[str, Sequence[Any]]:
         """SQL that keeps every reader of wallets waiting, for a side session."""
 

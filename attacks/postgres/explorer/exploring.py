@@ -33,6 +33,8 @@ class Tried:
     violations: int
     verdict: Any = None
     """Whatever the judge wants to find again with the schedule."""
+    held: int | None = None
+    """The number of the lock that somebody held until every racer had come."""
 
 
 Try = Callable[[Choose], Tried]

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from attacks.postgres.explorer.accounts import Accounts
 from attacks.postgres.explorer.diagnosis import Diagnosis
-from attacks.postgres.explorer.forcing import Aim, Bounds, Forcing
+from attacks.postgres.explorer.forcing import Aim, Bounds, Forcing, Waits
+from attacks.postgres.explorer.held_back import HeldBack, Holder
 from attacks.postgres.explorer.race_gate import RaceGate
 from attacks.postgres.explorer.run import Choose, Racer, Run
 from attacks.postgres.footprint import Footprint, nothing
@@ -64,19 +65,26 @@ class RaceTrack:
         *,
         aim: Aim | None = None,
         only: frozenset[int] | None = None,
+        holder: Holder | None = None,
     ) -> Run:
         """Run these requests in the order that `choose` decides; `aim` lets a fault strike.
 
-        With `only`, the other racers keep their numbers and send nothing.
+        With `only`, the other racers keep their numbers and send nothing. `holder` is somebody who
+        holds a lock until each of them has come, and is told to release it then.
         """
+        waits: Waits = self._observer
+        outside = self._outside
+        if holder:
+            back = HeldBack(waits=waits, holder=holder, racers=len(racers), outside=outside)
+            waits, outside, choose = back, back.look_outside, back.choosing(choose)
         forcing = Forcing(
             gate=self._gate,
-            waits=self._observer,
+            waits=waits,
             footprints=self._accounts,
             racers=racers,
             bounds=self._bounds,
             diagnosis=self._diagnosis,
-            outside=self._outside,
+            outside=outside,
             aim=aim,
             only=only,
         )

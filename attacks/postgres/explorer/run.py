@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 from attacks.postgres.footprint import Footprint, nothing, together
@@ -127,7 +128,7 @@ class Run:
 
     @property
     def overlapped(self) -> bool:
-        """Somewhere two racers were in the middle of their steps at once."""
+        """Somewhere two racers were in the middle of their steps at once, or of one step each."""
         begun: set[int] = set()
         left = {racer: self.order.count(racer) for racer in self.order}
         for racer in self.order:
@@ -135,7 +136,10 @@ class Run:
                 return True
             begun.add(racer)
             left[racer] -= 1
-        return False
+        chosen = [taken for taken in self.taken if taken.choice is not None]
+        return any(
+            a.racer != b.racer and a.began < b.began < a.ended for a, b in combinations(chosen, 2)
+        )
 
     @property
     def preemptions(self) -> int:
