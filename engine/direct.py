@@ -17,7 +17,7 @@ class Direct:
     """To be made once for each statement, whose bound parameters all get their values later."""
 
     def __init__(self, statement: sa.ClauseElement) -> None:
-        compiled = statement.compile(dialect=PGDialect_psycopg2())
+        compiled = statement.compile(dialect=PGDialect_psycopg2())  # type: ignore[no-untyped-call]
         self._sql = str(compiled)
         self._constants = {
             name: value for name, value in compiled.params.items() if value is not None
