@@ -225,6 +225,7 @@ def _bench(
         database_url=postgres.url(database, port=port),
         redis_url=redis.url,
         redis_namespace=database,
+        workers=wanted.workers,
         settings={"RATE_LIMIT_REQUESTS": "1000000"},
     )
     engine = start_engine(launched_in(workspace), config)

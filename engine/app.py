@@ -1,6 +1,6 @@
 """The FastAPI application of one build."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
@@ -30,14 +30,19 @@ from engine.shape import Shape
 from engine.treasury import open_shards
 
 
-def create_app(settings: Settings, build: Build) -> FastAPI:
-    """Raises DefenceError when the switches or settings make no sense together."""
+def create_app(
+    settings: Settings, build: Build, *, started: Callable[[], None] = lambda: None
+) -> FastAPI:
+    """`started` is called when requests can be answered, before the first one is.
+
+    Raises DefenceError when the switches or settings make no sense together.
+    """
     services = assemble(settings, build)
     app = FastAPI(
         title="Assay wallet engine",
         version="1",
         description=f"Build `{build.name}`: its switches are at `/v1/meta`.",
-        lifespan=lambda _: _lifespan(services),
+        lifespan=lambda _: _lifespan(services, started),
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # A path is right or it is 404, a problem document.
@@ -67,8 +72,9 @@ def create_app(settings: Settings, build: Build) -> FastAPI:
 
 
 @asynccontextmanager
-async def _lifespan(services: Services) -> AsyncIterator[None]:
+async def _lifespan(services: Services, started: Callable[[], None]) -> AsyncIterator[None]:
     _start(services)
+    started()
     yield
     services.executions.stop()
     services.database.dispose()

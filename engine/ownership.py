@@ -81,17 +81,19 @@ class OwnedProcess:
         _wait_until_gone(family, deadline_s=10)
 
     def pause(self) -> None:
-        """SIGSTOP: it keeps its sockets and answers nobody."""
-        self._child.send_signal(signal.SIGSTOP)
+        """SIGSTOP for it and everything it started: they keep their sockets and answer nobody."""
+        for member in _family(self.pid):
+            _send(member, signal.SIGSTOP)
 
     def resume(self) -> None:
-        self._child.send_signal(signal.SIGCONT)
+        for member in _family(self.pid):
+            _send(member, signal.SIGCONT)
 
     def stop(self, deadline_s: float = 10.0, *, stop_signal: signal.Signals | None = None) -> None:
         """Ask it to end (also when paused), and kill it when it has not within the deadline."""
         if self.alive:
             self._child.send_signal(stop_signal or self._stop_signal)
-            self._child.send_signal(signal.SIGCONT)
+            self.resume()
             if self.wait(deadline_s) is None:
                 self.kill()
 

@@ -43,6 +43,8 @@ class EngineConfig:
     redis_namespace: str
     pool_size: int | None = None
     """None: the build's own."""
+    workers: int = 1
+    """Processes behind the port, each with connections of its own."""
     port: int | None = None
     """None: any free port, held for this engine from its first start to its stop."""
     reserved: ReservedPort | None = None
@@ -136,6 +138,10 @@ class EngineProcess:
         if self._own is not None:
             self._own.close()
 
+    def exit_code(self, within_s: float) -> int | None:
+        """None when it has not ended by then."""
+        return self._process.wait(within_s)
+
     def wait(self) -> None:
         """Return when the process has ended by itself."""
         while self._process.wait(3600) is None:
@@ -154,6 +160,7 @@ class EngineProcess:
             "ENGINE_BUILD": config.build.name,
             "ENGINE_HOST": config.host,
             "ENGINE_PORT": str(self.port),
+            "ENGINE_WORKERS": str(config.workers),
             "ENGINE_PORT_RESERVED": str(int(config.port is None)),
             **({"ENGINE_POOL_SIZE": str(config.pool_size)} if config.pool_size else {}),
             "JWT_SECRET": self.jwt_secret,

@@ -93,6 +93,8 @@ def assemble(settings: Settings, build: Build) -> Services:
     # A row of a batch is claimed by its own state, not by a key.
     rows = Payments(replace(parts, keys=KeysIgnored(), replays=NoReplayCache()))
     place = f"{socket.gethostname()}:{settings.engine_port}"
+    if settings.engine_worker:
+        place = f"{place}/{settings.engine_worker}"  # What it leased is not another worker's.
     return Services(
         build=build,
         settings=settings,

@@ -1,16 +1,29 @@
 """Serving one build, configured by the environment, until the process is told to stop."""
 
+import gc
+import logging
+import os
 import secrets
+import socket
 import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from engine.app import create_app
-from engine.defences import DefenceError, parse_build
+from engine.defences import Build, DefenceError, parse_build
 from engine.settings import Settings
 from engine.stores.ports import listening_socket
+from engine.workers import Supervisor
+
+LOG = logging.getLogger("engine")
+NEW_OBJECTS_BEFORE_GC = 20_000
+"""A request leaves hardly any circles behind: they need not be looked for during each of them."""
+NOT_FINISHED = 1
 
 
 def warm_up() -> None:
@@ -32,7 +45,8 @@ def serve() -> int:
     """The process's exit code: 2 and a line a mistake when the settings make no sense."""
     try:
         settings = Settings()  # type: ignore[call-arg]  # read from the environment
-        app = create_app(settings, parse_build(settings.engine_build))
+        build = parse_build(settings.engine_build)
+        create_app(settings, build)
     except ValidationError as error:
         for problem in error.errors():
             name = str(problem["loc"][0]).upper()
@@ -50,13 +64,61 @@ def serve() -> int:
     except OSError as error:
         sys.stderr.write(f"engine: {host}:{port}: {(error.strerror or str(error)).lower()}\n")
         return 1
+    if settings.engine_workers == 1:
+        return _serve_on(bound, settings, build, _nothing)
+
+    def work(number: int, ready: Callable[[], None]) -> int:
+        mine = settings.model_copy(update={"engine_worker": number})
+        return _serve_on(bound, mine, build, ready)
+
+    return Supervisor(work, settings.engine_workers, stopping=bound.close).run()
+
+
+def _serve_on(
+    bound: socket.socket, settings: Settings, build: Build, ready: Callable[[], None]
+) -> int:
+    def started() -> None:
+        # What is there now stays: it is not looked through again and again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(NEW_OBJECTS_BEFORE_GC)
+        ready()
+
     config = uvicorn.Config(
-        app,
+        create_app(settings, build, started=started),
         log_level="warning",
         access_log=False,
         proxy_headers=False,  # Whoever asks is who is connected, whatever X-Forwarded-For says.
         ws="none",
     )
-    server = uvicorn.Server(config)
+    server = Server(config, within_s=settings.shutdown_within_s)
     server.run(sockets=[bound])
     return 0 if server.started else 3
+
+
+class Server(uvicorn.Server):
+    """Ends gracefully at the first signal, and at once at the second or when that takes too long.
+
+    Gracefully: nobody new is let in, requests and rows of batches under way are finished.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, within_s: float) -> None:
+        super().__init__(config)
+        self._within_s = within_s
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        if self.should_exit:
+            os._exit(NOT_FINISHED)
+        self.should_exit = True
+        watch = threading.Timer(self._within_s, self._give_up)
+        watch.daemon = True
+        watch.start()
+
+    def _give_up(self) -> None:
+        LOG.error("not everything was finished within %s s: it ends unfinished", self._within_s)
+        sys.stderr.flush()
+        os._exit(NOT_FINISHED)
+
+
+def _nothing() -> None:
+    pass

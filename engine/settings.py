@@ -24,6 +24,12 @@ class Settings(BaseSettings):
     engine_port: int = Field(default=8000, ge=1, le=65535)
     engine_port_reserved: bool = False
     """Whoever starts the engine holds its port for it (SO_REUSEPORT)."""
+    engine_workers: int = Field(default=1, ge=1, le=64)
+    """Processes behind the port."""
+    engine_worker: int = Field(default=0, ge=0)
+    """Which of them this is: told by the one that starts them."""
+    shutdown_within_s: float = Field(default=8, gt=0)
+    """How long requests and rows under way may take when the engine is told to end."""
     engine_pool_size: int | None = Field(default=None, ge=1, le=200)
     """Connections of this process; None: as many as the build usually has."""
     connect_timeout_s: int = Field(default=3, ge=1)

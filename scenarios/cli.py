@@ -267,6 +267,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Loopback unless you say otherwise.")] = "127.0.0.1",
     stores: StoresOption = "auto",
     data: Annotated[Path | None, typer.Option(help="Keep the data in this folder.")] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes of the engine behind the port.")
+    ] = 1,
 ) -> None:
     """Serve one build for a person, with its API documentation, until Ctrl-C."""
 
@@ -279,7 +282,15 @@ def serve(
 
     wanted = parse_build(build)
     try:
-        serve_build(wanted, stores=stores, host=host, port=port, data=data, ready=ready)
+        serve_build(
+            wanted,
+            stores=stores,
+            host=host,
+            port=port,
+            data=data,
+            workers=workers,
+            ready=ready,
+        )
     except Interrupted:
         typer.echo("stopped")  # The way in which serving ends.
 

@@ -32,6 +32,7 @@ def serve(  # noqa: PLR0913 - what the command offers
     host: str,
     port: int,
     data: Path | None,
+    workers: int = 1,
     ready: Callable[[Serving], None],
 ) -> None:
     """Serve until the engine ends or this process is told to. Raises StoreError, EngineError."""
@@ -51,6 +52,7 @@ def serve(  # noqa: PLR0913 - what the command offers
             redis_namespace=DATABASE,
             port=port,
             host=host,
+            workers=workers,
             pin_pepper=_pin_pepper(data) if data else None,
         )
         engine = start_engine(launched_in(workspace), config)
