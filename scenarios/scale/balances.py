@@ -130,7 +130,11 @@ def conserved(store: Store) -> Found:
     least, most = store.row(OPEN_NET)
     together = Balance(wallet="*", asset="", amount_minor=_sum(Decimal(total), odd))
     # The small judge over three pieces of work instead of all: its sentence has the same sums.
-    sums = ((certain, "ok"), (least, "unknown"), (most, "unknown"))
+    sums: tuple[tuple[int, Outcome], ...] = (
+        (certain, "ok"),
+        (least, "unknown"),
+        (most, "unknown"),
+    )
     asked = tuple(
         _paid_in(number, amount, outcome) for number, (amount, outcome) in enumerate(sums) if amount
     )

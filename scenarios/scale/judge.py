@@ -27,7 +27,8 @@ class Claim:
     judge: Callable[[Store], Found]
     by_history: bool
     """Compares with the answers; else the database contradicts itself."""
-    needs_records: bool = False
+    without_records: Verdict | None = None
+    """What it comes to where movements are not recorded; None: it does not need them."""
     needs_legs: bool = False
 
 
@@ -38,7 +39,8 @@ CLAIMS = (
         name="every acknowledged payment is recorded once",
         judge=records.acknowledged_and_recorded,
         by_history=True,
-        needs_records=True,
+        # As in the small judge: there is nothing to compare, the balances have to tell.
+        without_records=Verdict.HELD,
     ),
     Claim(
         name="ledger legs prove the balances",
@@ -51,7 +53,7 @@ CLAIMS = (
         name="the records explain the balances",
         judge=balances.records_explain,
         by_history=False,
-        needs_records=True,
+        without_records=Verdict.NOT_APPLICABLE,
     ),
     Claim(
         name="a key has one effect and one answer",
@@ -102,10 +104,10 @@ def _checked(claim: Claim, store: Store, made: Archive) -> Check:
         return Check(
             claim=claim.name, verdict=Verdict.NOT_APPLICABLE, detail="this build keeps no legs"
         )
-    if claim.needs_records and not made.records_kept:
-        return Check(
-            claim=claim.name, verdict=Verdict.NOT_APPLICABLE, detail="this build keeps no records"
-        )
+    if claim.without_records is not None and not made.records_kept:
+        na = claim.without_records is Verdict.NOT_APPLICABLE
+        detail = "this build keeps no records" if na else ""
+        return Check(claim=claim.name, verdict=claim.without_records, detail=detail)
     try:
         found = claim.judge(store)
     except (duckdb.Error, ArithmeticError) as error:
