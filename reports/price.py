@@ -75,6 +75,8 @@ class Price(Document):
     p99_more_ms: Spread | None = None
     engine_cpu: Spread | None = None
     postgres_cpu: Spread | None = None
+    cpu_more_ms: Spread | None = None
+    """Of both together, for one good answer."""
 
 
 class Strategy(Document):
@@ -90,7 +92,8 @@ class Strategy(Document):
     conflicts: float
     """Refused with 409 or 503, of each 100 requests of writers."""
     rolled_back: float | None
-    """Database transactions that were rolled back, for each 100 payments."""
+    """Database transactions that came to nothing, for each 100 payments; without those of readers,
+    who write nothing."""
     writer_p50_ms: Spread
     writer_p99_ms: Spread
     reader_p50_ms: Spread
@@ -123,11 +126,11 @@ class Machine(Document):
 class PriceList(Document):
     """The whole document."""
 
-    version: Literal[1] = VERSION
+    version: Literal[1] = 1
     command: str
     began: str
     lasted_s: float
-    commit: str
+    commit: str | None
     machine: Machine
     stores: str
     clients: int

@@ -21,20 +21,20 @@ def range_of(spread: Spread) -> str:
 
 
 def shown(spread: Spread | None) -> str:
-    """The median with its interval; "–" where nothing is known."""
-    return "–" if spread is None else f"{number(spread.middle)} ({range_of(spread)})"
+    """The median with its interval; "-" where nothing is known."""
+    return "-" if spread is None else f"{number(spread.middle)} ({range_of(spread)})"
 
 
 def ratio_shown(spread: Spread | None) -> str:
     """A ratio with its interval, and nothing but the interval where that covers 1."""
     if spread is None:
-        return "–"
+        return "-"
     if spread.differs_from(1):
-        return f"× {shown(spread)}"
+        return f"x {shown(spread)}"
     return f"not measurable ({range_of(spread)})"
 
 
-def milliseconds_more(spread: Spread) -> str:
-    more = "more" if spread.middle > 0 else "less"
+def milliseconds(spread: Spread) -> str:
+    """How much, whatever its sign."""
     low, high = sorted((abs(spread.low), abs(spread.high)))
-    return f"{number(abs(spread.middle))} ms {more} ({number(low)} to {number(high)})"
+    return f"{number(abs(spread.middle))} ms ({number(low)} to {number(high)})"

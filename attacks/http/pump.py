@@ -137,7 +137,7 @@ def _site(document: Mapping[str, Any]) -> PumpSite:
 
 
 def _wrong_in(plan: PumpPlan) -> str:
-    """"" when nothing is."""
+    """ "" when nothing is."""
     for number, site in enumerate(plan.sites):
         if not site.clients or not all(site.clients):
             return f"site {number} has no client, or one that has nothing to send"
@@ -147,7 +147,11 @@ def _wrong_in(plan: PumpPlan) -> str:
     for number, turn in enumerate(plan.turns):
         if not 0 <= turn.site < len(plan.sites):
             return f"turn {number} is of site {turn.site}, which there is not"
-        if turn.measure_s <= 0 or turn.warm_s < 0 or (turn.clients is not None and not turn.clients):
+        if (
+            turn.measure_s <= 0
+            or turn.warm_s < 0
+            or (turn.clients is not None and not turn.clients)
+        ):
             return f"turn {number} has no time or no clients"
     return ""
 

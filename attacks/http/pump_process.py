@@ -135,9 +135,7 @@ def carry_out(plan: PumpPlan) -> None:
 def take_turn(plan: PumpPlan, number: int, clients: list[list[Client]]) -> Slot:
     turn, tally = plan.turns[number], Tally()
     cpu_s = time.process_time()
-    running = [
-        gevent.spawn(client.run, tally) for client in clients[turn.site][: turn.clients]
-    ]
+    running = [gevent.spawn(client.run, tally) for client in clients[turn.site][: turn.clients]]
     gevent.joinall(running, timeout=turn.warm_s)
     say({"measuring": number})
     tally.counting, began_s = True, time.perf_counter()

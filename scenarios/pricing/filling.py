@@ -71,7 +71,7 @@ class Filled:
     operators: tuple[int, ...]
 
 
-def fill(
+def fill(  # noqa: PLR0913 - how much of what
     connection: Connection,
     *,
     wallets: int,
@@ -103,9 +103,7 @@ def fill(
         cursor.execute(
             USERS, {"name": "priced operator", "role": "operator", "first": 1, "last": operators}
         )
-        cursor.execute(
-            "SELECT id FROM users WHERE role = 'operator' AND username LIKE 'priced %'"
-        )
+        cursor.execute("SELECT id FROM users WHERE role = 'operator' AND username LIKE 'priced %'")
         staff = tuple(int(user_id) for (user_id,) in cursor.fetchall())
         step = max(1, wallets // acting)
         owners = tuple(

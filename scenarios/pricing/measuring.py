@@ -69,7 +69,7 @@ def compared(subject: Subject, on: Side, off: Side) -> Price:
     more_ms = differences(on.p50_ms.values, off.p50_ms.values)
     price = _price(
         subject,
-        status="measured" if throughput.differs_from(1) else "not measurable",
+        status="not measurable",
         words="",
         on_side=on,
         off_side=off,
@@ -82,8 +82,16 @@ def compared(subject: Subject, on: Side, off: Side) -> Price:
         postgres_cpu=(
             ratios(backends[0].values, backends[1].values) if backends[0] and backends[1] else None
         ),
+        cpu_more_ms=differences(_cpu_ms(on), _cpu_ms(off)),
     )
     return price.model_copy(update={"words": price_in_words(price), "status": priced_by(price)})
+
+
+def _cpu_ms(side: Side) -> list[float]:
+    """Of the engine, and of PostgreSQL where that is known."""
+    engine = side.engine_cpu_ms.values
+    backends = side.postgres_cpu_ms.values if side.postgres_cpu_ms else (0.0,) * len(engine)
+    return [a + b for a, b in zip(engine, backends, strict=True)]
 
 
 def _price(subject: Subject, **known: object) -> Price:

@@ -3,44 +3,45 @@
 from typing import Literal
 
 from reports.price import Price, Spread
-from reports.price_words import milliseconds_more, percent, range_of
+from reports.price_words import milliseconds, percent, range_of
 
 Status = Literal["measured", "not measurable", "unknown"]
 
 
 def price_in_words(price: Price) -> str:
-    """One sentence: throughput and p50, as far as either can be told from nothing at all."""
-    told = [_throughput(price.throughput), _p50(price.p50_more_ms)]
-    clauses = [clause for clause in told if clause]
+    """One sentence: whatever of throughput, p50 and CPU can be told from nothing at all."""
     subject = f"{price.switch}={price.on}"
-    if not clauses:
-        assert price.throughput is not None
-        few = "" if price.throughput.sure >= 0.95 else ", by fewer than six pairs"
-        return (
-            f"What {subject} costs against {price.off} is not measurable here: throughput × "
-            f"{range_of(price.throughput)}{few}"
-        )
-    return f"{subject} {' and '.join(clauses)}, against {price.off}"
+    if clauses := _clauses(price):
+        *first, last = clauses
+        told = f"{', '.join(first)} and {last}" if first else last
+        return f"{subject} {told}, against {price.off}"
+    assert price.throughput is not None
+    few = "" if price.throughput.sure >= 0.95 else ", with too few pairs to tell"
+    return (
+        f"What {subject} costs against {price.off} is not measurable here: throughput x "
+        f"{range_of(price.throughput)}{few}"
+    )
 
 
 def priced_by(price: Price) -> Status:
-    """By its throughput, or at least by its latency."""
-    sure = _throughput(price.throughput) or _p50(price.p50_more_ms)
-    return "measured" if sure else "not measurable"
+    return "measured" if _clauses(price) else "not measurable"
 
 
-def _throughput(ratio: Spread | None) -> str:
-    if ratio is None or not ratio.differs_from(1):
-        return ""
-    verb = "costs" if ratio.middle < 1 else "gives"
-    more = "" if ratio.middle < 1 else " more"
+def _clauses(price: Price) -> list[str]:
+    told: list[str] = []
+    if price.throughput and price.throughput.differs_from(1):
+        told.append(_throughput(price.throughput))
+    added = ((price.p50_more_ms, "at p50"), (price.cpu_more_ms, "of CPU an answer"))
+    for more_ms, where in added:
+        if more_ms and more_ms.differs_from(0):
+            verb = "costs" if more_ms.middle > 0 else "saves"
+            told.append(f"{verb} {milliseconds(more_ms)} {where}")
+    return told
+
+
+def _throughput(ratio: Spread) -> str:
     low, high = sorted((abs(1 - ratio.low), abs(1 - ratio.high)))
-    middle = percent(abs(1 - ratio.middle))
-    span = f"({percent(low)} to {percent(high)})"
-    return f"{verb} {middle}{more} {span} {'of the ' if ratio.middle < 1 else ''}throughput"
-
-
-def _p50(more_ms: Spread | None) -> str:
-    if more_ms is None or not more_ms.differs_from(0):
-        return ""
-    return f"{milliseconds_more(more_ms)} at p50"
+    middle, span = percent(abs(1 - ratio.middle)), f"({percent(low)} to {percent(high)})"
+    if ratio.middle < 1:
+        return f"costs {middle} {span} of the throughput"
+    return f"gives {middle} {span} more throughput"

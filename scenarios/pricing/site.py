@@ -198,8 +198,7 @@ def _ground(build: Build, filled: Filled) -> Ground:
     owners = len(filled.owners)
     return Ground(
         purses=tuple(
-            Purse(wallet=wallet, headers=number)
-            for number, (wallet, _) in enumerate(filled.owners)
+            Purse(wallet=wallet, headers=number) for number, (wallet, _) in enumerate(filled.owners)
         ),
         operators=tuple(range(owners, owners + len(filled.operators))),
         bare_numbers=build.defences.money != "minor_units",
@@ -210,9 +209,7 @@ def _headers(build: Build, engine: EngineProcess, filled: Filled) -> tuple[Mappi
     """Of the owners, then of the operators."""
     defences = build.defences
     tokens = Tokens(
-        Settings(
-            database_url="", jwt_secret=engine.jwt_secret, jwt_lifetime_s=TOKENS_LAST_S
-        ),
+        Settings(database_url="", jwt_secret=engine.jwt_secret, jwt_lifetime_s=TOKENS_LAST_S),
         defences,
     )
     one = partial(_one_caller, tokens, named=defences.authentication != "none")

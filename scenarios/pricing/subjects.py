@@ -59,9 +59,7 @@ _ALL = (
     Subject(
         switch="reads", on="single_statement", off="per_wallet", workload="bulk reads", why=READ_WHY
     ),
-    Subject(
-        switch="reads", on="snapshot", off="per_wallet", workload="bulk reads", why=READ_WHY
-    ),
+    Subject(switch="reads", on="snapshot", off="per_wallet", workload="bulk reads", why=READ_WHY),
     Subject(switch="idempotency", on="claim", off="off"),
     Subject(switch="key_fingerprint", on="on", off="off"),
     Subject(switch="key_scope", on="caller_and_route", off="global"),

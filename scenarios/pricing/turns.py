@@ -77,7 +77,9 @@ def must_be_right(
     refused = {} if refusals else added([slot.refused for slot in slots])
     if bad := {**wrong, **refused}:
         first = next((slot.first_wrong for slot in slots if slot.first_wrong), "")
-        told = ", ".join(f"{count} × {what}" for what, count in list(bad.items())[:RECORDED_AS_WRONG])
+        told = ", ".join(
+            f"{count} x {what}" for what, count in list(bad.items())[:RECORDED_AS_WRONG]
+        )
         raise NotMeasured(f"{site.build.name} answered {told}{f' ({first})' if first else ''}")
     deposits = added([slot.acknowledged for slot in slots]).get("deposit", 0)
     if books := site.wrong_books(deposits * AMOUNT_MINOR):
@@ -91,7 +93,7 @@ def good(slot: Slot) -> int:
 def side(site: Site, took: Sequence[Took], shown: str) -> Side:
     """Raises NotMeasured when a slot has no good answer."""
     if not all(one.slot.good(shown) for one in took):
-        raise NotMeasured(f"{site.build.name} gave no answer to {shown} in a slot: take longer ones")
+        raise NotMeasured(f"{site.build.name} answered no {shown} in a slot: take longer ones")
     backends = [
         1000 * one.backends_s / good(one.slot) for one in took if one.backends_s is not None
     ]

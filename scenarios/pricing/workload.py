@@ -13,9 +13,7 @@ from typing import Any, Literal
 
 from attacks.http.pump import Shot
 
-Workload = Literal[
-    "payments", "limited payments", "looks", "retries", "bulk reads", "deposits"
-]
+Workload = Literal["payments", "limited payments", "looks", "retries", "bulk reads", "deposits"]
 SHOWN: Mapping[Workload, str] = {
     "payments": "transfer",
     "limited payments": "transfer",
@@ -126,9 +124,7 @@ def _payments(
     return tuple(transfer(ground, *choice.sample(own, 2)) for _ in range(SHOTS))
 
 
-def _looks(
-    ground: Ground, own: Sequence[Purse], _: int, choice: random.Random
-) -> tuple[Shot, ...]:
+def _looks(ground: Ground, own: Sequence[Purse], _: int, choice: random.Random) -> tuple[Shot, ...]:
     payments = _payments(ground, own, 0, choice)[: SHOTS // (LOOKS_PER_TRANSFER + 1)]
     looks = (read(choice.choice(own)) for _ in range(len(payments) * LOOKS_PER_TRANSFER))
     return (*payments, *looks)
