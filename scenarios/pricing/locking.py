@@ -120,7 +120,7 @@ def _on(
                 measured.append(
                     _strategy(names[number], wallets, site, took[number], beside, before[number])
                 )
-            except (NotMeasured, ValueError) as error:
+            except NotMeasured as error:
                 wrong.append(f"locking={names[number]} on {wallets} wallets: {error}")
         return measured, wrong
 
@@ -133,7 +133,7 @@ def _strategy(  # noqa: PLR0913, PLR0917 - what a row of the table is made of
     row: Sequence[Took] | None,
     rolled_back_before: int,
 ) -> Strategy:
-    """Raises ValueError when a slot has no payment or no reading."""
+    """Raises NotMeasured when a slot has no payment or no reading."""
     took = all_took[1:]
     per_s = _payments_per_s(took)
     refused = sum(sum(one.slot.refused.values()) for one in took)

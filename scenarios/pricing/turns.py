@@ -92,8 +92,7 @@ def good(slot: Slot) -> int:
 
 def side(site: Site, took: Sequence[Took], shown: str) -> Side:
     """Raises NotMeasured when a slot has no good answer."""
-    if not all(one.slot.good(shown) for one in took):
-        raise NotMeasured(f"{site.build.name} answered no {shown} in a slot: take longer ones")
+    shown_ms = latency(took, shown, 0.5), latency(took, shown, 0.99)
     backends = [
         1000 * one.backends_s / good(one.slot) for one in took if one.backends_s is not None
     ]
@@ -101,15 +100,17 @@ def side(site: Site, took: Sequence[Took], shown: str) -> Side:
         build=site.build.name,
         good=sum(good(one.slot) for one in took),
         per_s=spread([good(one.slot) / one.slot.measured_s for one in took]),
-        p50_ms=latency(took, shown, 0.5),
-        p99_ms=latency(took, shown, 0.99),
+        p50_ms=shown_ms[0],
+        p99_ms=shown_ms[1],
         engine_cpu_ms=spread([1000 * one.engine_s / good(one.slot) for one in took]),
         postgres_cpu_ms=spread(backends) if len(backends) == len(took) else None,
     )
 
 
 def latency(took: Sequence[Took], name: str, share: float) -> Spread:
-    """A quantile in milliseconds, of each slot. Raises ValueError when one has no answer."""
+    """A quantile in milliseconds, of each slot. Raises NotMeasured when one has no answer."""
+    if not all(one.slot.good(name) for one in took):
+        raise NotMeasured(f"no {name} was answered in a slot: take longer ones")
     return spread([quantile(one.slot.latencies_us[name], share) / 1000 for one in took])
 
 
