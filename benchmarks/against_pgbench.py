@@ -16,14 +16,14 @@ from tempfile import TemporaryDirectory
 
 from attacks.http.pump import Pump
 from benchmarks.figures import row, table
-from benchmarks.paced import figures, pace_of, parser_for, per_s, print_conditions, run
+from benchmarks.paced import figures, pace_of, parser_for, print_conditions, run
 from benchmarks.pgbench_scripts import SCRIPTS
 from engine.defences import parse_build
 from engine.stores.postgres_binaries import find_binaries
 from reports.price_words import ratio_shown, shown
 from scenarios.pricing.site import Population, Site, open_site
 from scenarios.pricing.statistics import ratios, spread
-from scenarios.pricing.turns import NotMeasured, Pace, Took, must_be_right, take_turns
+from scenarios.pricing.turns import NotMeasured, Pace, Took, must_be_right, per_s, take_turns
 from scenarios.pricing.workload import clients
 from scenarios.stand import open_stand
 

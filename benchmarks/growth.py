@@ -12,21 +12,21 @@ from contextlib import ExitStack
 
 from attacks.http.pump import Pump
 from benchmarks.figures import row, table
-from benchmarks.paced import (
-    against,
-    engine_cpu_ms,
-    figures,
-    pace_of,
-    parser_for,
-    print_conditions,
-    run,
-)
+from benchmarks.paced import against, figures, pace_of, parser_for, print_conditions, run
 from engine.defences import Build, parse_build
 from reports.price_words import ratio_shown
 from scenarios.pricing.filling import Connection, Filled, fill_history
 from scenarios.pricing.site import HOUSEKEEPING, Population, Site, open_site
 from scenarios.pricing.statistics import ratios
-from scenarios.pricing.turns import Pace, Took, by_site, in_turns, must_be_right, take_turns
+from scenarios.pricing.turns import (
+    Pace,
+    Took,
+    by_site,
+    engine_cpu_ms,
+    in_turns,
+    must_be_right,
+    take_turns,
+)
 from scenarios.pricing.workload import clients
 from scenarios.stand import Stand, open_stand
 

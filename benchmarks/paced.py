@@ -15,11 +15,10 @@ from attacks.http.pump import PumpError
 from engine.defences import DefenceError
 from engine.process import EngineError
 from engine.stores import StoreError
-from reports.price import Spread
 from reports.price_words import ratio_shown, shown
 from scenarios.pricing.listing import processor
-from scenarios.pricing.statistics import ratios, spread
-from scenarios.pricing.turns import NotMeasured, Pace, Took, good, latency
+from scenarios.pricing.statistics import ratios
+from scenarios.pricing.turns import NotMeasured, Pace, Took, engine_cpu_ms, latency, per_s
 from scenarios.stand import Stand
 
 PAIRS, SLOT_S, CLIENTS = 9, 2.0, 8
@@ -63,15 +62,6 @@ def print_conditions(stand: Stand, pace: Pace, build: str) -> None:
         f"seed {pace.seed}"
     )
     print("Figures are medians with the 95 % interval of the sign test.")
-
-
-def per_s(took: Sequence[Took]) -> Spread:
-    return spread([good(one.slot) / one.slot.measured_s for one in took])
-
-
-def engine_cpu_ms(took: Sequence[Took]) -> Spread:
-    """For one good answer."""
-    return spread([1000 * one.engine_s / good(one.slot) for one in took])
 
 
 def figures(took: Sequence[Took], name: str) -> tuple[str, ...]:

@@ -90,6 +90,18 @@ def good(slot: Slot) -> int:
     return sum(len(latencies) for latencies in slot.latencies_us.values())
 
 
+def per_s(took: Sequence[Took]) -> Spread:
+    """Good answers a second, of each slot."""
+    return spread([good(one.slot) / one.slot.measured_s for one in took])
+
+
+def engine_cpu_ms(took: Sequence[Took]) -> Spread:
+    """For one good answer. Raises NotMeasured when a slot has none."""
+    if not all(good(one.slot) for one in took):
+        raise NotMeasured("nothing was answered in a slot: take longer ones")
+    return spread([1000 * one.engine_s / good(one.slot) for one in took])
+
+
 def side(site: Site, took: Sequence[Took], shown: str) -> Side:
     """Raises NotMeasured when a slot has no good answer."""
     shown_ms = latency(took, shown, 0.5), latency(took, shown, 0.99)
@@ -99,10 +111,10 @@ def side(site: Site, took: Sequence[Took], shown: str) -> Side:
     return Side(
         build=site.build.name,
         good=sum(good(one.slot) for one in took),
-        per_s=spread([good(one.slot) / one.slot.measured_s for one in took]),
+        per_s=per_s(took),
         p50_ms=shown_ms[0],
         p99_ms=shown_ms[1],
-        engine_cpu_ms=spread([1000 * one.engine_s / good(one.slot) for one in took]),
+        engine_cpu_ms=engine_cpu_ms(took),
         postgres_cpu_ms=spread(backends) if len(backends) == len(took) else None,
     )
 
