@@ -210,5 +210,10 @@ class Pins:
         }
 
     def _hash(self, user_id: int, pin: str) -> str:
-        # With the user in it: equal PINs of two users do not look alike.
-        return hmac.new(self._pepper, f"{user_id}:{pin}".encode(), hashlib.sha256).hexdigest()
+        return pin_hash(self._pepper, user_id, pin)
+
+
+def pin_hash(pepper: bytes, user_id: int, pin: str) -> str:
+    """What `users.pin_hash` holds."""
+    # With the user in it: equal PINs of two users do not look alike.
+    return hmac.new(pepper, f"{user_id}:{pin}".encode(), hashlib.sha256).hexdigest()

@@ -27,6 +27,7 @@ from scenarios.explaining import explain as explained
 from scenarios.lanes import LaneError
 from scenarios.loading import LoadPlan, show_loaded
 from scenarios.loading import load as load_build
+from scenarios.pricing.command import price as price_defences
 from scenarios.replaying import replay as replay_schedule
 from scenarios.replaying import told
 from scenarios.runner import OUT, Plan, new_seed, read_builds, run
@@ -57,6 +58,7 @@ migrate_app = typer.Typer(
     help="Migrate a database: up, down, status, new.",
 )
 app.add_typer(migrate_app, name="migrate")
+app.command("price")(price_defences)
 
 Only = Annotated[
     list[str] | None, typer.Option(help='A claim (double-spend) or a suite ("double spend").')

@@ -192,7 +192,7 @@ def environment_of(stand: Stand) -> Environment:
         python=platform.python_version(),
         platform=platform.platform(),
         cpus=os.cpu_count() or 1,
-        commit=_commit(),
+        commit=commit_here(),
         postgres=_store(stand.postgres.choice, stand.postgres.version),
         redis=_store(stand.redis.choice, stand.redis.version),
         driver=f"psycopg2 {importlib.metadata.version('psycopg2-binary')}",
@@ -206,7 +206,7 @@ def _store(choice: Choice, version: str) -> StoreUsed:
     )
 
 
-def _commit() -> str | None:
+def commit_here() -> str | None:
     git = shutil.which("git")
     root = Path(__file__).parents[1]
     if git is None or not (root / ".git").exists():

@@ -14,6 +14,7 @@ from scenarios.ablation import MOST_CLAIMS, Removal, removals
 from scenarios.catalogue import SCENARIOS, UnknownScenario, select
 from scenarios.defence_stories import STORIES
 from scenarios.model import Scenario
+from scenarios.pricing.committed import committed, prices_of
 
 
 def explain(name: str) -> str:
@@ -62,6 +63,7 @@ def _switch(name: str, switch: Switch) -> str:
     if fragile:
         lines += [f"  Proved by   {sentence}" for sentence in proofs(name)]
         lines.append(f"  See it      assay ablate --only {name}")
+    lines += [f"  Price       {sentence}" for sentence in prices_of(name, committed())]
     return "\n".join(lines)
 
 

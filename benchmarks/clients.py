@@ -1,0 +1,47 @@
+"""From 1 to 64 clients: where the throughput ends and the waiting begins.
+
+    python -m benchmarks.clients [--quick]
+
+One engine; every client has wallets of its own and sends when it has its answer. The numbers of
+clients take turns, upwards and downwards.
+"""
+
+from attacks.http.pump import Pump
+from benchmarks.figures import row, table
+from benchmarks.paced import against, figures, pace_of, parser_for, print_conditions, run
+from engine.defences import parse_build
+from scenarios.pricing.site import Population, open_site
+from scenarios.pricing.turns import in_turns, must_be_right, take_turns
+from scenarios.pricing.workload import clients
+from scenarios.stand import open_stand
+
+COUNTS = (1, 2, 4, 8, 16, 32, 64)
+WALLETS_A_CLIENT = 4
+
+
+def main() -> None:
+    wanted = parser_for(__doc__).parse_args()
+    pace, build = pace_of(wanted), parse_build(wanted.build)
+    most = max(COUNTS)
+    with (
+        open_stand(wanted.stores) as stand,
+        open_site(stand, build, Population(wallets=most * WALLETS_A_CLIENT)) as site,
+        Pump() as pump,
+    ):
+        print_conditions(stand, pace, build.name)
+        pumped = site.pumped(clients(site.ground, "payments", most, pace.seed))
+        order = in_turns(len(COUNTS), pace.pairs + 1)
+        turns = [pace.turn(0, clients=COUNTS[which]) for which in order]
+        took = take_turns(pump, [site], [pumped], turns, pace.seed)
+        must_be_right(site, took)
+        found = {
+            count: [one for one, turn in zip(took, turns, strict=True) if turn.clients == count][1:]
+            for count in COUNTS
+        }
+        table("clients", "payments/s", "p50, ms", "p99, ms", "engine CPU, ms", "to one client")
+        for count, some in found.items():
+            row(str(count), *figures(some, "transfer"), against(some, found[1]))
+
+
+if __name__ == "__main__":
+    run(main)

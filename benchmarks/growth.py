@@ -1,0 +1,102 @@
+"""Does a payment stay as cheap when there is much? `python -m benchmarks.growth [--quick]`.
+
+10^3 to 10^6 wallets, then up to 10^7 rows in the ledger beside a million wallets. Filled by SQL
+with every constraint, index and trigger in place. Each size takes turns with a service of 1,000
+wallets and no history, so that the curve is one of ratios and the machine's noise falls out of it.
+The payers are spread over all wallets.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from attacks.http.pump import Pump
+from benchmarks.figures import row, table
+from benchmarks.paced import against, figures, pace_of, parser_for, print_conditions, run
+from engine.defences import Build, parse_build
+from reports.price_words import ratio_shown
+from scenarios.pricing.filling import Connection, Filled, fill_history
+from scenarios.pricing.site import HOUSEKEEPING, Population, Site, open_site
+from scenarios.pricing.statistics import ratios
+from scenarios.pricing.turns import (
+    Pace,
+    Took,
+    by_site,
+    engine_cpu_ms,
+    in_turns,
+    must_be_right,
+    take_turns,
+)
+from scenarios.pricing.workload import clients
+from scenarios.stand import Stand, open_stand
+
+WALLETS = (1_000, 10_000, 100_000, 1_000_000)
+LEDGER_ROWS = (100_000, 1_000_000, 10_000_000)
+QUICK_WALLETS = (1_000, 10_000, 100_000)
+QUICK_ROWS = (100_000, 500_000)
+ACTING = 512
+
+
+def main() -> None:
+    parser = parser_for(__doc__)
+    parser.add_argument("--wallets", type=int, nargs="+", help="sizes, the smallest first")
+    parser.add_argument("--rows", type=int, nargs="*", help="of the ledger, the fewest first")
+    wanted = parser.parse_args()
+    wallets = wanted.wallets or (QUICK_WALLETS if wanted.quick else WALLETS)
+    rows = (QUICK_ROWS if wanted.quick else LEDGER_ROWS) if wanted.rows is None else wanted.rows
+    pace, build = pace_of(wanted), parse_build(wanted.build)
+    with (
+        open_stand(wanted.stores) as stand,
+        open_site(stand, build, Population(wallets=WALLETS[0])) as reference,
+    ):
+        print_conditions(stand, pace, build.name)
+        columns = ("payments/s", "p50, ms", "p99, ms", "engine CPU, ms")
+        table("wallets", "ledger rows", "filled in, s", *columns, "to 1,000 wallets", "CPU")
+        for count, ledger, took_s, site in _sizes(stand, build, wallets, rows):
+            small, large = _in_turns(reference, site, pace)
+            cpu = ratios(engine_cpu_ms(large).values, engine_cpu_ms(small).values)
+            cells = (*figures(large, "transfer"), against(large, small), ratio_shown(cpu))
+            row(f"{count:,}", f"{ledger:,}", f"{took_s:.1f}", *cells)
+
+
+def _sizes(
+    stand: Stand, build: Build, wallets: tuple[int, ...], rows: tuple[int, ...]
+) -> Iterator[tuple[int, int, float, Site]]:
+    """Wallets, ledger rows, how long filling took, and the service, which stays only for a step."""
+    filled: list[Filled] = []
+
+    def note(_: Connection, made: Filled) -> None:
+        filled.append(made)
+
+    for count in wallets:
+        with ExitStack() as opened:
+            began_s = time.monotonic()
+            population = Population(wallets=count, acting=min(count, ACTING), then=note)
+            site = opened.enter_context(open_site(stand, build, population))
+            yield count, 0, time.monotonic() - began_s, site
+            done = 0
+            for wanted in rows if count == max(wallets) else ():
+                began_s = time.monotonic()
+                more = (wanted - done) // 2
+                fill_history(site.side, filled[-1], first=done // 2 + 1, transfers=more)
+                with site.side.cursor() as cursor:
+                    cursor.execute(HOUSEKEEPING)
+                done += 2 * more
+                yield count, done, time.monotonic() - began_s, site
+
+
+def _in_turns(small: Site, large: Site, pace: Pace) -> tuple[list[Took], list[Took]]:
+    sites = (small, large)
+    with Pump() as pump:
+        pumped = [
+            site.pumped(clients(site.ground, "payments", pace.clients, pace.seed)) for site in sites
+        ]
+        turns = [pace.turn(site) for site in in_turns(2, pace.pairs + 1)]
+        took = by_site(take_turns(pump, sites, pumped, turns, pace.seed))
+    for number, site in enumerate(sites):
+        must_be_right(site, took[number])
+    return took[0][1:], took[1][1:]
+
+
+if __name__ == "__main__":
+    run(main)

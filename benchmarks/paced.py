@@ -1,0 +1,77 @@
+"""How long the load benchmarks measure, and what they print of the machine.
+
+They share the driver, the sites and the statistics of `assay price`: slots in turns, medians with
+the 95 % interval of the sign test, and books that are looked at afterwards.
+"""
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from attacks.http.pump import PumpError
+from engine.defences import DefenceError
+from engine.process import EngineError
+from engine.stores import StoreError
+from reports.price_words import ratio_shown, shown
+from scenarios.pricing.listing import processor
+from scenarios.pricing.statistics import ratios
+from scenarios.pricing.turns import NotMeasured, Pace, Took, engine_cpu_ms, latency, per_s
+from scenarios.stand import Stand
+
+PAIRS, SLOT_S, CLIENTS = 9, 2.0, 8
+QUICK_PAIRS, QUICK_SLOT_S = 6, 0.6
+
+
+def parser_for(docstring: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(docstring or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="short slots: for orientation only")
+    parser.add_argument("--pairs", type=int, help="slots of each kind; fewer than 6 tell nothing")
+    parser.add_argument("--slot-s", type=float)
+    parser.add_argument("--clients", type=int, default=CLIENTS)
+    parser.add_argument("--build", default="hardened")
+    parser.add_argument("--stores", default="embedded", help="auto, external, container, embedded")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser
+
+
+def pace_of(wanted: argparse.Namespace) -> Pace:
+    return Pace(
+        pairs=wanted.pairs or (QUICK_PAIRS if wanted.quick else PAIRS),
+        slot_s=wanted.slot_s or (QUICK_SLOT_S if wanted.quick else SLOT_S),
+        clients=wanted.clients,
+        seed=wanted.seed,
+    )
+
+
+def run(main: Callable[[], object]) -> NoReturn:
+    """The benchmark, with one clear line for what cannot be measured or started."""
+    try:
+        sys.exit(main())  # type: ignore[arg-type]
+    except (NotMeasured, PumpError, StoreError, EngineError, DefenceError) as error:
+        sys.exit(f"not measured: {error}")
+
+
+def print_conditions(stand: Stand, pace: Pace, build: str) -> None:
+    print(
+        f"{os.cpu_count()} x {processor()}, Python {platform.python_version()}, PostgreSQL "
+        f"{stand.postgres.version}, Redis {stand.redis.version}, load {os.getloadavg()[0]:.1f}; "
+        f"{build}, {pace.clients} clients, {pace.pairs} slots of {pace.slot_s:g} s each, "
+        f"seed {pace.seed}"
+    )
+    print("Figures are medians with the 95 % interval of the sign test.")
+
+
+def figures(took: Sequence[Took], name: str) -> tuple[str, ...]:
+    """Answers a second, p50, p99 and the engine's CPU, in milliseconds."""
+    spreads = (per_s(took), latency(took, name, 0.5), latency(took, name, 0.99))
+    return tuple(map(shown, (*spreads, engine_cpu_ms(took))))
+
+
+def against(took: Sequence[Took], base: Sequence[Took]) -> str:
+    """The ratio of the throughputs, pair by pair."""
+    if took is base:
+        return "1"
+    return ratio_shown(ratios(per_s(took).values, per_s(base).values))

@@ -1,0 +1,1 @@
+"""What each defence costs: two engines that differ in one switch, loaded in turns."""
