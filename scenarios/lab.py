@@ -163,7 +163,7 @@ class Lab:
         """Requests of one statement are held back at these rows, or they would not overlap."""
         rows = self.explorer.rows.setdefault(number, [])
         rows += [wallet.row_lock() for wallet in wallets]
-        rows += [self.target.lock_owner(wallet.ref) for wallet in wallets]
+        rows += [self.target.locks.owner(wallet.ref) for wallet in wallets]
 
     def must(self, request: Request, *, round: int | None) -> Operation:  # noqa: A002
         """Send what the attack cannot do without. Raises AttackFailed."""
@@ -195,7 +195,7 @@ class Lab:
         The wallets of the round have to be set up before. The database is put back afterwards.
         """
         self.explorer.explore(
-            race, requests, self._beginning(round), writes=self.target.lock_writes()
+            race, requests, self._beginning(round), writes=self.target.locks.writes()
         )
 
     def strike(  # noqa: PLR0913 - what a series is made of

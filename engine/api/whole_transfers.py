@@ -55,7 +55,7 @@ def transfer_whole(
     token = call.caller.token
     order = TransferOrder(
         principal=call.caller,
-        jti=token.jti if token and services.revocations.concern(call.caller) else None,
+        jti=token.jti if token and services.tokens.revocable else None,
         guess=Guess(hashed=guess["guess"], lockout_s=guess["lockout_s"]),
         request=keyed_request(services, call, payload),
         movement=movement,
@@ -63,13 +63,13 @@ def transfer_whole(
         present=lambda id_, timestamp: movement_view(
             id_, timestamp, movement, asset, services.money
         ),
-        present_refusal=_refusals_at(call.style, call.path),
+        present_refusal=refusals_at(call.style, call.path),
     )
     return as_response(call, transfers.execute(call.open_session, order))
 
 
 @lru_cache(maxsize=8)
-def _refusals_at(style: ErrorStyle, path: str) -> Callable[[Refused, str], Answer]:
+def refusals_at(style: ErrorStyle, path: str) -> Callable[[Refused, str], Answer]:
     """Once for all requests with this path: what is made of it can be kept."""
     return lambda refusal, request_id: Answer(
         status=style.status(refusal.problem), body=style.body(refusal, path, request_id, [])

@@ -36,7 +36,7 @@ def attack(lab: Lab) -> None:
     wallets = lab.wallets(60_00, 40_00, round=1)
     read = lab.target.read_balances([wallet.ref for wallet in wallets])
     with lab.side_session() as side:
-        side.hold(*lab.target.lock_all_wallets())
+        side.hold(*lab.target.locks.all_wallets())
         crowd = in_thread(lambda: lab.release([read] * READERS, round=1, deadline_s=CLIENTS_WAIT_S))
         if not side.wait_for_waiters(lab.pool_size):
             raise AttackFailed("the readers did not take all connections")

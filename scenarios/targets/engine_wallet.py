@@ -13,6 +13,7 @@ from attacks.history import Move
 from attacks.http.request import Reply, Request, definite
 from scenarios.targets.engine_batches import EngineBatches
 from scenarios.targets.engine_keys import advice_of, fate_of, keyed
+from scenarios.targets.engine_locks import EngineLocks
 from scenarios.targets.engine_money import EngineMoney
 from scenarios.targets.engine_truth import rewriting, truth_in
 from scenarios.targets.protocol import Ask, TargetError, WalletRef
@@ -20,10 +21,6 @@ from scenarios.truth import GroundTruth
 
 ASSET = "USD"
 OTHER_ASSET = "GOLD"
-
-OWNER_FOR_UPDATE = (
-    "SELECT 1 FROM users WHERE id = (SELECT user_id FROM wallets WHERE id = %s) FOR UPDATE"
-)
 
 
 class EngineWallet:
@@ -40,6 +37,7 @@ class EngineWallet:
         self._operator_password = operator_password
         self._operator_token: str | None = None
         self._operator_pin: str | None = None
+        self.locks = EngineLocks()
         self.batches = EngineBatches(
             headers=self._headers,
             operator=lambda: self._headers(self._operator_token, self._operator_pin),
@@ -304,18 +302,6 @@ class EngineWallet:
 
     def lock_wallet(self, wallet: WalletRef) -> tuple[str, Sequence[Any]]:
         return "SELECT 1 FROM wallets WHERE id = %s FOR UPDATE", (int(wallet.id),)
-
-    def lock_owner(self, wallet: WalletRef) -> tuple[str, Sequence[Any]]:
-        return OWNER_FOR_UPDATE, (int(wallet.id),)
-
-    def lock_writes(self) -> Sequence[tuple[str, Sequence[Any]]]:
-        return [
-            (f"LOCK TABLE {table} IN SHARE MODE", ())
-            for table in ("wallets", "transactions", "idempotency_keys")
-        ]
-
-    def lock_all_wallets(self) -> tuple[str, Sequence[Any]]:
-        return "LOCK TABLE wallets IN ACCESS EXCLUSIVE MODE", ()
 
     def describe(self) -> Request:
         return Request(

@@ -35,6 +35,9 @@ class Target(Protocol):
     @property
     def batches(self) -> "BatchTarget": ...
 
+    @property
+    def locks(self) -> "LockTarget": ...
+
     def open_wallet(self, ask: Ask, *, can_pay: bool) -> WalletRef:
         """An empty wallet of a new owner; `can_pay` also logs the owner in. Raises TargetError."""
 
@@ -125,15 +128,6 @@ class Target(Protocol):
     def lock_wallet(self, wallet: WalletRef) -> tuple[str, Sequence[Any]]:
         """SQL that locks the wallet's row, for a side session."""
 
-    def lock_owner(self, wallet: WalletRef) -> tuple[str, Sequence[Any]]:
-        """SQL that locks the row of whoever owns the wallet, for a side session."""
-
-    def lock_writes(self) -> Sequence[tuple[str, Sequence[Any]]]:
-        """SQL that keeps whoever moves money waiting before a write, each before another one."""
-
-    def lock_all_wallets(self) -> tuple[str, Sequence[Any]]:
-        """SQL that keeps every reader of wallets waiting, for a side session."""
-
     def describe(self) -> Request:
         """Something that a worker of the service answers from memory, without any store."""
 
@@ -147,6 +141,19 @@ class Payment:
 
     payee: WalletRef
     amount_minor: int
+
+
+class LockTarget(Protocol):
+    """Where who moves money can be kept waiting: SQL for a side session."""
+
+    def all_wallets(self) -> tuple[str, Sequence[Any]]:
+        """At any wallet, who only reads included."""
+
+    def owner(self, wallet: WalletRef) -> tuple[str, Sequence[Any]]:
+        """At the row of whoever owns the wallet."""
+
+    def writes(self) -> Sequence[tuple[str, Sequence[Any]]]:
+        """Before a write, each of them before another one."""
 
 
 class BatchTarget(Protocol):

@@ -79,6 +79,56 @@ def test_up_down_and_up_again(new_url: Callable[[], str], shape: Shape) -> None:
     assert tables(url) == {"alembic_version"}
 
 
+PROCEDURES = (
+    "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prokind = 'p'"
+)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: s.label)
+def test_whole_transfers_are_where_a_build_may_ask_for_them(
+    new_url: Callable[[], str], shape: Shape
+) -> None:
+    url = new_url()
+    up(url, shape)
+    fast = Shape.of(parse_build("hardened-fast").defences)
+    possible = shape in (fast, replace(fast, ledger="hash_chain"))
+    assert rows(url, PROCEDURES) == ([("whole_transfer",)] if possible else [])
+    down(url, revision="0013")
+    assert rows(url, PROCEDURES) == []
+
+
+def test_whole_transfers_go_on_when_their_procedure_has_come_back(
+    databases: Databases, postgres: PostgresServer, redis_server: RedisServer
+) -> None:
+    with house_of("hardened-fast", databases, postgres, redis_server.url) as house:
+        payer, payee = house.account(10_00), house.account()
+        assert house.pay(payer, payee, 1_00, key="before").status_code == 201
+        before = house.money_and_keys()
+        down(house.database_url, revision="0013")
+        assert house.pay(payer, payee, 1_00).status_code == 500  # Refused at the next start.
+        up(house.database_url, Shape.of(house.services.build.defences))
+        assert house.money_and_keys() == before
+        again = house.pay(payer, payee, 1_00, key="before")
+        assert again.headers["Idempotent-Replayed"] == "true"
+        assert house.pay(payer, payee, 1_00).status_code == 201
+        assert (house.balance(payer), house.balance(payee)) == (8_00, 2_00)
+
+
+def test_nobody_waits_for_the_procedure_and_it_waits_for_nobody(
+    databases: Databases, postgres: PostgresServer, redis_server: RedisServer
+) -> None:
+    with house_of("hardened-fast", databases, postgres, redis_server.url) as house:
+        payer, payee = house.account(10_00), house.account()
+        down(house.database_url, revision="0013")
+        with closing(psycopg2.connect(house.database_url)) as writer:
+            # A movement under way, with its locks of every table.
+            cursor = writer.cursor()
+            tables = "wallets, users, transactions, ledger_entries, idempotency_keys"
+            cursor.execute(f"LOCK TABLE {tables} IN ROW EXCLUSIVE MODE")
+            up(house.database_url, Shape.of(house.services.build.defences))
+        assert house.pay(payer, payee, 1_00).status_code == 201
+
+
 def test_a_revision_can_be_named(new_url: Callable[[], str]) -> None:
     url = new_url()
     up(url, HARDENED, revision="0003")
