@@ -18,6 +18,7 @@ from engine.idempotency import KeyRules, Keys, KeysIgnored, keys_of
 from engine.identity import Permissions, Tokens
 from engine.limits import limit_check_of
 from engine.locking import Locking, lock_order_of
+from engine.metrics import Metrics
 from engine.money import Money, is_strict, money_of
 from engine.payments import Parts, Payments
 from engine.pins import Pins
@@ -39,6 +40,7 @@ class Services:
 
     build: Build
     settings: Settings
+    metrics: Metrics
     database: sa.Engine
     scope: SessionScope
     redis: RedisAccess
@@ -71,6 +73,7 @@ class Services:
 def assemble(settings: Settings, build: Build) -> Services:
     """Raises DefenceError when the switches or settings make no sense together."""
     defences = build.defences
+    metrics = Metrics(settings.metrics_folder)
     waits = waits_of(defences, settings)
     database = create_engine(settings, waits, pool_size=build.traits.pool_size)
     # The cache needs Redis, and is what Redis has to tell when it comes back.
@@ -83,8 +86,11 @@ def assemble(settings: Settings, build: Build) -> Services:
     replays = replay_cache(defences, redis, namespace, rules)
     scope = SessionScope(database, defences)
     tokens = Tokens(settings, defences)
-    rate_limits = RateLimits(defences, redis, settings)
-    parts = _parts(build, shape, keys, replays, cache)
+    rate_limits = RateLimits(
+        defences, redis, settings, lambda *decided: metrics.rate_limit.labels(*decided).inc()
+    )
+    retry = Retry(defences, lambda reason: metrics.retries.labels(reason).inc())
+    parts = _parts(build, shape, keys, replays, cache, retry)
     # A row of a batch is claimed by its own state, not by a key.
     rows = Payments(replace(parts, keys=KeysIgnored(), replays=NoReplayCache()))
     place = f"{socket.gethostname()}:{settings.engine_port}"
@@ -93,6 +99,7 @@ def assemble(settings: Settings, build: Build) -> Services:
     return Services(
         build=build,
         settings=settings,
+        metrics=metrics,
         database=database,
         scope=scope,
         redis=redis,
@@ -116,13 +123,23 @@ def assemble(settings: Settings, build: Build) -> Services:
         assets=parts.assets,
         books=parts.books,
         bulk_read=bulk_read_of(defences),
-        executions=Executions(runs_of(defences, place), rows, scope.new),
+        executions=Executions(
+            runs_of(defences, place),
+            rows,
+            scope.new,
+            lambda event: metrics.batches.labels(event).inc(),
+        ),
         compensations=Compensations(compensation_of(defences), rows),
     )
 
 
-def _parts(
-    build: Build, shape: Shape, keys: Keys, replays: ReplayCache, cache: BalanceCache
+def _parts(  # noqa: PLR0913, PLR0917 - parts made of parts
+    build: Build,
+    shape: Shape,
+    keys: Keys,
+    replays: ReplayCache,
+    cache: BalanceCache,
+    retry: Retry,
 ) -> Parts:
     defences = build.defences
     work = UnitOfWork(defences)
@@ -134,7 +151,7 @@ def _parts(
         lock_order=lock_order_of(defences),
         books=books_of(defences, shape=shape, traits=build.traits, one_commit=work.one_commit),
         work=work,
-        retry=Retry(defences),
+        retry=retry,
         permissions=Permissions(defences),
         cache=cache,
         assets=assets,
