@@ -1,5 +1,6 @@
 """The FastAPI application of one build."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -15,6 +16,7 @@ from engine.api.holds import hold_routes
 from engine.api.legacy import legacy_routes
 from engine.api.limits import limit_routes
 from engine.api.movements import movement_routes
+from engine.api.observing import look_at, observing_routes
 from engine.api.problems import error_style, install_error_handlers
 from engine.api.reception import Reception
 from engine.api.reversals import reversal_routes
@@ -28,6 +30,8 @@ from engine.services import Services, assemble
 from engine.settings import Settings
 from engine.shape import Shape
 from engine.treasury import open_shards
+
+GAUGES_EVERY_S = 1.0
 
 
 def create_app(
@@ -49,8 +53,17 @@ def create_app(
     )
     app.state.services = services
     app.state.error_style = error_style(build.defences)
-    install_error_handlers(app, app.state.error_style)
-    app.add_middleware(Reception, style=app.state.error_style, deadline_s=services.deadline_s)
+    metrics = services.metrics
+    metrics.refreshed_by(lambda all_of_it: look_at(services, all_of_it))
+    install_error_handlers(
+        app, app.state.error_style, lambda name: metrics.refusals.labels(name).inc()
+    )
+    app.add_middleware(
+        Reception,
+        style=app.state.error_style,
+        deadline_s=services.deadline_s,
+        metrics=metrics,
+    )
     for routes in (
         user_routes,
         wallet_routes,
@@ -60,10 +73,12 @@ def create_app(
         hold_routes,
         book_routes,
         health_routes,
+        observing_routes,
     ):
         app.include_router(routes(services), prefix="/v1")
     app.include_router(limit_routes(services), prefix="/v1")
     app.include_router(batch_routes(services), prefix="/v1")
+    app.include_router(observing_routes(services), include_in_schema=False)
     if build.legacy_routes:
         app.include_router(legacy_routes(services))
     install_documents(app, app.state.error_style)
@@ -75,9 +90,18 @@ def create_app(
 async def _lifespan(services: Services, started: Callable[[], None]) -> AsyncIterator[None]:
     _start(services)
     started()
+    refreshing = asyncio.create_task(_refresh(services))
     yield
+    refreshing.cancel()
     services.executions.stop()
     services.database.dispose()
+
+
+async def _refresh(services: Services) -> None:
+    """Where another worker may be asked for this one's gauges."""
+    while services.settings.metrics_folder:
+        services.metrics.refresh()
+        await asyncio.sleep(GAUGES_EVERY_S)
 
 
 def _start(services: Services) -> None:

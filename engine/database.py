@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session, sessionmaker
 
 from engine.defences import DefenceError, Defences
+from engine.metrics import WatchedPool
 from engine.settings import Settings
 
 OpenSession = Callable[[], AbstractContextManager[Session]]
@@ -68,6 +69,7 @@ def create_engine(settings: Settings, waits: Waits, *, pool_size: int) -> sa.Eng
     options = {
         "pool_size": settings.engine_pool_size or pool_size,
         "max_overflow": 0,
+        "poolclass": WatchedPool,
         **waits.engine_options,
     }
     try:

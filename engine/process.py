@@ -1,5 +1,6 @@
 """The engine as an operating-system process of its own, which can be killed and started again."""
 
+import json
 import secrets
 import ssl
 import sys
@@ -115,7 +116,8 @@ class EngineProcess:
                 if _ready(client):
                     return
                 time.sleep(POLL_S)
-        words = self._process.tail(3).replace("\n", " · ") or "it wrote nothing"
+        last = self._process.tail(3).splitlines()
+        words = " · ".join(map(in_words, last)) or "it wrote nothing"
         self.stop()
         if "address already in use" in words:
             words = f"{words}; choose another port"
@@ -179,6 +181,17 @@ def _reserve_port() -> ReservedPort:
         return ReservedPort()
     except OSError as error:
         raise EngineError(f"the engine cannot be started: {error}") from error
+
+
+def in_words(line: str) -> str:
+    """A line of the engine's log for a person: of an error with its stack only what it says."""
+    try:
+        message = str(json.loads(line)["message"])
+    except (ValueError, TypeError, KeyError):
+        return line  # What was wrong before there was a log.
+    lines = [text for text in message.splitlines() if text.strip()]
+    said = [text for text in lines if not text.startswith(("(Background", " "))]
+    return (said or lines or [line])[-1]
 
 
 def _ready(client: httpx.Client) -> bool:

@@ -94,9 +94,19 @@ class SlidingWindow:
 
 
 class RateLimits:
-    """The two classes of requests; both refuse with 429."""
+    """The two classes of requests; both refuse with 429.
 
-    def __init__(self, defences: Defences, redis: RedisAccess, settings: Settings) -> None:
+    `told` hears of each decision: which limit, and `admitted` or `refused`.
+    """
+
+    def __init__(
+        self,
+        defences: Defences,
+        redis: RedisAccess,
+        settings: Settings,
+        told: Callable[[str, str], None] = lambda _limit, _decision: None,
+    ) -> None:
+        self._told = told
         value = defences.rate_limit
         self.asks = value != "off"
 
@@ -124,20 +134,21 @@ class RateLimits:
 
     def admit(self, caller: str) -> None:
         """Any request. Raises Refused (429)."""
-        _refuse_unless(self._all.take(caller))
+        self._decide("all", self._all.take(caller))
 
     def admit_guess(self, caller: str) -> None:
         """A request whose answer says whether a password was right. Raises Refused.
 
         To be asked before the secret is looked at.
         """
-        _refuse_unless(self._sensitive.take(caller))
+        self._decide("sensitive", self._sensitive.take(caller))
 
-
-def _refuse_unless(wait_s: float) -> None:
-    if wait_s > 0:
-        raise Refused(
-            RATE_LIMITED,
-            "too many requests: wait as long as Retry-After says",
-            retry_after_s=math.ceil(wait_s),
-        )
+    def _decide(self, limit: str, wait_s: float) -> None:
+        if self.asks:
+            self._told(limit, "refused" if wait_s > 0 else "admitted")
+        if wait_s > 0:
+            raise Refused(
+                RATE_LIMITED,
+                "too many requests: wait as long as Retry-After says",
+                retry_after_s=math.ceil(wait_s),
+            )

@@ -28,6 +28,10 @@ COOL_DOWN_S = 0.5
 class RedisAccess(Protocol):
     """Runs a command, or answers with `otherwise` when Redis is not to be had."""
 
+    @property
+    def believed_up(self) -> bool:
+        """Whether the next call asks Redis; says so without asking it."""
+
     def call(self, command: Command, otherwise: Any = None) -> Any: ...
 
     def state(self) -> State: ...
@@ -35,6 +39,8 @@ class RedisAccess(Protocol):
 
 class NoRedis:
     """The engine runs without Redis."""
+
+    believed_up = False
 
     def call(self, command: Command, otherwise: Any = None) -> Any:  # noqa: ARG002
         return otherwise
@@ -45,6 +51,8 @@ class NoRedis:
 
 class Required:
     """The client's own defaults; whatever it raises ends the request."""
+
+    believed_up = True
 
     def __init__(self, client: "Redis") -> None:
         self._client = client
@@ -58,6 +66,8 @@ class Required:
 
 class Unbounded:
     """Errors are passed over, but the client's defaults decide how long each one takes."""
+
+    believed_up = True
 
     def __init__(self, client: "Redis") -> None:
         self._client = client
@@ -90,6 +100,10 @@ class Bounded:
         self._open_until_s = 0.0
         self._broken = False
         self._probing = False
+
+    @property
+    def believed_up(self) -> bool:
+        return not self._broken
 
     def call(self, command: Command, otherwise: Any = None) -> Any:
         if self._broken and not self._returned():

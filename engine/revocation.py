@@ -36,10 +36,6 @@ class Revocations:
         self._retry = retry
         self._heeded = heeded
 
-    def concern(self, principal: Principal) -> bool:
-        """Whether this caller's token may have been logged out."""
-        return principal.token is not None and self._heeded
-
     def refuse(self, principal: Principal) -> None:
         """Raises Refused (401) for a token that was logged out. Waits for the database."""
         if principal.token is None or not self._heeded:

@@ -18,6 +18,7 @@ from engine.idempotency import KeyRules, Keys, KeysIgnored, keys_of
 from engine.identity import Permissions, Tokens
 from engine.limits import limit_check_of
 from engine.locking import Locking, lock_order_of
+from engine.metrics import Metrics
 from engine.money import Money, is_strict, money_of
 from engine.payments import Parts, Payments
 from engine.pins import Pins
@@ -40,6 +41,7 @@ class Services:
 
     build: Build
     settings: Settings
+    metrics: Metrics
     database: sa.Engine
     scope: SessionScope
     redis: RedisAccess
@@ -74,6 +76,7 @@ class Services:
 def assemble(settings: Settings, build: Build) -> Services:
     """Raises DefenceError when the switches or settings make no sense together."""
     defences = build.defences
+    metrics = Metrics(settings.metrics_folder)
     waits = waits_of(defences, settings)
     database = create_engine(settings, waits, pool_size=build.traits.pool_size)
     # The cache needs Redis, and is what Redis has to tell when it comes back.
@@ -86,10 +89,13 @@ def assemble(settings: Settings, build: Build) -> Services:
     replays = replay_cache(defences, redis, namespace, rules)
     scope = SessionScope(database, defences)
     tokens = Tokens(settings, defences)
-    rate_limits = RateLimits(defences, redis, settings)
+    rate_limits = RateLimits(
+        defences, redis, settings, lambda *decided: metrics.rate_limit.labels(*decided).inc()
+    )
+    retry = Retry(defences, lambda reason: metrics.retries.labels(reason).inc())
     work = UnitOfWork(defences)
     execution = execution_of(defences, shape=shape, traits=build.traits, one_commit=work.one_commit)
-    parts = _parts(build, work, execution, keys=keys, replays=replays, cache=cache)
+    parts = _parts(build, work, execution, retry, keys=keys, replays=replays, cache=cache)
     # A row of a batch is claimed by its own state, not by a key.
     rows = Payments(replace(parts, keys=KeysIgnored(), replays=NoReplayCache()))
     place = f"{socket.gethostname()}:{settings.engine_port}"
@@ -98,6 +104,7 @@ def assemble(settings: Settings, build: Build) -> Services:
     return Services(
         build=build,
         settings=settings,
+        metrics=metrics,
         database=database,
         scope=scope,
         redis=redis,
@@ -126,7 +133,12 @@ def assemble(settings: Settings, build: Build) -> Services:
         assets=parts.assets,
         books=parts.books,
         bulk_read=bulk_read_of(defences),
-        executions=Executions(runs_of(defences, place), rows, scope.new),
+        executions=Executions(
+            runs_of(defences, place),
+            rows,
+            scope.new,
+            lambda event: metrics.batches.labels(event).inc(),
+        ),
         compensations=Compensations(compensation_of(defences), rows),
     )
 
@@ -135,6 +147,7 @@ def _parts(  # noqa: PLR0913 - what other parts share
     build: Build,
     work: UnitOfWork,
     execution: Execution,
+    retry: Retry,
     *,
     keys: Keys,
     replays: ReplayCache,
@@ -149,7 +162,7 @@ def _parts(  # noqa: PLR0913 - what other parts share
         lock_order=lock_order_of(defences),
         books=execution.books,
         work=work,
-        retry=Retry(defences),
+        retry=retry,
         permissions=Permissions(defences),
         cache=cache,
         assets=assets,

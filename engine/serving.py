@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -16,6 +17,9 @@ from pydantic_settings import SettingsError
 
 from engine.app import create_app
 from engine.defences import Build, DefenceError, parse_build
+from engine.logs import log_at_once, logging_queued
+from engine.metrics import forget_worker
+from engine.ownership import MARK
 from engine.settings import Settings
 from engine.stores.ports import listening_socket
 from engine.workers import Supervisor
@@ -67,11 +71,24 @@ def serve() -> int:
     if settings.engine_workers == 1:
         return _serve_on(bound, settings, build, _nothing)
 
-    def work(number: int, ready: Callable[[], None]) -> int:
-        mine = settings.model_copy(update={"engine_worker": number})
-        return _serve_on(bound, mine, build, ready)
+    return _supervise(bound, settings, build)
 
-    return Supervisor(work, settings.engine_workers, stopping=bound.close).run()
+
+def _supervise(bound: socket.socket, settings: Settings, build: Build) -> int:
+    log_at_once()
+    # In the folder of whoever owns this process, which is gone with it however it ends.
+    with tempfile.TemporaryDirectory(prefix="metrics-", dir=os.environ.get(MARK)) as folder:
+
+        def work(number: int, ready: Callable[[], None]) -> int:
+            mine = {"engine_worker": number, "metrics_folder": folder}
+            return _serve_on(bound, settings.model_copy(update=mine), build, ready)
+
+        return Supervisor(
+            work,
+            settings.engine_workers,
+            stopping=bound.close,
+            died=lambda pid: forget_worker(folder, pid),
+        ).run()
 
 
 def _serve_on(
@@ -86,13 +103,15 @@ def _serve_on(
 
     config = uvicorn.Config(
         create_app(settings, build, started=started),
+        log_config=None,  # Its lines go where the engine's go.
         log_level="warning",
         access_log=False,
         proxy_headers=False,  # Whoever asks is who is connected, whatever X-Forwarded-For says.
         ws="none",
     )
     server = Server(config, within_s=settings.shutdown_within_s)
-    server.run(sockets=[bound])
+    with logging_queued(access=settings.access_log):
+        server.run(sockets=[bound])
     return 0 if server.started else 3
 
 

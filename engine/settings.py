@@ -28,6 +28,12 @@ class Settings(BaseSettings):
     """Processes behind the port."""
     engine_worker: int = Field(default=0, ge=0)
     """Which of them this is: told by the one that starts them."""
+    access_log: bool = False
+    """A line for each request."""
+    metrics_folder: str = ""
+    """Where several workers count; told by the one that starts them."""
+    metrics_token: str = Field(default="", repr=False)
+    """Whoever asks for `/metrics` from another machine has to send it; empty: nobody may."""
     shutdown_within_s: float = Field(default=8, gt=0)
     """How long requests and rows under way may take when the engine is told to end."""
     engine_pool_size: int | None = Field(default=None, ge=1, le=200)

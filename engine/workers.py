@@ -49,8 +49,17 @@ class Pipe:
 class Supervisor:
     """Use once, in the main thread of a process without others."""
 
-    def __init__(self, work: Work, workers: int, *, stopping: Callable[[], None]) -> None:
-        """`stopping` is called when the engine is told to end: to stop listening."""
+    def __init__(
+        self,
+        work: Work,
+        workers: int,
+        *,
+        stopping: Callable[[], None],
+        died: Callable[[int], None],
+    ) -> None:
+        """`stopping` is called when the engine is told to end: to stop listening. `died` is told
+        the process id of every worker that ended."""
+        self._died = died
         self._work = work
         self._workers = workers
         self._stopping = stopping
@@ -139,6 +148,7 @@ class Supervisor:
     def _collect(self, pid: int, status: int) -> None:
         number = self._numbers.pop(pid, None)
         code = os.waitstatus_to_exitcode(status)
+        self._died(pid)
         if number is None or (self._told and code == 0):
             return
         if self._told or code in START_UP_FAILED:

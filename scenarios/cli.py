@@ -263,7 +263,7 @@ def explain(name: Annotated[str, typer.Argument(help="A claim, suite, switch or 
 
 
 @app.command()
-def serve(
+def serve(  # noqa: PLR0913, PLR0917 - the command's options
     build: Annotated[str, typer.Option(help="Which build to serve.")] = "hardened",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     host: Annotated[str, typer.Option(help="Loopback unless you say otherwise.")] = "127.0.0.1",

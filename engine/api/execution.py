@@ -10,6 +10,7 @@ from engine.api.context import Call
 from engine.idempotency import KeyedRequest, fingerprint_of
 from engine.money import Money
 from engine.payments import Order
+from engine.refusals import Refused
 from engine.services import Services
 from engine.subjects import Subject
 from engine.wallets import Answer, Movement, Posting
@@ -40,12 +41,9 @@ def execute(  # noqa: PLR0913 - what an order is made of
         subject=subject,
         success=success,
         present=lambda postings, assets: view(postings, assets, services.money),
-        present_refusal=lambda refusal: Answer(
-            status=call.style.status(refusal.problem),
-            body=call.style.body(refusal, call.path, call.request_id, []),
-        ),
+        present_refusal=lambda refusal: _refusal(services, call, refusal),
     )
-    return as_response(call, services.payments.execute(call.open_session, order))
+    return as_response(services, call, services.payments.execute(call.open_session, order))
 
 
 def keyed_request(services: Services, call: Call, payload: BaseModel) -> KeyedRequest:
@@ -56,12 +54,23 @@ def keyed_request(services: Services, call: Call, payload: BaseModel) -> KeyedRe
     )
 
 
-def as_response(call: Call, answer: Answer) -> JSONResponse:
+def as_response(services: Services, call: Call, answer: Answer) -> JSONResponse:
+    if answer.replayed:
+        services.metrics.replays.inc()
     return JSONResponse(
         answer.body,
         status_code=answer.status,
         media_type=call.style.media_type if answer.status >= 400 else "application/json",
         headers={"Idempotent-Replayed": "true"} if answer.replayed else {},
+    )
+
+
+def _refusal(services: Services, call: Call, refusal: Refused) -> Answer:
+    """As it is stored under the key, and answered each time."""
+    services.metrics.refusals.labels(refusal.problem.name).inc()
+    return Answer(
+        status=call.style.status(refusal.problem),
+        body=call.style.body(refusal, call.path, call.request_id, []),
     )
 
 

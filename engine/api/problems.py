@@ -107,6 +107,7 @@ def respond(
     """The answer to a request that is refused; `errors` says which fields are wrong."""
     request_id = getattr(request.state, "request_id", "")
     problem = refusal.problem
+    request.app.state.refused(problem.name)
     headers = {"X-Request-Id": request_id}
     if problem is UNAUTHENTICATED:
         headers["WWW-Authenticate"] = "Bearer"
@@ -120,8 +121,10 @@ def respond(
     )
 
 
-def install_error_handlers(app: FastAPI, style: ErrorStyle) -> None:
-    """Every way in which a request can fail ends here."""
+def install_error_handlers(
+    app: FastAPI, style: ErrorStyle, refused_told: Callable[[str], None] = lambda _: None
+) -> None:
+    """Every way in which a request can fail ends here; `refused_told` hears the problem's name."""
 
     def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Refused)
@@ -160,6 +163,7 @@ def install_error_handlers(app: FastAPI, style: ErrorStyle) -> None:
     app.add_exception_handler(HTTPException, http_error)
     for kind in (SQLAlchemyError, RedisError, Exception):
         app.add_exception_handler(kind, failed)
+    app.state.refused = refused_told
 
 
 def _methods_of(request: Request) -> list[str]:

@@ -179,6 +179,7 @@ def _read_cached(
     services: Services, open_session: OpenSession, wallet_id: int
 ) -> WalletState | None:
     cached, token = services.cache.find(wallet_id)
+    services.metrics.balance_cache.labels("hit" if cached else "miss").inc()
     if cached:
         return cached
     with open_session() as session:

@@ -65,7 +65,11 @@ def transfer_whole(
         ),
         present_refusal=refusals_at(call.style, call.path),
     )
-    return as_response(call, transfers.execute(call.open_session, order))
+    answer = transfers.execute(call.open_session, order)
+    if answer.status >= 400 and not answer.replayed:
+        # The database chose the words: which problem it is stands in them.
+        services.metrics.refusals.labels(answer.body["type"].rpartition(":")[2]).inc()
+    return as_response(services, call, answer)
 
 
 @lru_cache(maxsize=8)

@@ -46,11 +46,19 @@ class Course:
 class Executions:
     """The executions of one engine process."""
 
-    def __init__(self, runs: Runs, payments: Payments, open_session: OpenSession) -> None:
+    def __init__(
+        self,
+        runs: Runs,
+        payments: Payments,
+        open_session: OpenSession,
+        told: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """`payments` has to be one that ignores idempotency keys: a row is its own.
 
-        `open_session` is for what outlives the request.
+        `open_session` is for what outlives the request. `told` hears that an execution has begun,
+        ended or broken off.
         """
+        self._told = told
         self.runs = runs
         self._payments = payments
         self._open_session = open_session
@@ -153,8 +161,10 @@ class Executions:
     def _run(self, open_session: OpenSession, course: Course, *, keep: bool = False) -> Batch:
         """Raises Refused (interrupted) for trouble that passes: `keep` then keeps the lease."""
         try:
-            return self._pay_rows(open_session, course)
+            self._told("begun")
+            batch = self._pay_rows(open_session, course)
         except BaseException as error:
+            self._told("broken_off")
             # The lease was taken and rows may be paid: nothing that says otherwise goes through.
             told = _as_interruption(error)
             if not (keep and told):
@@ -162,6 +172,8 @@ class Executions:
             if told is None or told is error:
                 raise
             raise told from error
+        self._told("ended")
+        return batch
 
     def _let_go(self, open_session: OpenSession, run: Run) -> None:
         # Without the database the lease ends by itself, or with the next call here.

@@ -105,7 +105,7 @@ def wait_for_waiters(config: EngineConfig, how_many: int) -> None:
         def waiting() -> bool:
             with watcher.cursor() as cursor:
                 cursor.execute(sql, ("%FROM wallets%",))
-                return (cursor.fetchone() or (0,))[0] == how_many
+                return bool((cursor.fetchone() or (0,))[0] == how_many)
 
         assert poll(waiting, SOON_S)
 

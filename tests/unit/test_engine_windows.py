@@ -79,6 +79,8 @@ def test_memory_is_bounded_by_what_came_in_the_window(
 class LittleRedis:
     """Counts; `between` runs before each command but the first."""
 
+    believed_up = True
+
     def __init__(self, between: Callable[[], None] = lambda: None) -> None:
         self.values: dict[str, int] = {}
         self.ends: dict[str, int] = {}
