@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import gevent
-from locust.runners import MasterRunner, WorkerRunner
+from locust import runners
+from locust.runners import STATE_INIT, MasterRunner, WorkerRunner
 
 from attacks.history import Recorder
 from attacks.load.driving.customer import Customer
@@ -31,8 +32,10 @@ PLAN, WANTED, SHARE, OVER = "load-plan", "load-plan-wanted", "load-share", "load
 """Messages between a master and its workers."""
 LOOK_EVERY_S = 1.0
 ENDING = ("stopping", "stopped", "cleanup")
-MASTERS_MOST_SILENT_S = 15
-"""A worker whose master was killed does not load on for a minute."""
+CONNECTED_WITHIN_S = 5.0
+"""Workers that were forked connect within this; only then can they be told to go."""
+MASTER_SILENT_S = 15
+"""A worker of another machine whose master was killed does not load on for longer."""
 
 
 def install(events: Any, customers: Sequence[type[Customer]], thresholds: Thresholds) -> "Crew":
@@ -54,6 +57,8 @@ class Crew:
         self._customers = customers
         self._thresholds = thresholds
         self._environment: Any = None
+        self._main: Any = None
+        self._parent = 0
         self._traffic: Traffic
         self._history: Path | None = None
         self._wanted_by: set[str] = set()
@@ -68,6 +73,8 @@ class Crew:
     def on_init(self, environment: Any, **_: Any) -> None:
         """Once in every process, before any user exists."""
         self._environment = environment
+        self._main = gevent.getcurrent()
+        self._parent = os.getppid()
         options = environment.parsed_options
         if options.profile in ("ramp", "spike"):
             _refuse(f"Locust's --profile is a name for a run: say --tps-profile {options.profile}")
@@ -182,6 +189,18 @@ class Crew:
         runner.register_message(SHARE, self._share_came)
         if self._traffic.plan is None:
             runner.send_message(WANTED)
+        runners.MASTER_HEARTBEAT_TIMEOUT = MASTER_SILENT_S
+        if self._environment.parsed_options.processes:
+            gevent.spawn(self._watch_parent)
+
+    def _watch_parent(self) -> None:
+        """The master is the parent; Locust itself would notice its end a minute later."""
+        while os.getppid() == self._parent:
+            gevent.sleep(LOOK_EVERY_S)
+        LOG.error("the master is gone: its worker %d ends the load", self._traffic.process)
+        self._fail(ENVIRONMENT)
+        self._traffic.stopping.set()
+        self._environment.runner.quit()
 
     def _plan_came(self, msg: Any, **_: Any) -> None:
         try:
@@ -256,11 +275,17 @@ class Crew:
         self._traffic.end(f"worker {index}: {msg.data['why']}", msg.data["exit_code"])
 
     def _dismiss(self) -> None:
-        """Workers that are connected already do not wait for a load that never comes."""
-        if isinstance(self._environment.runner, MasterRunner):
-            # What is to be told is why; not that a socket was gone.
-            with suppress(Exception):
-                self._environment.runner.quit()
+        """Workers do not wait for a load that never comes."""
+        runner = self._environment.runner
+        if not isinstance(runner, MasterRunner):
+            return
+        forked = self._environment.parsed_options.processes or 0
+        deadline_s = time.monotonic() + CONNECTED_WITHIN_S
+        while len(runner.clients) < forked and time.monotonic() < deadline_s:
+            gevent.sleep(0.05)
+        # What is to be told is why; not that a socket was gone.
+        with suppress(Exception):
+            runner.quit()
 
     # All. ---------------------------------------------------------------------------------------
 
@@ -276,10 +301,15 @@ class Crew:
 
     def _stop(self) -> None:
         runner = self._environment.runner
-        if self._environment.parsed_options.headless:
-            runner.quit()
-        else:
+        if not self._environment.parsed_options.headless:
             runner.stop()
+            return
+        before_it_began = runner.state == STATE_INIT
+        runner.quit()
+        if before_it_began:
+            # Locust is waiting for workers, some of which will never come.
+            code = self._environment.process_exit_code or ENVIRONMENT
+            gevent.get_hub().loop.run_callback(self._main.throw, SystemExit(code))
 
     def _fail(self, exit_code: int | None) -> None:
         if exit_code is not None and not self._environment.process_exit_code:
