@@ -19,7 +19,7 @@ import psycopg2.extensions
 from scenarios.scale.ground_truth import PostgresTruth, TruthSource, begin_snapshot, load_truth
 from scenarios.scale.histories import Lines, not_ended, stage
 from scenarios.scale.store import ArchiveError, Store, one_line, open_store, quoted
-from scenarios.targets.truth_queries import TruthQueries
+from scenarios.targets.truth_queries import ScaleTarget
 
 MANIFEST = "archive.json"
 NAMED = """
@@ -108,17 +108,20 @@ class Archive:
 
 
 def archive(
-    folder: Path, connection: psycopg2.extensions.connection | None, queries: TruthQueries | None
+    folder: Path,
+    connection: psycopg2.extensions.connection | None = None,
+    target: ScaleTarget | None = None,
 ) -> Archive:
     """The histories (*.jsonl) in the folder and the database behind them, as Parquet in the folder.
 
     Without a connection only the histories. The connection is idle before and after. Raises
     ArchiveError.
     """
-    if connection is None or queries is None:
+    if connection is None or target is None:
         return archive_from(folder, None)
     try:
         begin_snapshot(connection)
+        queries = target.truth_queries(connection)
         return archive_from(folder, PostgresTruth(connection=connection, queries=queries))
     except psycopg2.Error as error:
         raise ArchiveError(f"the database could not be read: {one_line(error)}") from error

@@ -1,6 +1,8 @@
 """Ground truth as SQL, for reading it in bounded memory: what a target offers at scale."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import psycopg2.extensions
 
@@ -29,6 +31,13 @@ class TruthQueries:
     pg_snapshot as text; it may let a seen one through again. None: all are read every time."""
     moves_as_one: bool = True
     """Balances and records change in one database transaction: at no moment do they differ."""
+
+
+class ScaleTarget(Protocol):
+    """A target whose ground truth can be read at scale."""
+
+    def truth_queries(self, connection: psycopg2.extensions.connection) -> TruthQueries:
+        """For this database. The connection may be in a transaction, and stays so."""
 
 
 OWN = """
@@ -60,9 +69,10 @@ row has its last 32 bits only: the others are those of the latest past."""
 
 
 def engine_queries(
-    connection: psycopg2.extensions.connection, *, money: str, ledger: str, unit_of_work: str
+    connection: psycopg2.extensions.connection, defences: Mapping[str, Any]
 ) -> TruthQueries:
-    """Of Assay's own engine; `money`, `ledger` and `unit_of_work` are values of its switches."""
+    """Of Assay's own engine with these values of its switches."""
+    money = defences["money"]
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass('ledger_entries') IS NOT NULL")
         keeps_legs = cursor.fetchone() == (True,)
@@ -73,11 +83,11 @@ def engine_queries(
     return TruthQueries(
         balances=BALANCES_SQL.format(balance=_minor("t.balance", money)),
         effects=None
-        if ledger == "none"
+        if defences["ledger"] == "none"
         else OWN + EFFECTS_SQL.format(amount=_minor("t.amount", money)),
         legs=legs if keeps_legs else None,
         new_only=NEW_ONLY,
-        moves_as_one=unit_of_work != "per_step",
+        moves_as_one=defences["unit_of_work"] != "per_step",
     )
 
 
