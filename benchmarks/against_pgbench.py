@@ -32,6 +32,8 @@ TPS = re.compile(r"^tps = ([\d.]+)", re.MULTILINE)
 FAILED = re.compile(r"^number of failed transactions: ([1-9]\d*)", re.MULTILINE)
 LATENCY = re.compile(r"^latency average = ([\d.]+) ms", re.MULTILINE)
 WANTED = 0.3
+CALIBRATION_TRANSFERS = 20
+"""Of each client, in the round that does not count."""
 
 
 def main() -> int:
@@ -51,19 +53,31 @@ def main() -> int:
         pumped = site.pumped(clients(site.ground, "payments", pace.clients, pace.seed))
         took: list[Took] = []
         bare: list[tuple[float, float]] = []
+        each = CALIBRATION_TRANSFERS
         for number in range(pace.pairs + 1):
             # ABBA: a drift of the machine hits both alike.
             for side in ("http", "sql") if number % 2 else ("sql", "http"):
                 if side == "sql":
-                    bare.append(pgbench(site, script, pace))
+                    bare.append(pgbench(site, script, pace, each))
+                    each = max(
+                        CALIBRATION_TRANSFERS, round(bare[-1][0] * pace.slot_s / pace.clients)
+                    )
                 else:
                     took += take_turns(pump, [site], [pumped], [pace.turn(0)], pace.seed)
         must_be_right(site, took)
     return _show(took[1:], bare[1:])
 
 
-def pgbench(site: Site, script: Path, pace: Pace) -> tuple[float, float]:
-    """Transactions a second and their average latency in ms. Raises NotMeasured."""
+def each_for(tps: float, pace: Pace) -> int:
+    """How many transfers of each client take about as long as a slot."""
+    return max(CALIBRATION_TRANSFERS, round(tps * pace.slot_s / pace.clients))
+
+
+def pgbench(site: Site, script: Path, pace: Pace, each: int) -> tuple[float, float]:
+    """Transfers a second and their average latency in ms. Raises NotMeasured.
+
+    `each`: so many of every client; a busy machine may not finish one in a given time.
+    """
     users = site.ground.purses
     first = users[0].wallet
     with site.side.cursor() as cursor:
@@ -77,7 +91,7 @@ def pgbench(site: Site, script: Path, pace: Pace) -> tuple[float, float]:
     }
     command = [
         *(find_binaries().program("pgbench"), "--no-vacuum", "--file", str(script)),
-        *("--client", str(pace.clients), "--jobs", "1", "--time", str(max(1, round(pace.slot_s)))),
+        *("--client", str(pace.clients), "--jobs", "1", "--transactions", str(each)),
         *(part for name, value in variables.items() for part in ("--define", f"{name}={value}")),
         site.database_url,
     ]

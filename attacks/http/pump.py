@@ -60,7 +60,10 @@ class PumpSite:
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """One slot: the first `warm_s` of it do not count."""
+    """One slot: the first `warm_s` of it do not count.
+
+    It takes longer where it would end without one good answer to each kind of request.
+    """
 
     site: int
     warm_s: float

@@ -16,6 +16,7 @@ from itertools import count
 from typing import Any
 
 import gevent
+from gevent.event import Event
 from geventhttpclient import HTTPClient
 from geventhttpclient.response import HTTPParseError
 
@@ -23,6 +24,8 @@ from attacks.http.pump import DRAIN_S, PumpError, PumpPlan, PumpSite, Shot, Slot
 
 ANSWER_WITHIN_S = 15.0
 CONNECT_WITHIN_S = 5.0
+PATIENCE_S = 15.0
+"""How much longer than planned a slot may take to have one good answer of each kind."""
 WRONG_AT_MOST = 5
 """After so many in a row a client gives the turn up: nobody is helped by more of them."""
 NO_ANSWER = (OSError, HTTPParseError, ValueError)
@@ -32,7 +35,10 @@ WORDS = 200
 class Tally:
     """What one turn saw; `counting` while it counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: set[str]) -> None:
+        self.complete = Event()
+        """Set when every kind of request has had a good answer that counts."""
+        self._missing = names
         self.counting = False
         self.over = False
         self.latencies_us: defaultdict[str, list[int]] = defaultdict(list)
@@ -46,13 +52,19 @@ class Tally:
         if status in shot.good:
             self.acknowledged[name] += 1
             if self.counting:
-                self.latencies_us[name].append(took_us)
+                self._count(name, took_us)
             return True
         if status in shot.refused:
             if self.counting:
                 self.refused[f"{name} {status}"] += 1
             return True
         return False
+
+    def _count(self, name: str, took_us: int) -> None:
+        self.latencies_us[name].append(took_us)
+        self._missing.discard(name)
+        if not self._missing:
+            self.complete.set()
 
     def note_wrong(self, what: str, words: str) -> None:
         self.wrong[what] += 1
@@ -111,6 +123,11 @@ class Client:
         self._http.close()
 
 
+def names_of(shot: Shot) -> tuple[str, ...]:
+    """As its answers are counted."""
+    return (shot.name, shot.again) if shot.times > 1 else (shot.name,)
+
+
 def say(document: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(document) + "\n")
     sys.stdout.flush()
@@ -133,13 +150,17 @@ def carry_out(plan: PumpPlan) -> None:
 
 
 def take_turn(plan: PumpPlan, number: int, clients: list[list[Client]]) -> Slot:
-    turn, tally = plan.turns[number], Tally()
+    turn = plan.turns[number]
+    asked = plan.sites[turn.site].clients[: turn.clients]
+    tally = Tally({name for shots in asked for shot in shots for name in names_of(shot)})
     cpu_s = time.process_time()
     running = [gevent.spawn(client.run, tally) for client in clients[turn.site][: turn.clients]]
     gevent.joinall(running, timeout=turn.warm_s)
     say({"measuring": number})
     tally.counting, began_s = True, time.perf_counter()
     gevent.joinall(running, timeout=turn.measure_s)
+    # On a machine that is busy with other things a slot may be too short for even one answer.
+    gevent.wait([tally.complete, *running], timeout=PATIENCE_S, count=1)
     tally.counting, measured_s = False, time.perf_counter() - began_s
     say({"measured": number})
     tally.over = True

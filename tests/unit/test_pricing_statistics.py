@@ -1,0 +1,80 @@
+"""What may be said of paired slots, and what not."""
+
+import random
+import statistics
+
+import pytest
+
+from scenarios.pricing.statistics import (
+    differences,
+    interval_rank,
+    quantile,
+    ratios,
+    spread,
+)
+from scenarios.pricing.turns import in_turns
+
+
+@pytest.mark.parametrize(
+    # Of the table of the sign test: the ranks that bound a median with 95 % and more.
+    ("pairs", "rank"),
+    [(1, 1), (5, 1), (6, 1), (8, 1), (9, 2), (11, 2), (12, 3), (15, 4), (20, 6), (25, 8)],
+)
+def test_the_interval_is_that_of_the_sign_test(pairs: int, rank: int) -> None:
+    assert interval_rank(pairs) == rank
+
+
+def test_the_interval_holds_the_true_median_as_often_as_it_says() -> None:
+    dice = random.Random(7)
+    trials = 2000
+    held = 0
+    for _ in range(trials):
+        found = spread([dice.lognormvariate(0.0, 0.5) for _ in range(9)])
+        held += found.low <= 1.0 <= found.high
+    assert held / trials >= 0.95
+    assert found.sure == pytest.approx(0.961, abs=0.001)
+
+
+def test_pairs_tell_what_averages_could_not() -> None:
+    # The machine becomes three times as slow; the defence costs a tenth all the time.
+    off = [300.0, 240, 200, 160, 120, 100]
+    on = [rate * 0.9 for rate in off]
+    found = ratios(on, off)
+    assert found is not None
+    assert found.differs_from(1)
+    assert found.middle == pytest.approx(0.9)
+    assert statistics.pstdev(off) > 0.1 * statistics.fmean(off), "the noise is larger than that"
+
+
+def test_noise_is_no_price() -> None:
+    found = ratios([100.0, 110, 90, 105, 95, 101], [100.0] * 6)
+    assert found is not None
+    assert not found.differs_from(1)
+
+
+def test_fewer_than_six_pairs_never_tell_anything() -> None:
+    few, enough = ratios([50.0] * 5, [100.0] * 5), ratios([50.0] * 6, [100.0] * 6)
+    assert few is not None
+    assert enough is not None
+    assert not few.differs_from(1)
+    assert enough.differs_from(1)
+
+
+def test_what_is_zero_or_lacks_its_pair_has_no_ratio() -> None:
+    assert ratios([0.0, 1.0], [1.0, 1.0]) is None
+    assert ratios([1.0], [1.0, 1.0]) is None
+    assert ratios([], []) is None
+    assert differences([1.0], []) is None
+    with pytest.raises(ValueError, match="nothing"):
+        spread([])
+    with pytest.raises(ValueError, match="nothing"):
+        quantile([], 0.5)
+
+
+def test_quantiles_are_values_that_were_seen() -> None:
+    values = list(range(1, 101))
+    assert [quantile(values, share) for share in (0.0, 0.5, 0.99, 1.0)] == [1, 50, 99, 100]
+
+
+def test_turns_go_forwards_and_backwards() -> None:
+    assert in_turns(2, 3) == [0, 1, 1, 0, 0, 1]
