@@ -147,7 +147,7 @@ class Traffic:
 
     def __init__(self, environment: Any, plan: Plan | None, file: TextIO | None) -> None:
         self.plan = plan
-        self.recorder = Recorder(file)
+        self.recorder = Recorder(file, since_epoch=True)
         self._environment = environment
         self._file = file
         self._users = count(1)

@@ -161,13 +161,14 @@ class Recorder:
             self._file.flush()
 
 
-def read_history(path: Path) -> History:
+def read_history(path: Path, *, torn: bool = False) -> History:
     """Read a recorded file, in the order of start.
 
-    Raises ValueError that names the first line that cannot be read.
+    Raises ValueError that names the first line that cannot be read; `torn` passes such lines over:
+    whoever wrote them may have died in the middle, or the disk was full.
     """
     operations, events = [], []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), start=1):
         try:
             record = json.loads(line)
             if "operation" in record:
@@ -175,6 +176,8 @@ def read_history(path: Path) -> History:
             else:
                 events.append(Event(**record["event"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if torn:
+                continue
             raise ValueError(f"{path.name}:{number} is not a line of a history: {error}") from error
     return _in_order(operations, events)
 

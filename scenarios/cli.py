@@ -25,8 +25,8 @@ from scenarios.catalogue import SCENARIOS, UnknownScenario, select
 from scenarios.console import console_for, counting, show_result, watching
 from scenarios.explaining import explain as explained
 from scenarios.lanes import LaneError
-from scenarios.loading import LoadPlan, show_loaded
-from scenarios.loading import load as load_build
+from scenarios.loading.command import load
+from scenarios.loading.refusals import LoadRefused
 from scenarios.replaying import replay as replay_schedule
 from scenarios.replaying import told
 from scenarios.runner import OUT, Plan, new_seed, read_builds, run
@@ -284,29 +284,7 @@ def serve(
         typer.echo("stopped")  # The way in which serving ends.
 
 
-@app.command()
-def load(  # noqa: PLR0913, PLR0917 - the command's options
-    build: Annotated[str, typer.Option(help="Which build to load.")] = "hardened",
-    users: Annotated[int, typer.Option(min=1, max=500, help="Users at once.")] = 16,
-    wallets: Annotated[int, typer.Option(min=2, max=1000, help="Wallets they share.")] = 50,
-    duration_s: Annotated[int, typer.Option(min=1, max=3000, help="For how long.")] = 20,
-    stores: StoresOption = "auto",
-    seed: Seed = None,
-    out: Out = OUT,
-) -> None:
-    """Load a build with payments, then look for every cent past its API."""
-    plan = LoadPlan(
-        build=parse_build(build),
-        stores=stores,
-        users=users,
-        wallets=wallets,
-        duration_s=duration_s,
-        seed=new_seed() if seed is None else seed,
-        out=out,
-    )
-    loaded = load_build(plan, typer.echo)
-    show_loaded(console_for(to_stderr=False), loaded)
-    raise typer.Exit(loaded.audit.exit_code)
+app.command()(load)
 
 
 @app.command()
@@ -384,7 +362,7 @@ def main() -> None:
         app()
     except Interrupted as interruption:
         _end("interrupted; what was seen so far is kept", interruption.exit_code)
-    except (DefenceError, UnknownScenario, EvidenceError, ScheduleError) as error:
+    except (DefenceError, UnknownScenario, EvidenceError, ScheduleError, LoadRefused) as error:
         _end(str(error), USAGE)
     except ENVIRONMENT_ERRORS as error:
         _end(str(error), ENVIRONMENT)
