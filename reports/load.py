@@ -65,7 +65,7 @@ class Series(Record):
     at_s: tuple[float, ...] = ()
     """Where the second begins."""
     answered: tuple[int, ...] = ()
-    """Whatever the answer, in the second in which it came."""
+    """Done or refused, in the second in which the answer came; failures are counted apart."""
     payments: tuple[int, ...] = ()
     """Acknowledged, each counted once however often it was sent."""
     refused: tuple[int, ...] = ()
@@ -119,6 +119,9 @@ class FaultStruck(Record):
     """Why it did not strike, or why what it broke did not come back."""
     before_per_s: float | None = None
     lowest_per_s: float | None = None
+    """In the worst second between the strike and the recovery."""
+    silent_s: float | None = None
+    """The longest time without an answer between the strike and the recovery."""
     recovered_in_s: float | None = None
     """From when what was broken was there again; None: not before the end."""
 

@@ -38,6 +38,8 @@ def felt_in_words(fault: FaultStruck) -> str:
     fell = f"{fault.before_per_s:.0f} to {fault.lowest_per_s:.0f} a second"
     if share is not None:
         fell = f"{fell} ({share:.0%})"
+    if fault.silent_s is not None:
+        fell = f"{fell}, silent for {fault.silent_s:.1f} s"
     if fault.recovered_in_s is None:
         return f"{fell}, not back before the end of the load"
     return f"{fell}, back {fault.recovered_in_s:.1f} s after it was mended"

@@ -1,18 +1,17 @@
 """From what was seen of a load to the document that it leaves."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from reports.evidence import Build
-from reports.load import AuditCheck, FaultStruck, LoadRun, Losses, Series
+from reports.load import AuditCheck, FaultStruck, LoadRun, Losses
 from reports.load import LoadPlan as PlanRecord
 from scenarios.audit import Audit
 from scenarios.loading.course import Course
 from scenarios.loading.faults import Strike
 from scenarios.loading.figures import Figures
 from scenarios.loading.plan import LoadPlan
-from scenarios.loading.recovery import felt
+from scenarios.loading.recovery import Answers, felt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,25 +76,28 @@ def run_of(
             "series": series,
             "samples": course.sampler.samples(),
             "so_far": tuple(course.watch.seen),
-            "faults": faults_of(course.strikes.all, figures, series),
+            "faults": faults_of(course.strikes.all, figures, course.plan.duration_s),
         }
     )
 
 
 def faults_of(
-    strikes: Sequence[Strike], figures: Figures, series: Series
+    strikes: Sequence[Strike], figures: Figures, ends_s: float
 ) -> tuple[FaultStruck, ...]:
     """In the order in which they struck; each is measured from where the one before it was over."""
-    quiet_from_s, records = -math.inf, []
+    quiet_from_s, records = 0.0, []
+    answers = figures.answers() if strikes else None
     for strike in strikes:
-        record = _fault(strike, figures.clock_s, series, quiet_from_s)
+        record = _fault(strike, figures.clock_s, answers, ends_s, quiet_from_s)
         over_s = record.at_s if record.until_s is None else record.until_s
         quiet_from_s = over_s + (record.recovered_in_s or 0.0)
         records.append(record)
     return tuple(records)
 
 
-def _fault(strike: Strike, clock_s: float, series: Series, quiet_from_s: float) -> FaultStruck:
+def _fault(
+    strike: Strike, clock_s: float, answers: Answers | None, ends_s: float, quiet_from_s: float
+) -> FaultStruck:
     fault = strike.fault
     struck = strike.struck_s is not None and not strike.problem
     at_s = fault.at_s if strike.struck_s is None else strike.struck_s - clock_s
@@ -107,13 +109,16 @@ def _fault(strike: Strike, clock_s: float, series: Series, quiet_from_s: float) 
         struck=struck,
         problem=strike.problem,
     )
-    if not struck or record.until_s is None or not series.at_s:
+    if not struck or record.until_s is None or answers is None:
         return record
-    seen = felt(series, at_s=at_s, until_s=record.until_s, quiet_from_s=quiet_from_s)
+    seen = felt(
+        answers, at_s=at_s, until_s=record.until_s, ends_s=ends_s, quiet_from_s=quiet_from_s
+    )
     return record.model_copy(
         update={
             "before_per_s": seen.before_per_s,
             "lowest_per_s": seen.lowest_per_s,
+            "silent_s": seen.silent_s,
             "recovered_in_s": seen.recovered_in_s,
         }
     )
