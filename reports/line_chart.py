@@ -11,7 +11,7 @@ WIDTH, HEIGHT = 1000, 100
 MOST_POINTS = 500
 """More than a screen has room for; of several seconds on one place the worst is shown."""
 TICKS = 4
-WIDE_SPREAD = 30
+WIDE_SPREAD = 12
 """From so many times the smallest value on, a logarithmic scale shows more."""
 Value = float | None
 LEAST_BAND_PERCENT = 0.35

@@ -12,7 +12,8 @@ def money(minor: float) -> str:
 def missing_money(losses: Losses) -> str:
     """What is wrong in figures; empty when nothing is, or nothing is known."""
     parts = []
-    if losses.invented_minor:
+    # Less than half a cent is what fractions do not add up to.
+    if losses.invented_minor is not None and abs(losses.invented_minor) >= 0.5:
         more = "more" if losses.invented_minor > 0 else "less"
         parts.append(f"{money(abs(losses.invented_minor))} {more} in wallets than was ever paid in")
     if losses.payments_without_record:

@@ -10,8 +10,10 @@ import typer
 from engine.defences import parse_build
 from scenarios.console import console_for
 from scenarios.loading.faults import KINDS, parse_faults
+from scenarios.loading.limits import read_thresholds
 from scenarios.loading.load import load as run_load
 from scenarios.loading.plan import WARM_UP_S, LoadPlan
+from scenarios.loading.refusals import LoadRefused
 from scenarios.loading.show import show_loaded, watching_load
 from scenarios.runner import OUT, new_seed
 
@@ -40,6 +42,10 @@ def load(  # noqa: PLR0913, PLR0917 - the command's options
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes of the engine.")] = 1,
     processes: Annotated[int, typer.Option(min=1, max=64, help="Processes of Locust.")] = 1,
     fault: Annotated[list[str] | None, typer.Option(help=FAULTS_HELP)] = None,
+    threshold: Annotated[
+        list[str] | None, typer.Option(help="Such as 'p95<50ms'; may be given again.")
+    ] = None,
+    threshold_file: Annotated[Path | None, typer.Option(help="A threshold a line.")] = None,
     stores: Annotated[
         Literal["auto", "external", "container", "embedded"],
         typer.Option(help="Where PostgreSQL and Redis come from."),
@@ -48,6 +54,8 @@ def load(  # noqa: PLR0913, PLR0917 - the command's options
     out: Annotated[Path, typer.Option(help="The folder that runs are written to.")] = OUT,
 ) -> None:
     """Load a build with payments, then look for every cent past its API."""
+    if against is not None and parse_build(against).name == parse_build(build).name:
+        raise LoadRefused(f"{build} against itself says nothing: name another build")
     plan = LoadPlan(
         command=f"assay {shlex.join(sys.argv[1:])}",
         build=parse_build(build),
@@ -63,6 +71,7 @@ def load(  # noqa: PLR0913, PLR0917 - the command's options
         workers=workers,
         processes=processes,
         faults=parse_faults(fault or (), duration_s=duration_s),
+        thresholds=read_thresholds(threshold or (), threshold_file),
         seed=new_seed() if seed is None else seed,
         out=out,
     )

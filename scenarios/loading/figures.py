@@ -8,6 +8,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from reports.load import Latencies, RequestRow, Series
@@ -114,6 +115,29 @@ class Figures:
             total.latencies_ms.extend(named.latencies_ms)
         each = [*sorted(self._named.items()), (TOTAL, total)]
         return tuple(self._row(name, named) for name, named in each)
+
+    def measured(self, request: str | None, metric: str, share: float | None) -> float | None:
+        """What a threshold asks for; None where no such request was sent.
+
+        Times are in milliseconds (`share` is the percentile's), rates a second, errors a share.
+        """
+        chosen = [n for name, n in self._named.items() if request in {None, name}]
+        if not chosen:
+            return None
+        took_ms = sorted(ms for named in chosen for ms in named.latencies_ms)
+        failures = sum(named.failures for named in chosen)
+        done = len(took_ms) - failures - sum(named.refused for named in chosen)
+        per_s = 1 / self.lasted_s if self.lasted_s else 0.0
+        values = {
+            "tps": self.payments_per_s if request is None else done * per_s,
+            "rps": len(took_ms) * per_s,
+            "requests": float(len(took_ms)),
+            "errors": failures / len(took_ms),
+            "min": took_ms[0],
+            "avg": fmean(took_ms),
+            "max": took_ms[-1],
+        }
+        return percentile(took_ms, share) if share is not None else values.get(metric)
 
     def _row(self, name: str, named: Named) -> RequestRow:
         return RequestRow(

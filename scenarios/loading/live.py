@@ -11,13 +11,17 @@ from typing import Protocol
 import psycopg2
 
 from reports.load import SoFar
-from scenarios.invariants.observed import shown, total_of
+from reports.load_words import money
+from scenarios.invariants.observed import total_of
 from scenarios.targets.engine_wallet import EngineWallet
 from scenarios.truth import GroundTruth
 
 EVERY_S = 3.0
 SHARE_OF_TIME = 0.05
 """Judging takes at most so much of the time: the load has the machine, not the judge."""
+
+
+HALF_A_CENT = Decimal("0.5")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +80,11 @@ def contradictions(truth: GroundTruth) -> dict[str, str]:
         paid_in = sum((e.amount_minor for e in truth.effects if e.payer is None), Decimal(0))
         paid_out = sum((e.amount_minor for e in truth.effects if e.payee is None), Decimal(0))
         difference = total_of(b.amount_minor for b in own) - paid_in + paid_out
-        if difference:
+        # Numbers with fractions of a cent do not add up to the last digit, whatever is done.
+        if difference.is_nan() or abs(difference) >= HALF_A_CENT:
             more = "more" if difference > 0 else "less"
             found["conservation"] = (
-                f"{shown(abs(difference))} {more} in the wallets than was ever paid in"
+                f"{money(float(abs(difference)))} {more} in the wallets than was ever paid in"
             )
     return found
 

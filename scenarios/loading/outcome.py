@@ -10,6 +10,7 @@ from scenarios.audit import Audit
 from scenarios.loading.course import Course
 from scenarios.loading.faults import Strike
 from scenarios.loading.figures import Figures
+from scenarios.loading.limits import judged
 from scenarios.loading.plan import LoadPlan
 from scenarios.loading.recovery import Answers, felt
 
@@ -36,7 +37,7 @@ def plan_of(plan: LoadPlan) -> PlanRecord:
         engine_workers=plan.workers,
         locust_processes=plan.processes,
         faults=tuple(fault.text for fault in plan.faults),
-        thresholds=plan.thresholds,
+        thresholds=tuple(threshold.text for threshold in plan.thresholds),
     )
 
 
@@ -76,6 +77,7 @@ def run_of(
             "series": series,
             "samples": course.sampler.samples(),
             "so_far": tuple(course.watch.seen),
+            "thresholds": judged(course.plan.thresholds, figures, verdicts),
             "faults": faults_of(course.strikes.all, figures, course.plan.duration_s),
         }
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from attacks.load.thresholds import Threshold
 from engine.defences import Build
 from scenarios.loading.faults import Fault
 
@@ -32,7 +33,7 @@ class LoadPlan:
     processes: int = 1
     """Processes of Locust."""
     faults: tuple[Fault, ...] = ()
-    thresholds: tuple[str, ...] = ()
+    thresholds: tuple[Threshold, ...] = ()
     seed: int
     out: Path
 
