@@ -1,450 +1,219 @@
 """Customers who pay each other, look at their balances, and ask again when they heard nothing.
 
     locust -f locustfile.py --host http://127.0.0.1:8000
-    locust -f locustfile.py --host http://127.0.0.1:8000 --headless -u 16 -r 16 -t 20s -s 10
+    locust -f locustfile.py --host http://127.0.0.1:8000 --headless -u 50 -r 50 -t 60s -s 10 \
+           --mix payments --tps 200 --threshold 'tps>=195' --threshold 'p95<50ms'
 
 `assay load` runs this file against an engine of its own and looks for every cent afterwards. The
-file only sends and records; it judges nothing. Any user may pay from any wallet, so that
-payments meet in the same wallets. What it is told by the environment:
+file only sends and records; it judges nothing but its thresholds. docs/load.md says how to write
+the plan of another service, and how to load from several machines.
 
-ASSAY_LOAD_PLAN     a JSON file that names the wallets, each with money in it already:
-                    {"money": "minor_units" or "float", "seed": 1,
-                     "wallets": [{"id": "1", "token": "…" or null, "pin": "…" or null}, …]}
-                    Without it, users sign up and wallets are opened through the API beforehand.
+ASSAY_LOAD_PLAN     a JSON file that names the wallets, each with money in it already, and the
+                    requests. Without it, users of Assay's own wallet sign up beforehand.
 OPERATOR_PASSWORD   needed for that by builds that ask for a token: only operators pay money in;
 OPERATOR_PIN        too, where the operator has set a PIN before.
-ASSAY_LOAD_HISTORY  every operation is appended to this file as a line of JSON; each of Locust's
-                    worker processes writes a file of its own, with its process id in the name.
+ASSAY_LOAD_HISTORY  a folder: every operation becomes a line of JSON in its load.jsonl, or of each
+                    worker's load.<n>.jsonl.
 
-Importing Locust patches the sockets and threads of the whole process, so nothing else imports it.
-A load is bounded: it goes to loopback addresses only and ends after `MOST_OPERATIONS`.
+Importing Locust patches the sockets and threads of the whole process, so nothing else imports this.
+A load is bounded: it goes to loopback addresses only unless --allow-remote names the host.
 """
 
-import ipaddress
-import json
-import logging
-import os
-import random
-import secrets
-import sys
-from dataclasses import dataclass, field
-from itertools import count
-from pathlib import Path
-from typing import Any, NoReturn, TextIO
-from urllib.parse import urlsplit
+from locust import events, tag, task
 
-import gevent
-from locust import FastHttpUser, constant, events, task
-from locust.contrib.fasthttp import FastHttpSession, FastResponse
-from locust.event import EventHook
-from locust.exception import StopUser
-from locust.runners import MasterRunner, WorkerRunner
+from attacks.history import Move
+from attacks.load.driving import crew
+from attacks.load.driving.customer import Customer, of
+from attacks.load.plan import major
+from attacks.load.thresholds import plugin
 
-from attacks.history import Move, Operation, Outcome, Recorder
-
-LOG = logging.getLogger("assay.load")
-ASSET = "USD"
-OPENING_MINOR = 100_00
-OWN_WALLETS = 50
-"""Wallets that are opened where no plan names any."""
-LARGEST_PAYMENT_MINOR = 20_00
-"""Large enough that wallets run dry now and then: a balance is guarded where it ends."""
+SMALL_MINOR, LARGE_MINOR = 5_00, 50_00
+LARGE_SHARE = 0.02
+"""Now and then a wallet runs dry: a balance is guarded where it ends."""
 REPLAYED_SHARE = 0.05
 """Of the acknowledged payments, so many are sent again: by clients whose answer was lost."""
-MOST_OPERATIONS = 300_000
-"""In one process; all of them are kept in memory."""
-MOST_REFUSED_CONNECTIONS = 200
-"""After so many in a row nobody is there any more."""
-USAGE, ENVIRONMENT = 2, 4
+MOST_REPLAYS = 3
+BATCH_ROWS = 5
 
 
-class PlanError(Exception):
-    """The wallets cannot be had. One clear line."""
+class Customers(Customer):
+    """What more than one kind of customer does."""
+
+    abstract = True
+
+    def some_minor(self) -> int:
+        large = self.random.random() < LARGE_SHARE
+        return self.random.randint(1, LARGE_MINOR if large else SMALL_MINOR)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wallet:
-    id: str
-    token: str | None
-    pin: str | None = field(default=None, repr=False)
+class Payments(Customers):
+    """Many wallets pay many wallets."""
 
+    mix = "payments"
+    needs = ("transfer",)
+    weight = 10
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """Who may pay whom, and how the service writes money."""
-
-    floats: bool
-    seed: int
-    wallets: tuple[Wallet, ...]
-
-    def money(self, amount_minor: int) -> Any:
-        return amount_minor / 100 if self.floats else {"amount": amount_minor, "asset": ASSET}
-
-
-def read_plan(path: Path) -> Plan:
-    """Raises PlanError."""
-    try:
-        document = json.loads(path.read_text())
-        style = document["money"]
-        wallets = tuple(
-            Wallet(id=str(int(wallet["id"])), token=wallet.get("token"), pin=wallet.get("pin"))
-            for wallet in document["wallets"]
-        )
-        seed = int(document.get("seed", 0))
-    except OSError as error:
-        raise PlanError(f"the plan {path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PlanError(f"{path} is not a plan: {error!r}") from error
-    if style not in ("minor_units", "float"):
-        raise PlanError(f"{path}: money is {style!r}, it has to be minor_units or float")
-    if len({wallet.id for wallet in wallets}) < max(2, len(wallets)):
-        raise PlanError(f"{path}: a plan names two wallets or more, each once")
-    return Plan(floats=style == "float", seed=seed, wallets=wallets)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What came back; to begin with: nothing."""
-
-    outcome: Outcome = "unknown"
-    status: int | None = None
-    text: str = "stopped before an answer came"
-    values: dict[str, Any]
-
-
-def read_answer(response: FastResponse) -> Answer:
-    """2xx: done; 4xx: not done; anything else: nobody can say, unless the engine itself does."""
-    status = response.status_code or None
-    if status is None:
-        error = getattr(response, "error", None)
-        if isinstance(error, ConnectionRefusedError):
-            # Nothing was sent: nothing can have happened.
-            return Answer(outcome="failed", text="connection refused", values={})
-        return Answer(text=f"no answer: {type(error).__name__}", values={})
-    body = _body(response)
-    if status == 503 and str(body.get("type", "")).endswith(":unavailable"):
-        # The engine promises that nothing was committed.
-        return Answer(outcome="failed", status=status, text="503 nothing committed", values={})
-    outcome: Outcome = "unknown"
-    if status < 300 or 400 <= status < 500:
-        outcome = "ok" if status < 300 else "failed"
-    headers = response.headers
-    replayed = " replayed" if headers and headers.get("Idempotent-Replayed") else ""
-    values = {"id": body["id"]} if "id" in body else {}
-    return Answer(outcome=outcome, status=status, text=f"{status}{replayed}", values=values)
-
-
-def _body(response: FastResponse) -> dict[str, Any]:
-    try:
-        body = json.loads(response.content or b"{}")
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-class Traffic:
-    """What all users of this process share: the plan, the history, the bounds."""
-
-    def __init__(self, environment: Any, plan: Plan | None, file: TextIO | None) -> None:
-        self.plan = plan
-        self.recorder = Recorder(file, since_epoch=True)
-        self._environment = environment
-        self._file = file
-        self._users = count(1)
-        self._recorded = 0
-        self._refused_in_a_row = 0
-        self._over = False
-
-    def next_user(self) -> int:
-        return next(self._users)
-
-    def record(self, operation: Operation) -> None:
-        self.recorder.operation(operation)
-        self._recorded += 1
-        refused = operation.answer == "connection refused"
-        self._refused_in_a_row = self._refused_in_a_row + 1 if refused else 0
-        if self._recorded >= MOST_OPERATIONS:
-            self.end(f"the load ends here: {MOST_OPERATIONS} operations are its bound")
-        elif self._refused_in_a_row >= MOST_REFUSED_CONNECTIONS:
-            self.end(f"nobody answers at {self._environment.host} any more", ENVIRONMENT)
-
-    def end(self, why: str, exit_code: int | None = None) -> None:
-        """Say why, and let Locust end. Whoever calls this may be one of the users that it ends."""
-        if self._over:
-            return
-        self._over = True
-        LOG.error("%s", why)
-        self._environment.process_exit_code = exit_code
-        gevent.spawn(self._environment.runner.quit)
-
-    def close(self) -> None:
-        """A history without this last line is not whole."""
-        self.recorder.event("note", "load ended")
-        if self._file is not None:
-            self._file.close()
-
-
-class Customer(FastHttpUser):
-    """Pays as one wallet's owner, then as another's, as fast as the answers come."""
-
-    wait_time = constant(0)
-    network_timeout = 5.0
-    connection_timeout = 5.0
-    max_redirects = 0
-    """Whoever is pointed elsewhere stays here: no network beyond the host."""
-    traffic: Traffic
-
-    def on_start(self) -> None:
-        plan = self.traffic.plan
-        if plan is None:
-            raise StopUser
-        number = self.traffic.next_user()
-        self.plan = plan
-        self.actor = f"user {number}"
-        self.random = random.Random(f"{plan.seed}/{number}")  # noqa: S311 - repeatable, not secret
-
-    @task(8)
+    @tag("payments")
+    @task
     def pay(self) -> None:
-        payer, payee = self.random.sample(self.plan.wallets, 2)
-        amount_minor = self.random.randint(1, LARGEST_PAYMENT_MINOR)
-        key = secrets.token_hex(12)
-        answer = self._transfer(payer, payee, amount_minor, key)
-        lost = answer.outcome == "ok" and self.random.random() < REPLAYED_SHARE
-        if answer.outcome == "unknown" or lost:
-            self._transfer(payer, payee, amount_minor, key)
+        due_s = self.due_s()
+        payer, payee = self.two_wallets()
+        minor, key = self.some_minor(), self.traffic.new_key()
+        answer = self.transfer(payer, payee, minor, key=key, due_s=due_s)
+        done = answer.outcome == "ok"
+        if answer.outcome == "unknown" or (done and self.random.random() < REPLAYED_SHARE):
+            self.transfer(payer, payee, minor, key=key, again=done)
 
-    @task(2)
+
+class HotMerchant(Customers):
+    """Everybody pays one wallet, and it pays everybody back."""
+
+    mix = "hot"
+    needs = ("transfer",)
+    weight = 2
+
+    @tag("hot")
+    @task
+    def pay_merchant(self) -> None:
+        due_s = self.due_s()
+        merchant = self.plan.wallets[self.plan.merchant]
+        one, other = self.two_wallets()
+        customer = other if one.id == merchant.id else one
+        back = self.random.random() < 0.25
+        payer, payee = (merchant, customer) if back else (customer, merchant)
+        key = self.traffic.new_key()
+        answer = self.transfer(payer, payee, self.some_minor(), key=key, due_s=due_s)
+        if answer.outcome == "unknown":
+            # Whoever heard nothing looks whether the money has moved.
+            self.send("read-balance", of("wallet", payer), f"read {payer.id}")
+
+
+class Retries(Customers):
+    """Clients who never trust the first answer: the same key again, and again."""
+
+    mix = "retries"
+    needs = ("transfer",)
+    weight = 2
+
+    @tag("retries")
+    @task
+    def pay_again_and_again(self) -> None:
+        due_s = self.due_s()
+        payer, payee = self.two_wallets()
+        minor, key = self.some_minor(), self.traffic.new_key()
+        answer = self.transfer(payer, payee, minor, key=key, due_s=due_s)
+        done = answer.outcome == "ok"
+        for _ in range(self.random.randint(1, MOST_REPLAYS)):
+            answer = self.transfer(payer, payee, minor, key=key, again=done)
+            done = done or answer.outcome == "ok"
+
+
+class Readers(Customers):
+    """Who only look."""
+
+    mix = "readers"
+    needs = ("read-balance",)
+    weight = 4
+
+    @tag("readers")
+    @task(4)
     def look(self) -> None:
+        due_s = self.due_s()
         wallet = self.random.choice(self.plan.wallets)
-        self._send(
-            "read-balance",
-            f"read wallet {wallet.id}",
-            wallet,
-            ("GET", f"/v1/wallets/{wallet.id}"),
-        )
+        self.send("read-balance", of("wallet", wallet), f"read {wallet.id}", due_s=due_s)
 
-    def _transfer(self, payer: Wallet, payee: Wallet, amount_minor: int, key: str) -> Answer:
-        return self._send(
-            "transfer",
-            f"transfer {amount_minor / 100:.2f} wallet {payer.id} -> wallet {payee.id}",
-            payer,
-            ("POST", "/v1/transfers"),
-            body={
-                "from_wallet_id": int(payer.id),
-                "to_wallet_id": int(payee.id),
-                "amount": self.plan.money(amount_minor),
-                "pin": payer.pin,
-            },
-            move=Move(payer=payer.id, payee=payee.id, amount_minor=amount_minor),
+    @tag("readers")
+    @task(1)
+    def look_back(self) -> None:
+        due_s = self.due_s()
+        wallet = self.random.choice(self.plan.wallets)
+        if "read-history" in self.traffic.kinds:
+            self.send("read-history", of("wallet", wallet), f"list {wallet.id}", due_s=due_s)
+
+
+class Cash(Customers):
+    """Money comes in and goes out."""
+
+    mix = "cash"
+    needs = ("withdrawal",)
+    weight = 2
+
+    @tag("cash")
+    @task(1)
+    def deposit(self) -> None:
+        operator = self.plan.operator
+        if operator is None or "deposit" not in self.traffic.kinds:
+            self.withdraw()
+            return
+        due_s = self.due_s()
+        wallet = self.random.choice(self.plan.wallets)
+        minor, key = self.some_minor(), self.traffic.new_key()
+        values = {"operator.token": operator.token, "operator.pin": operator.pin, "key": key}
+        self.send(
+            "deposit",
+            {**values, **of("payee", wallet), **self.plan.amount(minor)},
+            f"deposit {major(minor)} -> {wallet.id}",
+            moves=(Move(payer=None, payee=wallet.id, amount_minor=minor),),
             key=key,
+            due_s=due_s,
         )
 
-    def _send(  # noqa: PLR0913, PLR0917 - what a request is made of
-        self,
-        name: str,
-        text: str,
-        wallet: Wallet,
-        route: tuple[str, str],
-        body: Any = None,
-        move: Move | None = None,
-        key: str | None = None,
-    ) -> Answer:
-        headers = {"Authorization": f"Bearer {wallet.token}"} if wallet.token else {}
-        if key is not None:
-            headers["Idempotency-Key"] = key
-        recorder = self.traffic.recorder
-        answer = Answer(values={})
-        started_s = recorder.now_s()
-        try:
-            answer = self._exchange(name, route, headers, body)
-        finally:
-            # Also when Locust stops this user while it waits: the request is out there.
-            self.traffic.record(
-                Operation(
-                    id=recorder.new_id(),
-                    actor=self.actor,
-                    name=name,
-                    text=text,
-                    round=None,
-                    moves=(move,) if move else (),
-                    key=key,
-                    started_s=started_s,
-                    ended_s=recorder.now_s(),
-                    outcome=answer.outcome,
-                    status=answer.status,
-                    answer=answer.text,
-                    values=answer.values,
-                )
-            )
-        if answer.text == "connection refused":
-            gevent.sleep(0.05)
-        return answer
-
-    def _exchange(
-        self, name: str, route: tuple[str, str], headers: dict[str, str], body: Any
-    ) -> Answer:
-        method, path = route
-        with self.client.request(
-            method, path, name=name, headers=headers, json=body, catch_response=True
-        ) as response:
-            answer = read_answer(response)
-            if answer.outcome == "failed" and 400 <= (answer.status or 0) < 500:
-                # A refusal is an answer; Locust's failures are those who got none.
-                response.success()
-        return answer
-
-
-class Preparation:
-    """Signs users up, opens their wallets and pays money in, through the API alone."""
-
-    def __init__(self, host: str, recorder: Recorder) -> None:
-        # An event hook of its own: preparations are no part of Locust's statistics.
-        self._http = FastHttpSession(
-            host, EventHook(), user=None, network_timeout=20.0, connection_timeout=5.0
-        )
-        self._host = host
-        self._recorder = recorder
-        self._floats = False
-        self._tokens = False
-        self._asks_for_pin = False
-        self._operator: str | None = None
-        self._operator_pin: str | None = None
-
-    def plan(self) -> Plan:
-        """Raises PlanError."""
-        defences = self._call("GET", "/v1/meta")["defences"]
-        self._floats = defences["money"] == "float"
-        self._tokens = defences["authentication"] != "none"
-        self._asks_for_pin = self._tokens and defences["pin"] != "off"
-        password = os.environ.get("OPERATOR_PASSWORD", "")
-        if self._tokens and not password:
-            raise PlanError(
-                f"the build at {self._host} asks for tokens, and only its operator pays money in: "
-                "set OPERATOR_PASSWORD (`assay serve` prints it), or ASSAY_LOAD_PLAN"
-            )
-        if self._tokens:
-            self._operator = self._log_in("operator", password)
-            self._operator_pin = os.environ.get("OPERATOR_PIN") or self._set_pin(self._operator)
-        wallets = tuple(self._open() for _ in range(OWN_WALLETS))
-        return Plan(floats=self._floats, seed=secrets.randbelow(2**31), wallets=wallets)
-
-    def _open(self) -> Wallet:
-        username = f"load-{secrets.token_hex(6)}"
-        password = secrets.token_urlsafe(12) if self._tokens else None
-        user = self._call("POST", "/v1/users", {"username": username, "password": password})
-        body = {"user_id": user["id"], "asset": ASSET}
-        opened = self._call("POST", "/v1/wallets", body, self._operator)
-        token = self._log_in(username, password) if password else None
-        wallet = Wallet(id=str(opened["id"]), token=token, pin=self._set_pin(token))
-        self._deposit(wallet)
-        return wallet
-
-    def _log_in(self, username: str, password: str) -> str:
-        who = {"username": username, "password": password}
-        return str(self._call("POST", "/v1/auth/token", who)["access_token"])
-
-    def _set_pin(self, token: str | None) -> str | None:
-        pin = f"{secrets.randbelow(10_000):04}" if self._asks_for_pin else None
-        if pin:
-            self._call("PUT", "/v1/users/me/pin", {"pin": pin}, token)
-        return pin
-
-    def _deposit(self, wallet: Wallet) -> None:
-        amount = Plan(floats=self._floats, seed=0, wallets=()).money(OPENING_MINOR)
-        key = secrets.token_hex(12)
-        started_s = self._recorder.now_s()
-        body = {"amount": amount, "pin": self._operator_pin}
-        done = self._call("POST", f"/v1/wallets/{wallet.id}/deposits", body, self._operator, key)
-        self._recorder.operation(
-            Operation(
-                id=self._recorder.new_id(),
-                actor="setup",
-                name="deposit",
-                text=f"deposit {OPENING_MINOR / 100:.2f} -> wallet {wallet.id}",
-                round=None,
-                moves=(Move(payer=None, payee=wallet.id, amount_minor=OPENING_MINOR),),
-                key=key,
-                started_s=started_s,
-                ended_s=self._recorder.now_s(),
-                outcome="ok",
-                status=201,
-                answer="201",
-                values={"id": done.get("id")},
-            )
+    @tag("cash")
+    @task(1)
+    def withdraw(self) -> None:
+        due_s = self.due_s()
+        wallet = self.random.choice(self.plan.wallets)
+        minor, key = self.some_minor(), self.traffic.new_key()
+        self.send(
+            "withdrawal",
+            {**of("payer", wallet), **self.plan.amount(minor), "key": key},
+            f"withdraw {major(minor)} <- {wallet.id}",
+            moves=(Move(payer=wallet.id, payee=None, amount_minor=minor),),
+            key=key,
+            due_s=due_s,
         )
 
-    def _call(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        token: str | None = None,
-        key: str | None = None,
-    ) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        if key:
-            headers["Idempotency-Key"] = key
-        response = self._http.request(method, path, headers=headers, json=body)
-        if not 200 <= response.status_code < 300:
-            what = response.status_code or f"nothing ({getattr(response, 'error', None)})"
-            raise PlanError(f"{method} {self._host}{path} was answered {what}")
-        return _body(response)
+
+class Batches(Customers):
+    """Payouts to several at once: set up, a file of rows, then paid out."""
+
+    mix = "batches"
+    needs = ("set-up-batch", "upload-batch", "execute-batch")
+    weight = 1
+
+    @tag("batches")
+    @task
+    def pay_out(self) -> None:
+        due_s = self.due_s()
+        payer, *payees = self.random.sample(
+            self.plan.wallets, min(BATCH_ROWS + 1, len(self.plan.wallets))
+        )
+        key = self.traffic.new_key()
+        values = {**of("payer", payer), "key": key}
+        text = f"set up a batch of {payer.id}"
+        set_up = self.send("set-up-batch", values, text, key=key, due_s=due_s)
+        if set_up.outcome != "ok" or "id" not in set_up.values:
+            return
+        batch = set_up.values["id"]
+        rows = [(payee, self.random.randint(1, SMALL_MINOR)) for payee in payees]
+        lines = "\n".join(f"{payee.id},{major(minor)}" for payee, minor in rows)
+        values = {**of("payer", payer), "batch": batch, "rows": lines}
+        text = f"upload {len(rows)} rows of batch {batch}"
+        if self.send("upload-batch", values, text).outcome != "ok":
+            return
+        self.send(
+            "execute-batch",
+            {**of("payer", payer), "batch": batch},
+            f"pay batch {batch} out <- {payer.id}",
+            moves=[
+                Move(payer=payer.id, payee=payee.id, amount_minor=minor) for payee, minor in rows
+            ],
+            key=f"batch {batch}",
+        )
 
 
-def is_loopback(host: str) -> bool:
-    name = urlsplit(host).hostname or ""
-    try:
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-@events.init.add_listener
-def open_traffic(environment: Any, **_: Any) -> None:
-    """Once in every process, before any user exists."""
-    path = os.environ.get("ASSAY_LOAD_PLAN", "")
-    try:
-        plan = read_plan(Path(path)) if path else None
-    except PlanError as error:
-        _refuse(str(error))
-    history = os.environ.get("ASSAY_LOAD_HISTORY", "")
-    is_worker = isinstance(environment.runner, WorkerRunner)
-    file = _history_file(Path(history), own=is_worker) if history else None
-    Customer.traffic = Traffic(environment, plan, file)
-
-
-def _history_file(path: Path, *, own: bool) -> TextIO:
-    if own:
-        path = path.with_name(f"{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        return path.open("a")
-    except OSError as error:
-        _refuse(f"the history {path} cannot be written: {error.strerror}")
-
-
-def _refuse(why: str) -> NoReturn:
-    sys.stderr.write(f"assay load: {why}\n")
-    raise SystemExit(USAGE)
-
-
-@events.test_start.add_listener
-def prepare(environment: Any, **_: Any) -> None:
-    """Wallets before the first user starts; in a master there are no users."""
-    traffic = Customer.traffic
-    if isinstance(environment.runner, MasterRunner):
-        return
-    if not is_loopback(environment.host or ""):
-        traffic.plan = None
-        traffic.end(f"{environment.host} is not a loopback address: load stays at home", USAGE)
-        return
-    if traffic.plan is None:
-        try:
-            traffic.plan = Preparation(environment.host, traffic.recorder).plan()
-        except PlanError as error:
-            traffic.end(str(error), ENVIRONMENT)
-
-
-@events.quit.add_listener
-def close_traffic(**_: Any) -> None:
-    """After the last user was stopped and had its last request recorded."""
-    Customer.traffic.close()
+CREW = crew.install(
+    events,
+    (Payments, HotMerchant, Retries, Readers, Cash, Batches),
+    plugin.install(events),
+)

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+import orjson
+
 Outcome = Literal["ok", "failed", "unknown"]
 """Acknowledged; definitely not done; nobody can say."""
 
@@ -120,7 +122,7 @@ class Recorder:
         with self._lock:
             if self._keep:
                 self._operations.append(operation)
-            self._write("operation", asdict(operation))
+            self._write("operation", operation)
         return operation
 
     def event(self, kind: str, text: str, *, round: int | None = None) -> None:  # noqa: A002
@@ -153,22 +155,37 @@ class Recorder:
         with self._lock:
             if self._keep:
                 self._events.append(event)
-            self._write("event", asdict(event))
+            self._write("event", event)
 
-    def _write(self, kind: str, value: dict[str, Any]) -> None:
+    def _write(self, kind: str, value: Operation | Event) -> None:
         if self._file is not None:
-            self._file.write(json.dumps({kind: value}, default=str) + "\n")
+            self._file.write(_line(kind, value))
             self._file.flush()
+
+
+def _line(kind: str, value: Operation | Event) -> str:
+    try:
+        line = orjson.dumps({kind: value}, default=str).decode()
+    except orjson.JSONEncodeError:
+        line = ""  # A number of more than 64 bits, or half of a surrogate pair.
+    if not line or not line.isascii():
+        # Slower, and legible whatever encoding the file was opened with.
+        line = json.dumps({kind: asdict(value)}, default=str)
+    return line + "\n"
 
 
 def read_history(path: Path, *, torn: bool = False) -> History:
     """Read a recorded file, in the order of start.
 
-    Raises ValueError that names the first line that cannot be read; `torn` passes such lines over:
-    whoever wrote them may have died in the middle, or the disk was full.
+    `torn` leaves out a last line that was cut off in the middle: its process was killed, or its
+    disk was full. Raises ValueError that names the first line that cannot be read.
     """
     operations, events = [], []
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(), start=1):
+    # Only a line feed ends a line: answers may hold what else Python takes for the end of one.
+    *lines, rest = path.read_bytes().split(b"\n")
+    if rest and not torn:
+        lines.append(rest)
+    for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
             if "operation" in record:
@@ -176,8 +193,6 @@ def read_history(path: Path, *, torn: bool = False) -> History:
             else:
                 events.append(Event(**record["event"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            if torn:
-                continue
             raise ValueError(f"{path.name}:{number} is not a line of a history: {error}") from error
     return _in_order(operations, events)
 

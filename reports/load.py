@@ -173,7 +173,7 @@ class LoadRun(Record):
     lasted_s: float = 0.0
     """From the first request after the warm-up to the last answer."""
     payments: int = 0
-    """Acknowledged, each once; with those of the warm-up."""
+    """Movements of money that were acknowledged, each once; with those of the warm-up."""
     payments_per_s: float = 0.0
     """Without those of the warm-up."""
     rows: tuple[RequestRow, ...] = ()

@@ -1,7 +1,8 @@
 """The arrows of the design: who may import whom, also lazily, and that nothing goes in circles.
 
 `engine`, `attacks` and `reports` do not know that the others exist; `scenarios` is where they meet;
-`locustfile.py` takes nothing of the house but the history.
+`locustfile.py` takes nothing of the house but the history and what drives a load. What imports
+Locust, which patches sockets and threads, is imported by nobody else.
 """
 
 import ast
@@ -29,7 +30,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "attacks": ("attacks",),
     "reports": ("reports",),
     "scenarios": ("engine", "attacks", "reports", "scenarios"),
-    "locustfile": ("attacks.history",),
+    "locustfile": ("attacks.history", "attacks.load"),
     "conftest": ("engine", "attacks", "reports", "scenarios"),
 }
 REMEDIES = {
@@ -40,6 +41,12 @@ REMEDIES = {
     "locustfile": "write a history and nothing else: judging is scenarios/audit.py's",
     "conftest": "only tests may import tests: move it to the package that needs it",
 }
+
+
+PATCHES = ("locust", "gevent", "geventhttpclient")
+"""Importing these patches the process, or is of use in a patched one only."""
+PATCHED = ("locustfile", "attacks.load.driving", "attacks.load.thresholds.plugin")
+"""What may import these, and may be imported by each other alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +179,7 @@ def circle_in(edges: Mapping[str, tuple[str, ...]]) -> list[str]:
         ("scenarios.cell", "import engine, attacks.history, reports.page", False),
         ("scenarios.cell", "from tests.unit import evidence_samples", True),
         ("locustfile", "from attacks.history import Recorder", False),
+        ("locustfile", "from attacks.load.driving import crew", False),
         ("locustfile", "from attacks.http.sender import Sender", True),
         ("locustfile", "import engine", True),
     ],
@@ -184,6 +192,54 @@ def test_the_rule_itself_sees_what_is_forbidden(importer: str, source: str, expe
 def test_the_rule_itself_sees_circles() -> None:
     assert circle_in({"a": ("b",), "b": ("c",), "c": ()}) == []
     assert circle_in({"a": ("b",), "b": ("c",), "c": ("b",)}) == ["b", "c", "b"]
+
+
+def within(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == one or module.startswith(f"{one}.") for one in packages)
+
+
+def patches_others(found: Import) -> bool:
+    return within(found.module, (*PATCHES, *PATCHED)) and not within(found.importer, PATCHED)
+
+
+def test_only_a_locustfile_imports_what_patches_the_process() -> None:
+    wrong = [
+        f"{_file_of(i.importer)}:{i.line} imports {i.module}, which patches sockets and threads; "
+        "start Locust as a process of its own"
+        for i in _all_imports()
+        if patches_others(i)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("importer", "source", "expected"),
+    [
+        ("scenarios.loading", "import locust", True),
+        ("attacks.load.pace", "from gevent import sleep", True),
+        ("scenarios.loading", "from attacks.load.driving.options import why_not", True),
+        ("attacks.load.thresholds", "from attacks.load.thresholds import plugin", True),
+        ("conftest", "import locustfile", True),
+        ("attacks.load.driving.crew", "import gevent", False),
+        ("locustfile", "from locust import events", False),
+        ("scenarios.loading", "from attacks.load.plan import Plan", False),
+    ],
+)
+def test_the_rule_itself_sees_what_patches(importer: str, source: str, expected: bool) -> None:
+    found = list(imports_of(importer, ast.parse(source), is_package=False))
+    assert any(patches_others(one) for one in found) is expected
+
+
+def test_the_plugin_of_thresholds_needs_nothing_of_assay() -> None:
+    own = "attacks.load.thresholds"
+    wrong = [
+        f"{_file_of(i.importer)}:{i.line} imports {i.module}; it is to be published by itself"
+        for i in _all_imports()
+        if within(i.importer, (own,))
+        and i.module.split(".")[0] in HOUSE
+        and not within(i.module, (own,))
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_there_is_something_to_look_at() -> None:

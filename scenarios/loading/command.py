@@ -18,7 +18,7 @@ from scenarios.loading.show import show_loaded, watching_load
 from scenarios.runner import OUT, new_seed
 
 FAULTS_HELP = f"KIND@WHEN[+HOW-LONG], may be given again. KIND: {', '.join(KINDS)}."
-MIXES = "payments, hot, retries, readers, cash, batches, all"
+MIXES = ("payments", "hot", "retries", "readers", "cash", "batches", "all")
 
 
 def load(  # noqa: PLR0913, PLR0917 - the command's options
@@ -34,7 +34,9 @@ def load(  # noqa: PLR0913, PLR0917 - the command's options
     profile: Annotated[
         Literal["constant", "ramp", "spike"], typer.Option(help="How the pace changes.")
     ] = "constant",
-    mix: Annotated[str, typer.Option(help=f"What is asked: {MIXES}.")] = "payments",
+    mix: Annotated[
+        str, typer.Option(help=f"What is asked, with commas: {', '.join(MIXES)}.")
+    ] = "payments,readers",
     duration_s: Annotated[int, typer.Option(min=1, max=86_400, help="After the warm-up.")] = 20,
     warm_up_s: Annotated[
         float, typer.Option(min=0, max=600, help="Audited, but in no figure.")
@@ -54,6 +56,9 @@ def load(  # noqa: PLR0913, PLR0917 - the command's options
     out: Annotated[Path, typer.Option(help="The folder that runs are written to.")] = OUT,
 ) -> None:
     """Load a build with payments, then look for every cent past its API."""
+    for name in mix.split(","):
+        if name not in MIXES:
+            raise LoadRefused(f"no mix is called {name!r}; there are {', '.join(MIXES)}")
     if against is not None and parse_build(against).name == parse_build(build).name:
         raise LoadRefused(f"{build} against itself says nothing: name another build")
     plan = LoadPlan(

@@ -106,7 +106,8 @@ class Course:
             return self.strikes.problem
         lost = self._generator.lost_worker() if self._generator else None
         if lost is not None and self.since_clock_s() < self.plan.duration_s - ENDS_EARLY_S:
-            return f"a Locust process ({lost}) ended in the middle of the load"
+            words = self._generator.last_words() if self._generator else ""
+            return f"a Locust process ({lost}) ended in the middle of the load: {words}"
         return None
 
     def _tell(self) -> None:

@@ -19,7 +19,7 @@ from scenarios.loading.refusals import LoadRefused
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0}
 TIME = r"(\d+(?:\.\d+)?)(ms|s|m)"
 WRITTEN = re.compile(rf"([a-z][a-z-]*)@{TIME}(?:\+{TIME})?")
-ROOM_AFTER_S = 4.0
+ROOM_AFTER_S = 5.0
 """A load goes on for so long after its last fault: who is not seen to recover has not."""
 
 

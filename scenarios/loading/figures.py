@@ -15,7 +15,6 @@ from reports.load import Latencies, RequestRow, Series
 from scenarios.loading.recovery import Answers
 from scenarios.tally import TOTAL, percentile
 
-PAYMENT = "transfer"
 MS = 1000
 RECENT_S = 5
 
@@ -86,7 +85,7 @@ class Figures:
         self._took_ms.append(took_ms)
         if not failed:
             self._served_s.append(ended_s - self.clock_s)
-        if operation["name"] == PAYMENT and outcome == "ok":
+        if outcome == "ok" and operation["moves"]:
             self._count_payment(operation["key"], second)
         if due_s >= self.clock_s:
             named = self._named[operation["name"]]

@@ -1,18 +1,19 @@
 """Locust as a process of its own, which sends what the plan says and writes the histories."""
 
-import json
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
+from attacks.load.plan import Plan, Wallet, write_plan
 from engine.ownership import OwnedProcess
 from scenarios.loading.plan import CLOSED_LOOP, LoadPlan
-from scenarios.loading.site import Site
+from scenarios.loading.site import Site, operator_of
 from scenarios.targets.protocol import WalletRef
 
 LOCUSTFILE = Path(__file__).parents[2] / "locustfile.py"
@@ -21,38 +22,35 @@ STOP_WITHIN_S = 10
 START_WITHIN_S = 30
 POLL_S = 0.1
 REPORT = "locust.html"
-
-
-def write_plan(path: Path, wallets: Sequence[WalletRef], *, floats: bool, seed: int) -> None:
-    """The file that the locustfile reads. It holds tokens: for this user's eyes only."""
-    document = {
-        "money": "float" if floats else "minor_units",
-        "seed": seed,
-        "wallets": [asdict(wallet) for wallet in wallets],
-    }
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(document))
+BEGINS_WITHIN_S = 1
+PATIENCE_S = 30.0
+"""So long an engine may take to start again."""
 
 
 def locust_command(plan: LoadPlan, base_url: str, report: Path) -> list[str]:
     command = [
         *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE)),
-        *("--headless", "--only-summary", "--host", base_url),
+        *("--headless", "--only-summary", "--host", base_url, "--mix", plan.mix),
         *("--users", str(plan.users), "--spawn-rate", str(plan.users)),
-        *("--run-time", f"{plan.warm_up_s + plan.duration_s:.0f}s"),
+        *("--run-time", f"{run_time_s(plan)}s"),
         *("--stop-timeout", str(STOP_WITHIN_S), "--html", str(report)),
+        # Who is to be away for a while is waited for.
+        *("--patience-s", f"{PATIENCE_S + max((f.lasts_s for f in plan.faults), default=0):g}"),
         # What the requests came to is for the audit to say.
         *("--exit-code-on-error", "0", "--loglevel", "WARNING"),
     ]
     if plan.tps != CLOSED_LOOP:
         command += ["--tps", f"{plan.tps:g}"]
-    if plan.profile != "constant":
-        command += ["--profile", plan.profile]
-    if plan.mix != "payments":
-        command += ["--mix", plan.mix]
+        command += ["--tps-profile", plan.profile]
     if plan.processes > 1:
         command += ["--processes", str(plan.processes)]
     return command
+
+
+def run_time_s(plan: LoadPlan) -> int:
+    """Locust counts from before its first request, the plan from there on."""
+    beginning_s = BEGINS_WITHIN_S + (plan.processes > 1)
+    return math.ceil(plan.warm_up_s + plan.duration_s) + beginning_s
 
 
 @dataclass(kw_only=True)
@@ -96,10 +94,16 @@ class Generator:
 def start_generator(site: Site, plan: LoadPlan, wallets: Sequence[WalletRef]) -> Generator:
     workspace = site.stand.workspace
     plan_file = workspace.folder("load") / f"plan-{site.engine.port}.json"
-    write_plan(plan_file, wallets, floats=site.floats, seed=plan.seed)
+    document = Plan(
+        money="float" if site.floats else "minor_units",
+        seed=plan.seed,
+        wallets=tuple(Wallet(id=each.id, token=each.token, pin=each.pin) for each in wallets),
+        operator=operator_of(site.target, wallets[0]),
+    )
+    write_plan(plan_file, document)
     environment = {
         "ASSAY_LOAD_PLAN": str(plan_file),
-        "ASSAY_LOAD_HISTORY": str((site.folder / "load.jsonl").absolute()),
+        "ASSAY_LOAD_HISTORY": str(site.folder.absolute()),
     }
     command = locust_command(plan, site.engine.base_url, (site.folder / REPORT).absolute())
     process = workspace.start(f"locust-{site.engine.port}", command, env=environment)

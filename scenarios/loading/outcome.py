@@ -71,6 +71,7 @@ def run_of(
     series = figures.series()
     return run.model_copy(
         update={
+            "payments": figures.payments,
             "lasted_s": round(figures.lasted_s, 3),
             "payments_per_s": round(figures.payments_per_s, 2),
             "rows": figures.rows(),
@@ -78,17 +79,16 @@ def run_of(
             "samples": course.sampler.samples(),
             "so_far": tuple(course.watch.seen),
             "thresholds": judged(course.plan.thresholds, figures, verdicts),
-            "faults": faults_of(course.strikes.all, figures, course.plan.duration_s),
+            "faults": faults_of(course.strikes.all, figures),
         }
     )
 
 
-def faults_of(
-    strikes: Sequence[Strike], figures: Figures, ends_s: float
-) -> tuple[FaultStruck, ...]:
+def faults_of(strikes: Sequence[Strike], figures: Figures) -> tuple[FaultStruck, ...]:
     """In the order in which they struck; each is measured from where the one before it was over."""
     quiet_from_s, records = 0.0, []
     answers = figures.answers() if strikes else None
+    ends_s = answers.due_s[-1] if answers and answers.due_s else 0.0
     for strike in strikes:
         record = _fault(strike, figures.clock_s, answers, ends_s, quiet_from_s)
         over_s = record.at_s if record.until_s is None else record.until_s

@@ -25,7 +25,7 @@ class LoadPlan:
     wallets: int
     tps: float = CLOSED_LOOP
     profile: str = "constant"
-    mix: str = "payments"
+    mix: str = "payments,readers"
     warm_up_s: float = WARM_UP_S
     duration_s: int
     workers: int = 1

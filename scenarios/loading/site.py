@@ -11,6 +11,7 @@ import httpx
 
 from attacks.history import Recorder
 from attacks.http.sender import Sender
+from attacks.load.plan import Operator
 from engine.defences import Build
 from engine.process import EngineConfig, EngineError, EngineProcess, start_engine
 from reports.evidence import Verdict
@@ -105,6 +106,13 @@ def _wallet(target: EngineWallet, sender: Sender) -> WalletRef:
     if operation.outcome != "ok":
         raise TargetError(f"{operation.text} was answered {operation.answer}")
     return wallet
+
+
+def operator_of(target: EngineWallet, wallet: WalletRef) -> Operator:
+    """Who pays money in: what its requests carry, once a wallet has been opened."""
+    headers = target.deposit(wallet, OPENING_MINOR, key="").headers
+    token = headers.get("Authorization", "").removeprefix("Bearer ")
+    return Operator(token=token or None, pin=headers.get("X-Pin"))
 
 
 def reconciliation(engine: EngineProcess) -> Check:

@@ -81,6 +81,7 @@ def test_a_load_without_bounds_is_a_usage_error(option: tuple[str, str]) -> None
         (("--fault", "kill-engine@19s"), "leaves no time to recover"),
         (("--threshold", "p95 quick"), "is no threshold"),
         (("--threshold-file", "there/is/none"), "No such file"),
+        (("--mix", "payments,fun"), "no mix is called 'fun'"),
         (("--against", "hardened"), "against itself"),
     ],
 )
@@ -99,7 +100,7 @@ def test_locust_gets_what_the_plan_says(plans: list[LoadPlan]) -> None:
     assert given[3:5] == ["-f", str(LOCUSTFILE)]
     assert LOCUSTFILE.exists()
     options = dict(pairwise(given))
-    assert (options["--users"], options["--run-time"], options["--tps"]) == ("3", "5s", "200")
+    assert (options["--users"], options["--run-time"], options["--tps"]) == ("3", "6s", "200")
     assert options["--html"] == "locust.html"
     assert options["--exit-code-on-error"] == "0"
     assert "--headless" in given

@@ -58,9 +58,9 @@ def test_what_is_no_fault_is_refused(text: str, complaint: str) -> None:
 
 def test_faults_come_in_their_order_and_leave_time_to_recover() -> None:
     texts = ["kill-engine@9s", "redis-down@2s+3s"]
-    assert [f.kind for f in parse_faults(texts, duration_s=13)] == ["redis-down", "kill-engine"]
+    assert [f.kind for f in parse_faults(texts, duration_s=14)] == ["redis-down", "kill-engine"]
     with pytest.raises(LoadRefused, match="leaves no time to recover"):
-        parse_faults(texts, duration_s=12.9)
+        parse_faults(texts, duration_s=13.9)
 
 
 def test_two_faults_do_not_break_the_same_at_once() -> None:

@@ -36,6 +36,7 @@ def asked(
     """An operation that was sent at this time of the clock."""
     return {
         "name": name,
+        "moves": [] if name == "read" else [{"payer": "1", "payee": "2", "amount_minor": 1}],
         "key": f"key-{at_s}",
         "started_s": CLOCK_S + at_s,
         "ended_s": CLOCK_S + at_s + took_s,
@@ -102,9 +103,8 @@ def test_nothing_asked_is_no_rows() -> None:
 
 def test_figures_that_people_watch_are_those_of_the_last_whole_seconds() -> None:
     recent = figures(*(asked(n / 10) for n in range(100))).recent(CLOCK_S + 10.5)
-    assert (recent.answered_per_s, recent.p95_ms, recent.failures) == (
-        10.0, pytest.approx(10, abs=0.1), 0,
-    )  # fmt: skip
+    assert (recent.answered_per_s, recent.failures) == (10.0, 0)
+    assert recent.p95_ms == pytest.approx(10, abs=0.1)
 
 
 HELD = Audit(checks=(Check(claim="c", verdict=Verdict.HELD),), payments=1)

@@ -1,12 +1,9 @@
 """What `assay load` concludes, from small histories; and what the locustfile reads."""
 
-import json
-import stat
 import subprocess
 import sys
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -14,9 +11,8 @@ from attacks.history import History, Move, Operation
 from reports.evidence import Verdict
 from scenarios.audit import CLAIMS, Audit, Check, audit, merged
 from scenarios.invariants import Finding, Observed
-from scenarios.loading.generator import LOCUSTFILE, write_plan
+from scenarios.loading.generator import LOCUSTFILE
 from scenarios.tally import TOTAL, percentile, tally
-from scenarios.targets.protocol import WalletRef
 from scenarios.truth import Balance, Effect, GroundTruth, Leg
 
 
@@ -210,71 +206,6 @@ def in_a_process_of_its_own(code: str, *arguments: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-READ_PLANS = """
-import sys
-from pathlib import Path
-from locustfile import PlanError, read_plan
-for name in sys.argv[1:]:
-    try:
-        print(read_plan(Path(name)))
-    except PlanError as error:
-        print(error)
-"""
-
-
-def test_the_locustfile_reads_the_plan_that_is_written_for_it(tmp_path: Path) -> None:
-    good = tmp_path / "good.json"
-    write_plan(good, [WalletRef(id="1", token="t"), WalletRef(id="2")], floats=True, seed=5)
-    assert stat.S_IMODE(good.stat().st_mode) == 0o600
-    two = [{"id": "1"}, {"id": "2"}]
-    wrong = {
-        "json": "{",
-        "list": "[]",
-        "keys": json.dumps({"money": "float"}),
-        "style": json.dumps({"money": "euro", "wallets": two}),
-        "few": json.dumps({"money": "float", "wallets": two[:1]}),
-        "twice": json.dumps({"money": "float", "wallets": [*two, {"id": 2}]}),
-        "id": json.dumps({"money": "float", "wallets": [{"id": "one"}, *two]}),
-    }
-    for name, text in wrong.items():
-        (tmp_path / name).write_text(text)
-    names = [good, *(tmp_path / name for name in wrong), tmp_path / "missing"]
-    lines = in_a_process_of_its_own(READ_PLANS, *map(str, names)).splitlines()
-    assert lines[0] == (
-        "Plan(floats=True, seed=5, wallets=(Wallet(id='1', token='t'), Wallet(id='2', token=None)))"
-    )
-    read = dict(zip([*wrong, "missing"], lines[1:], strict=True))
-    for name in ("json", "list", "keys", "id"):
-        assert "is not a plan" in read[name], read[name]
-    assert "money is 'euro'" in read["style"]
-    assert "two wallets or more, each once" in read["few"]
-    assert "two wallets or more, each once" in read["twice"]
-    assert "cannot be read" in read["missing"]
-
-
-READ_ANSWERS = """
-from types import SimpleNamespace
-from locustfile import is_loopback, read_answer
-def answer(status, body=b"", error=None):
-    response = SimpleNamespace(status_code=status, content=body, headers=None, error=error)
-    return read_answer(response).outcome
-print(answer(201, b'{"id": 1}'), answer(402, b"text"), answer(500), answer(302), answer(504))
-print(answer(503, b'{"type": "urn:problem-type:assay:unavailable"}'), answer(503, b"{}"))
-print(answer(0, error=ConnectionRefusedError()), answer(0, error=TimeoutError()))
-print(*map(is_loopback, ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1",
-                         "http://10.0.0.1", "http://127.0.0.1.example.org", ""]))
-"""
-
-
-def test_the_locustfile_knows_what_an_answer_means_and_stays_at_home() -> None:
-    assert in_a_process_of_its_own(READ_ANSWERS).splitlines() == [
-        "ok failed unknown unknown unknown",
-        "failed unknown",
-        "failed unknown",
-        "True True True False False False",
-    ]
 
 
 def test_the_command_s_process_never_imports_locust() -> None:

@@ -1,0 +1,1 @@
+"""What a locustfile drives a load with. It imports Locust: only a locustfile imports it."""

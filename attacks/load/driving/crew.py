@@ -1,0 +1,334 @@
+"""How a load starts and ends in one process, or in a master and its workers.
+
+The plan is had once: from ASSAY_LOAD_PLAN, or prepared by the master (or the only process). Workers
+without a plan file ask the master for it. The master splits the pace among the workers that are
+there, says when one is lost, and ends the load for all when one of them has a reason to.
+"""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+import gevent
+from locust.runners import MasterRunner, WorkerRunner
+
+from attacks.history import Recorder
+from attacks.load.driving.customer import Customer
+from attacks.load.driving.options import EVERYTHING, add_options, profile_in, why_not
+from attacks.load.driving.preparing import Preparation, must_be_there
+from attacks.load.driving.traffic import ENVIRONMENT, HistoryFileError, Traffic, soon
+from attacks.load.plan import PlanError, document_of, plan_of, read_plan
+from attacks.load.thresholds.plugin import Thresholds
+
+LOG = logging.getLogger("assay.load")
+USAGE, UNKNOWN = 2, 3
+PLAN, WANTED, SHARE, OVER = "load-plan", "load-plan-wanted", "load-share", "load-over"
+"""Messages between a master and its workers."""
+LOOK_EVERY_S = 1.0
+ENDING = ("stopping", "stopped", "cleanup")
+MASTERS_MOST_SILENT_S = 15
+"""A worker whose master was killed does not load on for a minute."""
+
+
+def install(events: Any, customers: Sequence[type[Customer]], thresholds: Thresholds) -> "Crew":
+    """Listen to Locust's events; called once, when the locustfile is imported."""
+    crew = Crew(customers, thresholds)
+    mixes = [customer.mix for customer in customers]
+    events.init_command_line_parser.add_listener(lambda parser, **_: add_options(parser, mixes))
+    events.init.add_listener(crew.on_init)
+    events.test_start.add_listener(crew.on_test_start)
+    events.test_stopping.add_listener(crew.on_test_stopping)
+    events.quit.add_listener(crew.on_quit)
+    return crew
+
+
+class Crew:
+    """One process of a load."""
+
+    def __init__(self, customers: Sequence[type[Customer]], thresholds: Thresholds) -> None:
+        self._customers = customers
+        self._thresholds = thresholds
+        self._environment: Any = None
+        self._traffic: Traffic
+        self._history: Path | None = None
+        self._wanted_by: set[str] = set()
+        self._members: dict[str, int] = {}
+        self._lost: set[str] = set()
+        self._began_s = 0.0
+        self._share: dict[str, Any] | None = None
+        self._running = False
+
+    # What Locust calls. -------------------------------------------------------------------------
+
+    def on_init(self, environment: Any, **_: Any) -> None:
+        """Once in every process, before any user exists."""
+        self._environment = environment
+        options = environment.parsed_options
+        if options.profile in ("ramp", "spike"):
+            _refuse(f"Locust's --profile is a name for a run: say --tps-profile {options.profile}")
+        traffic = Traffic(lambda: environment.host or "", options.patience_s, self._over)
+        self._traffic = traffic
+        runner = environment.runner
+        is_worker = isinstance(runner, WorkerRunner)
+        traffic.process = max(0, runner.worker_index) if is_worker else 0
+        for customer in self._customers:
+            customer.traffic, customer.thresholds = traffic, self._thresholds
+        kinds = ("tps", *(f"{name}.tps" for name in ("transfer", "deposit", "withdrawal")))
+        self._thresholds.counts(*kinds)
+        self._read_plan()
+        self._open_history(is_worker=is_worker)
+        if is_worker:
+            self._listen_as_worker(runner)
+            return
+        self._choose_customers(environment)
+        if isinstance(runner, MasterRunner):
+            runner.register_message(WANTED, self._plan_wanted)
+            runner.register_message(OVER, self._worker_over)
+        if options.headless or options.autostart:
+            # Before the clock of --run-time starts.
+            try:
+                self._prepare()
+            except PlanError as error:
+                self._dismiss()
+                _refuse(str(error), ENVIRONMENT)
+
+    def on_test_start(self, environment: Any, **_: Any) -> None:
+        """Before the first user starts; in a master there are no users."""
+        self._running = True
+        self._traffic.begin(profile_in(environment.parsed_options))
+        if isinstance(environment.runner, WorkerRunner):
+            self._take_share()
+            return
+        try:
+            self._prepare()
+        except PlanError as error:
+            self._traffic.end(str(error), ENVIRONMENT)
+            return
+        if isinstance(environment.runner, MasterRunner):
+            self._began_s = time.monotonic()
+            self._members, self._lost = {}, set()
+            self._split()
+            gevent.spawn(self._watch)
+            return
+        self._traffic.pace.begin()
+        self._traffic.ready.set()
+
+    def on_test_stopping(self, **_: Any) -> None:
+        self._running = False
+        self._traffic.stopping.set()
+
+    def on_quit(self, **_: Any) -> None:
+        """After the last user was stopped and had its last request recorded."""
+        self._traffic.close()
+
+    # The plan. ----------------------------------------------------------------------------------
+
+    def _read_plan(self) -> None:
+        path = os.environ.get("ASSAY_LOAD_PLAN", "")
+        if path:
+            try:
+                self._traffic.use(read_plan(Path(path)))
+            except PlanError as error:
+                self._dismiss()
+                _refuse(str(error))
+
+    def _prepare(self) -> None:
+        """Wallets, where there are none yet; and somebody who listens. Raises PlanError."""
+        environment, traffic = self._environment, self._traffic
+        options, host = environment.parsed_options, environment.host or ""
+        if why := why_not(host, options.allow_remote or ()):
+            raise PlanError(why)
+        must_be_there(host)
+        if traffic.plan is None:
+            wallets = int(options.wallets)
+            LOG.info("preparing %d wallets at %s", wallets, host)
+            began_s = time.monotonic()
+            traffic.use(self._prepared(host, wallets))
+            LOG.info("prepared within %.1f s", time.monotonic() - began_s)
+        while self._wanted_by:
+            self._send_plan(self._wanted_by.pop())
+
+    def _prepared(self, host: str, wallets: int) -> Any:
+        if self._history is None:
+            return Preparation(host, Recorder(since_epoch=True, keep=False)).plan(wallets)
+        path = self._history / "preparation.jsonl"
+        try:
+            with path.open("x", encoding="utf-8", newline="\n") as file:
+                recorder = Recorder(file, since_epoch=True, keep=False)
+                return Preparation(host, recorder).plan(wallets)
+        except OSError as error:
+            raise PlanError(f"the history {path} cannot be written: {error.strerror}") from error
+
+    def _send_plan(self, worker: str) -> None:
+        if self._traffic.plan is not None:
+            document = document_of(self._traffic.plan)
+            self._environment.runner.send_message(PLAN, document, client_id=worker)
+
+    def _plan_wanted(self, msg: Any, **_: Any) -> None:
+        if self._traffic.plan is None:
+            self._wanted_by.add(msg.node_id)
+        else:
+            self._send_plan(msg.node_id)
+
+    # A worker. ----------------------------------------------------------------------------------
+
+    def _listen_as_worker(self, runner: Any) -> None:
+        runner.register_message(PLAN, self._plan_came)
+        runner.register_message(SHARE, self._share_came)
+        if self._traffic.plan is None:
+            runner.send_message(WANTED)
+
+    def _plan_came(self, msg: Any, **_: Any) -> None:
+        try:
+            self._traffic.use(plan_of(msg.data, "the master's plan"))
+        except PlanError as error:
+            self._traffic.end(str(error), USAGE)
+        self._take_share()
+
+    def _share_came(self, msg: Any, **_: Any) -> None:
+        self._share = msg.data
+        if self._traffic.ready.is_set() and self._running:
+            self._traffic.pace.share(msg.data["of"])
+        self._take_share()
+
+    def _take_share(self) -> None:
+        """Users go on when there is a test, a plan and a share of the pace."""
+        if not self._running or self._share is None or self._traffic.plan is None:
+            return
+        options = self._environment.parsed_options
+        if why := why_not(self._environment.host or "", options.allow_remote or ()):
+            self._traffic.end(why, USAGE)
+            return
+        if not self._traffic.ready.is_set():
+            self._traffic.pace.begin(**self._share)
+            self._traffic.ready.set()
+
+    # A master. ----------------------------------------------------------------------------------
+
+    def _split(self) -> None:
+        """Tell each worker its position among those that are there."""
+        runner = self._environment.runner
+        there = runner.clients.ready + runner.clients.spawning + runner.clients.running
+        members = {one.id: runner.get_worker_index(one.id) for one in there}
+        if members == self._members:
+            return
+        self._members = members
+        elapsed_s = time.monotonic() - self._began_s
+        for position, worker in enumerate(sorted(members, key=lambda one: members[one])):
+            share = {"position": position, "of": len(members), "elapsed_s": elapsed_s}
+            runner.send_message(SHARE, share, client_id=worker)
+
+    def _watch(self) -> None:
+        """Say at once who is lost, and share its part among the others."""
+        runner = self._environment.runner
+        while self._running:
+            gevent.sleep(LOOK_EVERY_S)
+            self._mourn(runner)
+            if runner.state in ENDING:
+                return
+            self._split()
+
+    def _mourn(self, runner: Any) -> None:
+        missing = {client.id for client in runner.clients.missing}
+        if runner.state not in ENDING:
+            missing |= set(self._members) - set(runner.clients.keys())
+        for worker in sorted(missing - self._lost):
+            self._lost.add(worker)
+            left = runner.worker_count
+            LOG.error(
+                "worker %d (%s) was lost in the middle of the load, its history is partial; "
+                "%d are left",
+                runner.get_worker_index(worker),
+                worker,
+                left,
+            )
+            self._fail(UNKNOWN if left else ENVIRONMENT)
+            if not left:
+                soon(self._stop)
+
+    def _worker_over(self, msg: Any, **_: Any) -> None:
+        index = self._environment.runner.get_worker_index(msg.node_id)
+        self._traffic.end(f"worker {index}: {msg.data['why']}", msg.data["exit_code"])
+
+    def _dismiss(self) -> None:
+        """Workers that are connected already do not wait for a load that never comes."""
+        if isinstance(self._environment.runner, MasterRunner):
+            # What is to be told is why; not that a socket was gone.
+            with suppress(Exception):
+                self._environment.runner.quit()
+
+    # All. ---------------------------------------------------------------------------------------
+
+    def _over(self, _why: str, exit_code: int | None) -> None:
+        self._fail(exit_code)
+        runner = self._environment.runner
+        if isinstance(runner, WorkerRunner):
+            # The master ends it for all.
+            runner.send_message(OVER, {"why": _why, "exit_code": exit_code})
+            self._traffic.stopping.set()
+        else:
+            soon(self._stop)
+
+    def _stop(self) -> None:
+        runner = self._environment.runner
+        if self._environment.parsed_options.headless:
+            runner.quit()
+        else:
+            runner.stop()
+
+    def _fail(self, exit_code: int | None) -> None:
+        if exit_code is not None and not self._environment.process_exit_code:
+            self._environment.process_exit_code = exit_code
+
+    def _open_history(self, *, is_worker: bool) -> None:
+        """A master has no users and so no history of its own."""
+        folder = os.environ.get("ASSAY_LOAD_HISTORY", "")
+        if not folder:
+            return
+        self._history = Path(folder)
+        if isinstance(self._environment.runner, MasterRunner):
+            self._history.mkdir(parents=True, exist_ok=True)
+            return
+        name = f"load.{self._traffic.process}.jsonl" if is_worker else "load.jsonl"
+        try:
+            self._traffic.write_to(self._history / name)
+        except HistoryFileError as error:
+            if is_worker:
+                self._environment.runner.send_message(OVER, {"why": str(error), "exit_code": USAGE})
+            _refuse(str(error))
+
+    def _choose_customers(self, environment: Any) -> None:
+        """By `--mix`, by tags, and by what the plan's requests can do."""
+        names = environment.parsed_options.mix.split(",")
+        kinds = self._traffic.kinds
+        chosen = [
+            user
+            for user in environment.user_classes
+            if not issubclass(user, Customer)
+            or (
+                (EVERYTHING in names or user.mix in names)
+                and (not kinds or all(need in kinds for need in user.needs))
+                and _has_tasks(user, environment.parsed_options)
+            )
+        ]
+        if not chosen:
+            self._dismiss()
+            _refuse("nobody comes: no customer is left by --mix, the tags and the plan's requests")
+        environment.user_classes = chosen
+
+
+def _has_tasks(user: type[Customer], options: Any) -> bool:
+    wanted, unwanted = set(options.tags or ()), set(options.exclude_tags or ())
+    tags: list[set[str]] = [getattr(task, "locust_tag_set", set()) for task in user.tasks]
+    return any((not wanted or tags & wanted) and not tags & unwanted for tags in tags)
+
+
+def _refuse(why: str, code: int = USAGE) -> NoReturn:
+    sys.stderr.write(f"assay load: {why}\n")
+    sys.stderr.flush()
+    raise SystemExit(code)

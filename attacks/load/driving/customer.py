@@ -1,0 +1,188 @@
+"""A user of Locust that speaks to a service by the plan's requests, on time, and records each."""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+import gevent
+from geventhttpclient import HTTPClient
+from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
+from locust import FastHttpUser, constant
+from locust.exception import StopUser
+
+from attacks.history import Move, Operation
+from attacks.load.driving.traffic import REFUSED, Traffic
+from attacks.load.plan import Plan, Wallet, major
+from attacks.load.requests import Answer, Kind, Sent
+from attacks.load.thresholds.plugin import Thresholds
+
+READY_WITHIN_S = 60.0
+TIMEOUT_S = 5.0
+PAUSE_S = 0.05
+"""Whoever was refused a connection does not spin."""
+
+
+class AnsweredError(Exception):
+    """What Locust's statistics show of a request that got no answer, or an error."""
+
+
+class Customer(FastHttpUser):
+    """Has no task of its own; `mix` is its name on the command line."""
+
+    abstract = True
+    wait_time = constant(0)
+    mix: ClassVar[str] = ""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """The kinds of requests that its tasks cannot do without."""
+    traffic: ClassVar[Traffic]
+    thresholds: ClassVar[Thresholds]
+    plan: Plan
+
+    def on_start(self) -> None:
+        traffic = self.traffic
+        if not traffic.ready.wait(READY_WITHIN_S) or traffic.plan is None:
+            traffic.end(f"no plan came within {READY_WITHIN_S:g} s", 4)
+            raise StopUser
+        if any(need not in traffic.kinds for need in self.needs):
+            raise StopUser
+        self.plan = traffic.plan
+        number = traffic.next_user()
+        self.actor = f"{traffic.process}/user {number}"
+        seed = f"{self.plan.seed}/{traffic.process}/{number}"
+        self.random = random.Random(seed)  # noqa: S311 - repeatable, not secret
+        self._prefix = urlsplit(self.host or "").path.rstrip("/")
+        self._http = HTTPClient.from_url(
+            self.host or "", connection_timeout=TIMEOUT_S, network_timeout=TIMEOUT_S
+        )
+
+    def on_stop(self) -> None:
+        if hasattr(self, "_http"):
+            self._http.close()
+
+    def due_s(self) -> float | None:
+        """Wait for the next turn and say when it was due; None: at once. Raises StopUser."""
+        due_s = self.traffic.pace.claim_s()
+        if due_s is None:
+            if self.traffic.stopping.is_set():
+                raise StopUser
+        elif not self.traffic.wait_until(due_s):
+            raise StopUser
+        return due_s
+
+    def two_wallets(self) -> tuple[Wallet, Wallet]:
+        wallets = self.plan.wallets
+        first = self.random.randrange(len(wallets))
+        second = self.random.randrange(len(wallets) - 1)
+        return wallets[first], wallets[second + (second >= first)]
+
+    def transfer(  # noqa: PLR0913 - what a payment is made of
+        self,
+        payer: Wallet,
+        payee: Wallet,
+        minor: int,
+        *,
+        key: str,
+        due_s: float | None = None,
+        again: bool = False,
+    ) -> Answer:
+        return self.send(
+            "transfer",
+            {**of("payer", payer), **of("payee", payee), **self.plan.amount(minor), "key": key},
+            f"transfer {major(minor)} {payer.id} -> {payee.id}",
+            moves=(Move(payer=payer.id, payee=payee.id, amount_minor=minor),),
+            key=key,
+            due_s=due_s,
+            again=again,
+        )
+
+    def send(  # noqa: PLR0913 - what an operation is made of
+        self,
+        name: str,
+        values: Mapping[str, Any],
+        text: str,
+        *,
+        moves: Sequence[Move] = (),
+        key: str | None = None,
+        due_s: float | None = None,
+        again: bool = False,
+    ) -> Answer:
+        """One request, recorded whatever becomes of it; `again`: it was acknowledged before."""
+        traffic = self.traffic
+        kind = traffic.kinds[name]
+        sent = kind.filled(values)
+        recorder = traffic.recorder
+        answer, length = Answer(), 0
+        started_s = recorder.now_s()
+        try:
+            answer, length = self._exchange(kind, sent)
+        finally:
+            # Also when Locust stops this user while it waits: the request is out there.
+            ended_s = recorder.now_s()
+            operation = Operation(
+                id=recorder.new_id(),
+                actor=self.actor,
+                name=name,
+                text=text,
+                round=None,
+                moves=tuple(moves),
+                key=key,
+                intended_s=due_s,
+                started_s=started_s,
+                ended_s=ended_s,
+                outcome=answer.outcome,
+                status=answer.status,
+                answer=answer.text,
+                values=answer.values,
+            )
+            traffic.record(operation, answer)
+        if moves and answer.outcome == "ok" and not again:
+            self.thresholds.count("tps")
+            self.thresholds.count(f"{name}.tps")
+        self.environment.events.request.fire(
+            request_type=kind.method,
+            name=name,
+            # From when it was due: a stall of the service is everybody's, not one request's.
+            response_time=operation.response_time_s * 1000,
+            response_length=length,
+            exception=AnsweredError(answer.error) if answer.error else None,
+            context={},
+            response=None,
+            start_time=started_s,
+            url=sent.path,
+        )
+        if answer.text == REFUSED:
+            gevent.sleep(PAUSE_S)  # The port is closed: nothing to wait for but time.
+        return answer
+
+    def _exchange(self, kind: Kind, sent: Sent) -> tuple[Answer, int]:
+        try:
+            response = self._http.request(
+                sent.method, self._prefix + sent.path, sent.body or b"", sent.headers
+            )
+            try:
+                content = bytes(response.read())
+            finally:
+                response.release()
+        except ConnectionRefusedError:
+            # Nothing was sent: nothing can have happened.
+            return Answer(outcome="failed", text=REFUSED, error=REFUSED), 0
+        except (OSError, HTTPConnectionClosed, HTTPParseError) as error:
+            text = f"no answer: {type(error).__name__}"
+            return Answer(text=text, error=text), 0
+        return kind.answer(
+            response.get_code(), lambda name: _text(response.get(name)), content
+        ), len(content)
+
+
+def of(role: str, wallet: Wallet) -> dict[str, Any]:
+    """A wallet as requests are filled with it."""
+    return {
+        f"{role}.id": wallet.id,
+        f"{role}.token": wallet.token,
+        f"{role}.pin": wallet.pin,
+    }
+
+
+def _text(value: str | list[str] | None) -> str | None:
+    return ", ".join(value) if isinstance(value, list) else value
