@@ -32,6 +32,11 @@ def write_load(folder: Path, document: LoadDocument) -> None:
     replace_file(run.checksums, checksums(folder))
 
 
+def is_load(folder: Path) -> bool:
+    """Whether the folder of this run is that of a load."""
+    return (folder / DOCUMENT).is_file()
+
+
 def read_load(path: Path) -> LoadDocument:
     """Read the document of a load's folder. Raises EvidenceError when that cannot be done."""
     file = path / DOCUMENT if path.is_dir() else path

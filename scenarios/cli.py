@@ -18,6 +18,7 @@ from engine.migrations import MigrationError, Shape, create_revision, down, stat
 from engine.ownership import WorkspaceError
 from engine.process import EngineError
 from engine.stores import StoreError, inspect_stores
+from reports.load_store import is_load, read_load, write_load
 from reports.store import EvidenceError, RunFolder, read_evidence, write_reports
 from reports.words import headline
 from scenarios.ablation import MOST_CLAIMS, removals
@@ -296,6 +297,12 @@ def report(
 ) -> None:
     """Draw the reports of a run again from its evidence, also of one that was interrupted."""
     folder = _find_run(run_folder, out)
+    if is_load(folder):
+        left = read_load(folder)
+        write_load(folder, left)
+        typer.echo(f"{left.verdict.shown}. {left.conclusion}")
+        typer.echo(f"Report  {RunFolder(path=folder).page}")
+        return
     evidence = read_evidence(folder)
     write_reports(folder, evidence)
     typer.echo(headline(evidence).sentence)
@@ -304,7 +311,11 @@ def report(
 
 def _find_run(name: str, out: Path) -> Path:
     if name == "last":
-        runs = sorted(path for path in out.glob("*") if RunFolder(path=path).evidence.exists())
+        runs = sorted(
+            path
+            for path in out.glob("*")
+            if RunFolder(path=path).evidence.exists() or is_load(path)
+        )
         if not runs:
             raise EvidenceError(f"{out} holds no run yet: make one with `assay compare`")
         return runs[-1]

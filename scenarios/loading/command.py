@@ -84,4 +84,4 @@ def load(  # noqa: PLR0913, PLR0917 - the command's options
     with watching_load(console) as watcher:
         loaded = run_load(plan, watcher)
     show_loaded(console, loaded)
-    raise typer.Exit(loaded.document.exit_code)
+    raise typer.Exit(loaded.exit_code)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from reports.evidence import Environment
+from reports.evidence import Environment, Verdict
 from reports.load import LoadDocument, LoadRun
 from reports.load_store import write_load
 from scenarios.evidence import environment_of
@@ -19,6 +19,8 @@ from scenarios.loading.run import run_build
 from scenarios.loading.watching import LoadWatcher
 from scenarios.stand import open_stand
 
+ENVIRONMENT = 4
+
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
@@ -26,6 +28,14 @@ class Loaded:
 
     document: LoadDocument
     folder: Path
+    unwritten: str = ""
+    """Why the document or its reports could not be written."""
+
+    @property
+    def exit_code(self) -> int:
+        """A violation is one, even when there is no room to write it down."""
+        violated = self.document.verdict is Verdict.VIOLATED
+        return ENVIRONMENT if self.unwritten and not violated else self.document.exit_code
 
 
 @dataclass(kw_only=True)
@@ -39,10 +49,18 @@ class Job:
     environment: Environment
     runs: list[LoadRun]
 
-    def written(self, status: Literal["complete", "interrupted"]) -> LoadDocument:
+    def write(self, status: Literal["complete", "interrupted"]) -> Loaded:
+        document, unwritten = self._document(status), ""
+        try:
+            write_load(self.folder, document)
+        except OSError as error:
+            unwritten = f"{self.folder} cannot be written to: {error.strerror}"
+        return Loaded(document=document, folder=self.folder, unwritten=unwritten)
+
+    def _document(self, status: Literal["complete", "interrupted"]) -> LoadDocument:
         plan = self.plan
         conclusion = conclude(self.runs, compared=plan.against is not None)
-        document = LoadDocument(
+        return LoadDocument(
             run=self.folder.name,
             command=plan.command,
             status=status,
@@ -56,8 +74,6 @@ class Job:
             environment=self.environment,
             runs=tuple(self.runs),
         )
-        write_load(self.folder, document)
-        return document
 
 
 def load(plan: LoadPlan, watcher: LoadWatcher) -> Loaded:
@@ -82,9 +98,9 @@ def load(plan: LoadPlan, watcher: LoadWatcher) -> Loaded:
             for build in plan.builds:
                 job.runs.append(run_build(stand, plan, build, job.folder, watcher))
         except BaseException:
-            job.written("interrupted")
+            job.write("interrupted")
             raise
-        return Loaded(document=job.written("complete"), folder=job.folder)
+        return job.write("complete")
 
 
 def _new_folder(out: Path, began: datetime) -> Path:

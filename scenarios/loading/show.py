@@ -94,6 +94,9 @@ def show_loaded(console: Console, loaded: Loaded) -> None:
         _show_run(console, run)
     console.print()
     console.print(Text(f"{document.verdict.shown}. {document.conclusion}"))
+    if loaded.unwritten:
+        console.print(Text(f"There is no report: {loaded.unwritten}.", "yellow"))
+        return
     console.print(Text(f"Report  {RunFolder(path=loaded.folder).page}"))
 
 
