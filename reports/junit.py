@@ -20,7 +20,7 @@ DID_NOT_RUN = "did not run: the run ended before it"
 
 def render_junit(evidence: Evidence, *, folder: Path | None = None) -> str:
     """`folder` is the run's, as it is to be typed in the commands that show a failure again."""
-    root = ET.Element("testsuites", name=_legal(f"assay {evidence.run}"))
+    root = ET.Element("testsuites", name=legal(f"assay {evidence.run}"))
     for build in evidence.builds:
         root.append(_suite(evidence, build, folder))
     if table := ablation_table(evidence):
@@ -32,10 +32,10 @@ def render_junit(evidence: Evidence, *, folder: Path | None = None) -> str:
 
 def _suite(evidence: Evidence, build: Build, folder: Path | None) -> ET.Element:
     started = evidence.started_at.isoformat(timespec="seconds")
-    suite = ET.Element("testsuite", name=_legal(build.name), timestamp=started)
+    suite = ET.Element("testsuite", name=legal(build.name), timestamp=started)
     properties = ET.SubElement(suite, "properties")
     for name, value in _properties(evidence, build).items():
-        ET.SubElement(properties, "property", name=_legal(name), value=_legal(value))
+        ET.SubElement(properties, "property", name=legal(name), value=legal(value))
     cells = {cell.scenario: cell for cell in evidence.cells if cell.build == build.name}
     for claim in evidence.claims:
         if claim.name in cells:
@@ -50,10 +50,10 @@ def _removals(rows: Sequence[Row]) -> ET.Element:
     """A case for each removed defence: the cells alone do not say that nothing caught it."""
     suite = ET.Element("testsuite", name="ablation")
     for row in rows:
-        case = ET.SubElement(suite, "testcase", name=_legal(row.title), classname="ablation")
+        case = ET.SubElement(suite, "testcase", name=legal(row.title), classname="ablation")
         if row.outcome in BAD | OPEN:
             tag = "failure" if row.outcome in BAD else "error"
-            ET.SubElement(case, tag, message=_legal(row.because), type=row.outcome.value)
+            ET.SubElement(case, tag, message=legal(row.because), type=row.outcome.value)
     _count(suite)
     return suite
 
@@ -66,13 +66,13 @@ def _properties(evidence: Evidence, build: Build) -> dict[str, str]:
 def _case(evidence: Evidence, claim: Claim, cell: Cell, folder: Path | None) -> ET.Element:
     case = _named_case(claim, cell.duration_s)
     judgement = judge(evidence, cell)
-    text = _legal(render_text(evidence, cell, folder=folder))
+    text = legal(render_text(evidence, cell, folder=folder))
     if judgement is Judgement.PASSED:
         ET.SubElement(case, "system-out").text = text
         return case
     tag = {Judgement.FAILED: "failure", Judgement.UNDECIDED: "error"}.get(judgement, "skipped")
     message = cell.cause if cell.as_predicted else f"{cell.cause} ({prediction_in_words(cell)})"
-    child = ET.SubElement(case, tag, message=_legal(message))
+    child = ET.SubElement(case, tag, message=legal(message))
     if tag != "skipped":
         child.set("type", cell.verdict.value)
         child.text = text
@@ -88,7 +88,7 @@ def _missing_case(claim: Claim) -> ET.Element:
 def _named_case(claim: Claim, duration_s: float) -> ET.Element:
     group = "canary" if claim.canary else claim.suite
     time = f"{duration_s:.3f}"
-    return ET.Element("testcase", name=_legal(claim.name), classname=_legal(group), time=time)
+    return ET.Element("testcase", name=legal(claim.name), classname=legal(group), time=time)
 
 
 def _count(suite: ET.Element) -> None:
@@ -107,12 +107,12 @@ def _sum_up(root: ET.Element, suites: list[ET.Element]) -> None:
     root.set("time", f"{sum(float(suite.get('time', 0)) for suite in suites):.3f}")
 
 
-def _legal(text: str) -> str:
+def legal(text: str) -> str:
     """Without the characters that XML 1.0 forbids: a document with one of them is not read."""
-    return "".join(char if _is_legal(ord(char)) else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return "".join(char if _islegal(ord(char)) else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-def _is_legal(code: int) -> bool:
+def _islegal(code: int) -> bool:
     return (
         code in {0x9, 0xA, 0xD}
         or 0x20 <= code <= 0xD7FF

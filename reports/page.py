@@ -107,7 +107,7 @@ def lay_out_page(evidence: Evidence, folder: Path | None = None) -> Page:
         attention=attention,
         groups=groups,
         sections=tuple(_section(evidence, group, views) for group in groups),
-        switches=_switches(_shown_builds(evidence)),
+        switches=switch_rows(_shown_builds(evidence)),
         ablation=ablation_table(evidence),
     )
 
@@ -168,7 +168,7 @@ def _shown_builds(evidence: Evidence) -> tuple[Build, ...]:
     return (evidence.builds[0].model_copy(update={"defences": base}),)
 
 
-def _switches(builds: tuple[Build, ...]) -> tuple[SwitchRow, ...]:
+def switch_rows(builds: tuple[Build, ...]) -> tuple[SwitchRow, ...]:
     levels = tuple(build.isolation_level for build in builds)
     names = dict.fromkeys(name for build in builds for name in build.defences)
     return (

@@ -56,17 +56,17 @@ def write_evidence(folder: Path, evidence: Evidence) -> None:
     """Write `evidence.json`; called after every cell, so that a killed run keeps what it saw."""
     folder.mkdir(parents=True, exist_ok=True)
     text = evidence.model_dump_json(indent=2) + "\n"
-    _replace(RunFolder(path=folder).evidence, text.encode())
+    replace_file(RunFolder(path=folder).evidence, text.encode())
 
 
 def write_reports(folder: Path, evidence: Evidence) -> None:
     """Write what people and CI read, then the checksums of everything in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     run = RunFolder(path=folder)
-    _replace(run.junit, render_junit(evidence, folder=folder).encode())
-    _replace(run.summary, render_markdown(evidence, folder=folder).encode())
-    _replace(run.page, render_html(evidence, folder=folder).encode())
-    _replace(run.checksums, checksums(folder))
+    replace_file(run.junit, render_junit(evidence, folder=folder).encode())
+    replace_file(run.summary, render_markdown(evidence, folder=folder).encode())
+    replace_file(run.page, render_html(evidence, folder=folder).encode())
+    replace_file(run.checksums, checksums(folder))
 
 
 def read_evidence(path: Path) -> Evidence:
@@ -76,7 +76,7 @@ def read_evidence(path: Path) -> Evidence:
     is not as the schema says.
     """
     file = RunFolder(path=path).evidence if path.is_dir() else path
-    document = _json_object(file)
+    document = json_object(file)
     version = document.get("version")
     if version != EVIDENCE_VERSION:
         raise EvidenceError(
@@ -85,7 +85,7 @@ def read_evidence(path: Path) -> Evidence:
     try:
         return Evidence.model_validate(document)
     except ValidationError as error:
-        raise EvidenceError(f"{file} does not match the schema: {_first(error)}") from None
+        raise EvidenceError(f"{file} does not match the schema: {first_problem(error)}") from None
 
 
 def checksums(folder: Path) -> bytes:
@@ -105,7 +105,8 @@ def _checksum_line(name: str, path: Path) -> bytes:
     return f"{mark}{digest}  ".encode() + os.fsencode(escaped) + b"\n"
 
 
-def _json_object(file: Path) -> dict[str, object]:
+def json_object(file: Path) -> dict[str, object]:
+    """Raises EvidenceError when it cannot be read as one."""
     try:
         document = json.loads(file.read_bytes())
     except FileNotFoundError:
@@ -120,7 +121,8 @@ def _json_object(file: Path) -> dict[str, object]:
     return document
 
 
-def _first(error: ValidationError) -> str:
+def first_problem(error: ValidationError) -> str:
+    """In one line, with the field."""
     problems = error.errors(include_url=False)
     field = ".".join(str(part) for part in problems[0]["loc"])
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -128,7 +130,8 @@ def _first(error: ValidationError) -> str:
     return f"{field}: {message}{more}"
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
+    """Write it as a whole: nobody ever reads half of it."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         with draft.open("wb") as file:

@@ -18,6 +18,7 @@ from engine.migrations import MigrationError, Shape, create_revision, down, stat
 from engine.ownership import WorkspaceError
 from engine.process import EngineError
 from engine.stores import StoreError, inspect_stores
+from reports.load_store import is_load, read_load, write_load
 from reports.store import EvidenceError, RunFolder, read_evidence, write_reports
 from reports.words import headline
 from scenarios.ablation import MOST_CLAIMS, removals
@@ -25,8 +26,8 @@ from scenarios.catalogue import SCENARIOS, UnknownScenario, select
 from scenarios.console import console_for, counting, show_result, watching
 from scenarios.explaining import explain as explained
 from scenarios.lanes import LaneError
-from scenarios.loading import LoadPlan, show_loaded
-from scenarios.loading import load as load_build
+from scenarios.loading.command import load
+from scenarios.loading.refusals import LoadRefused
 from scenarios.pricing.command import price as price_defences
 from scenarios.replaying import replay as replay_schedule
 from scenarios.replaying import told
@@ -297,29 +298,7 @@ def serve(  # noqa: PLR0913, PLR0917 - the command's options
         typer.echo("stopped")  # The way in which serving ends.
 
 
-@app.command()
-def load(  # noqa: PLR0913, PLR0917 - the command's options
-    build: Annotated[str, typer.Option(help="Which build to load.")] = "hardened",
-    users: Annotated[int, typer.Option(min=1, max=500, help="Users at once.")] = 16,
-    wallets: Annotated[int, typer.Option(min=2, max=1000, help="Wallets they share.")] = 50,
-    duration_s: Annotated[int, typer.Option(min=1, max=3000, help="For how long.")] = 20,
-    stores: StoresOption = "auto",
-    seed: Seed = None,
-    out: Out = OUT,
-) -> None:
-    """Load a build with payments, then look for every cent past its API."""
-    plan = LoadPlan(
-        build=parse_build(build),
-        stores=stores,
-        users=users,
-        wallets=wallets,
-        duration_s=duration_s,
-        seed=new_seed() if seed is None else seed,
-        out=out,
-    )
-    loaded = load_build(plan, typer.echo)
-    show_loaded(console_for(to_stderr=False), loaded)
-    raise typer.Exit(loaded.audit.exit_code)
+app.command()(load)
 
 
 @app.command()
@@ -331,6 +310,12 @@ def report(
 ) -> None:
     """Draw the reports of a run again from its evidence, also of one that was interrupted."""
     folder = _find_run(run_folder, out)
+    if is_load(folder):
+        left = read_load(folder)
+        write_load(folder, left)
+        typer.echo(f"{left.verdict.shown}. {left.conclusion}")
+        typer.echo(f"Report  {RunFolder(path=folder).page}")
+        return
     evidence = read_evidence(folder)
     write_reports(folder, evidence)
     typer.echo(headline(evidence).sentence)
@@ -339,7 +324,11 @@ def report(
 
 def _find_run(name: str, out: Path) -> Path:
     if name == "last":
-        runs = sorted(path for path in out.glob("*") if RunFolder(path=path).evidence.exists())
+        runs = sorted(
+            path
+            for path in out.glob("*")
+            if RunFolder(path=path).evidence.exists() or is_load(path)
+        )
         if not runs:
             raise EvidenceError(f"{out} holds no run yet: make one with `assay compare`")
         return runs[-1]
@@ -397,7 +386,7 @@ def main() -> None:
         app()
     except Interrupted as interruption:
         _end("interrupted; what was seen so far is kept", interruption.exit_code)
-    except (DefenceError, UnknownScenario, EvidenceError, ScheduleError) as error:
+    except (DefenceError, UnknownScenario, EvidenceError, ScheduleError, LoadRefused) as error:
         _end(str(error), USAGE)
     except ENVIRONMENT_ERRORS as error:
         _end(str(error), ENVIRONMENT)

@@ -1,29 +1,17 @@
 """What `assay load` concludes, from small histories; and what the locustfile reads."""
 
-import io
 import subprocess
 import sys
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
-from rich.console import Console
-from typer.testing import CliRunner
 
-from attacks.history import Event, History, Move, Operation
+from attacks.history import History, Move, Operation
 from reports.evidence import Verdict
-from scenarios import cli
 from scenarios.audit import CLAIMS, Audit, Check, audit, merged
 from scenarios.invariants import Finding, Observed
-from scenarios.loading import (
-    LOCUSTFILE,
-    Loaded,
-    LoadPlan,
-    locust_command,
-    show_loaded,
-    was_ended,
-)
+from scenarios.loading.generator import LOCUSTFILE
 from scenarios.tally import TOTAL, percentile, tally
 from scenarios.truth import Balance, Effect, GroundTruth, Leg
 
@@ -191,12 +179,6 @@ def test_merging_numbers_anew() -> None:
     assert [operation.id for operation in both.operations] == [1, 2, 3, 4, 5, 6]
 
 
-def test_only_a_history_with_its_last_line_was_ended() -> None:
-    last = Event(kind="note", text="load ended", round=None, at_s=1)
-    assert was_ended(History(operations=(), events=(last,)))
-    assert not was_ended(HISTORY)
-
-
 def test_a_tally_tells_refusals_from_failures() -> None:
     numbers = tally(
         [PAYMENT, paid(4, "1", "2", 1, "failed"), paid(5, "1", "2", 1, "unknown"), PAYMENT]
@@ -215,47 +197,6 @@ def test_a_tally_of_nothing_is_empty() -> None:
 def test_percentiles_are_values_that_were_seen(share: float, value: int) -> None:
     assert percentile(range(1, 101), share) == value
     assert percentile([7.0], share) == 7.0
-
-
-def test_what_is_printed_ends_with_verdict_and_history() -> None:
-    console = Console(file=io.StringIO(), width=120)
-    judged = audit(HISTORY, truth(first=100), doubts=["it was [torn]"])
-    show_loaded(console, Loaded(audit=judged, folder=Path("out"), tally=tally([PAYMENT])))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "FAIL    money is conserved" in text
-    assert "Nothing can be said for sure: it was [torn]." in text
-    assert "FAIL. 1 acknowledged payments" in text
-
-
-@pytest.mark.parametrize(("verdict", "code"), [("held", 0), ("violated", 1), ("unknown", 3)])
-def test_the_command_ends_with_the_audit_s_code(
-    monkeypatch: pytest.MonkeyPatch, verdict: str, code: int
-) -> None:
-    plans: list[LoadPlan] = []
-
-    def pretend(plan: LoadPlan, tell: object) -> Loaded:
-        plans.append(plan)
-        check = Check(claim="money is conserved", verdict=Verdict(verdict))
-        return Loaded(audit=Audit(checks=(check,), payments=1), folder=plan.out)
-
-    monkeypatch.setattr(cli, "load_build", pretend)
-    result = CliRunner().invoke(cli.app, ["load", "--users", "3", "--seed", "7"])
-    assert result.exit_code == code, result.output
-    assert (plans[0].users, plans[0].wallets, plans[0].seed) == (3, 50, 7)
-    assert plans[0].build.name == "hardened"
-
-
-@pytest.mark.parametrize("option", [("--users", "0"), ("--duration-s", "0"), ("--wallets", "1")])
-def test_a_load_without_bounds_is_a_usage_error(option: tuple[str, str]) -> None:
-    assert CliRunner().invoke(cli.app, ["load", *option]).exit_code == 2
-
-
-def test_locust_runs_without_a_head_and_leaves_judging_to_the_audit() -> None:
-    command = locust_command("http://127.0.0.1:1", users=3, duration_s=4)
-    assert command[:5] == [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE)]
-    assert LOCUSTFILE.exists()
-    assert "--headless" in command
-    assert command[command.index("--exit-code-on-error") + 1] == "0"
 
 
 def in_a_process_of_its_own(code: str, *arguments: str) -> str:

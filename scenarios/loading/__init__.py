@@ -1,0 +1,1 @@
+"""`assay load`: builds under load, and a search for every cent afterwards."""

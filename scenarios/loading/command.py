@@ -1,0 +1,87 @@
+"""The command `assay load`."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from engine.defences import parse_build
+from scenarios.console import console_for
+from scenarios.loading.faults import KINDS, parse_faults
+from scenarios.loading.limits import read_thresholds
+from scenarios.loading.load import load as run_load
+from scenarios.loading.plan import WARM_UP_S, LoadPlan
+from scenarios.loading.refusals import LoadRefused
+from scenarios.loading.show import show_loaded, watching_load
+from scenarios.runner import OUT, new_seed
+
+FAULTS_HELP = f"KIND@WHEN[+HOW-LONG], may be given again. KIND: {', '.join(KINDS)}."
+MIXES = ("payments", "hot", "retries", "readers", "cash", "batches", "all")
+
+
+def load(  # noqa: PLR0913, PLR0917 - the command's options
+    build: Annotated[str, typer.Option(help="Which build to load.")] = "hardened",
+    against: Annotated[
+        str | None, typer.Option(help="A build that gets the same load and should lose money.")
+    ] = None,
+    users: Annotated[int, typer.Option(min=1, max=2000, help="Users at once.")] = 16,
+    wallets: Annotated[int, typer.Option(min=2, max=5000, help="Wallets they share.")] = 50,
+    tps: Annotated[
+        float, typer.Option(min=0, max=100_000, help="Requests due a second; 0: when answered.")
+    ] = 0.0,
+    profile: Annotated[
+        Literal["constant", "ramp", "spike"], typer.Option(help="How the pace changes.")
+    ] = "constant",
+    mix: Annotated[
+        str, typer.Option(help=f"What is asked, with commas: {', '.join(MIXES)}.")
+    ] = "payments,readers",
+    duration_s: Annotated[int, typer.Option(min=1, max=86_400, help="After the warm-up.")] = 20,
+    warm_up_s: Annotated[
+        float, typer.Option(min=0, max=600, help="Audited, but in no figure.")
+    ] = WARM_UP_S,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes of the engine.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Processes of Locust.")] = 1,
+    fault: Annotated[list[str] | None, typer.Option(help=FAULTS_HELP)] = None,
+    threshold: Annotated[
+        list[str] | None, typer.Option(help="Such as 'p95<50ms'; may be given again.")
+    ] = None,
+    threshold_file: Annotated[Path | None, typer.Option(help="A threshold a line.")] = None,
+    stores: Annotated[
+        Literal["auto", "external", "container", "embedded"],
+        typer.Option(help="Where PostgreSQL and Redis come from."),
+    ] = "auto",
+    seed: Annotated[int | None, typer.Option(help="Repeats the random choices of a run.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder that runs are written to.")] = OUT,
+) -> None:
+    """Load a build with payments, then look for every cent past its API."""
+    for name in mix.split(","):
+        if name not in MIXES:
+            raise LoadRefused(f"no mix is called {name!r}; there are {', '.join(MIXES)}")
+    if against is not None and parse_build(against).name == parse_build(build).name:
+        raise LoadRefused(f"{build} against itself says nothing: name another build")
+    plan = LoadPlan(
+        command=f"assay {shlex.join(sys.argv[1:])}",
+        build=parse_build(build),
+        against=None if against is None else parse_build(against),
+        stores=stores,
+        users=users,
+        wallets=wallets,
+        tps=tps,
+        profile=profile,
+        mix=mix,
+        warm_up_s=warm_up_s,
+        duration_s=duration_s,
+        workers=workers,
+        processes=processes,
+        faults=parse_faults(fault or (), duration_s=duration_s),
+        thresholds=read_thresholds(threshold or (), threshold_file),
+        seed=new_seed() if seed is None else seed,
+        out=out,
+    )
+    console = console_for(to_stderr=False)
+    with watching_load(console) as watcher:
+        loaded = run_load(plan, watcher)
+    show_loaded(console, loaded)
+    raise typer.Exit(loaded.exit_code)

@@ -1,0 +1,148 @@
+"""A load under way: Locust sends, and everything else looks on."""
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import redis
+
+from attacks.history import Recorder
+from engine.stores.redis_embedded import server_info
+from scenarios.loading.faults import Strike, Strikes, Victims
+from scenarios.loading.figures import Figures
+from scenarios.loading.generator import Generator, last_words, start_generator, wait_for
+from scenarios.loading.histories import Follower
+from scenarios.loading.live import SnapshotJudge, Watch
+from scenarios.loading.plan import LoadPlan
+from scenarios.loading.sampling import ENGINE, Sampler
+from scenarios.loading.site import Site
+from scenarios.loading.watching import LoadWatcher, Moment
+from scenarios.targets.protocol import WalletRef
+
+TELL_EVERY_S = 1.0
+ENDS_EARLY_S = 0.5
+"""Locust's processes do not end at the same moment."""
+
+
+@dataclass(kw_only=True)
+class Course:
+    """What is seen of a load; `figures` is None until the first request starts the clock."""
+
+    site: Site
+    plan: LoadPlan
+    follower: Follower
+    strikes: Strikes
+    watcher: LoadWatcher
+    figures: Figures | None = None
+    watch: Watch = field(init=False)
+    sampler: Sampler = field(init=False)
+    doubts: list[str] = field(default_factory=list)
+    _generator: Generator | None = None
+    _told_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        judge = SnapshotJudge(
+            database_url=self.site.database_url,
+            target=self.site.target,
+            acknowledged=lambda: self.figures.payments if self.figures else 0,
+        )
+        self.watch = Watch(judge=judge, since_clock_s=self.since_clock_s)
+        stand = self.site.stand
+        self.sampler = Sampler(
+            database_url=self.site.database_url,
+            pids={
+                ENGINE: lambda: self.site.engine.pid if self.site.engine.alive else None,
+                "Redis": lambda: _redis_here(stand.redis.choice.kind, stand.redis.url),
+                "Locust": lambda: self._generator.pid if self._generator else None,
+                "Assay": os.getpid,
+            },
+            postgres_is_here=stand.postgres.choice.kind == "embedded",
+            since_clock_s=self.since_clock_s,
+        )
+
+    def since_clock_s(self) -> float:
+        """Negative during the warm-up."""
+        if self.figures is None:
+            return -self.plan.warm_up_s
+        return time.time() - self.figures.clock_s
+
+    def run(self, wallets: Sequence[WalletRef]) -> None:
+        """Return when Locust is at its end, and everything that was broken is mended."""
+        with ExitStack() as opened:
+            self._generator = start_generator(self.site, self.plan, wallets)
+            opened.callback(self._generator.end)
+            for looking in (self.watch, self.sampler):
+                looking.begin()
+                opened.callback(looking.stop)
+            opened.callback(self.strikes.finish)
+            self.doubts += wait_for(self._generator, self.plan, self._why_stop)
+        self._follow()
+        self.doubts += [s.problem for s in self.strikes.all if s.problem not in {"", *self.doubts}]
+
+    def why_partial(self) -> str | None:
+        return self.follower.why_partial(self.plan.processes)
+
+    def _follow(self) -> None:
+        """Take in what the histories have grown by."""
+        new = list(self.follower.operations())
+        if new and self.figures is None:
+            began_s = min(operation["started_s"] for operation in new)
+            self.figures = Figures(began_s + self.plan.warm_up_s)
+            self.strikes.begin(self.figures.clock_s)
+        for operation in new:
+            if self.figures is not None:
+                self.figures.add(operation)
+
+    def _why_stop(self) -> str | None:
+        """Called every moment; None: go on."""
+        self._follow()
+        self._tell()
+        engine = self.site.engine
+        if not self.strikes.engine_is_broken and not engine.alive:
+            return f"the engine ended in the middle of the load: {last_words(engine.log(3))}"
+        if self.strikes.problem:
+            return self.strikes.problem
+        lost = self._generator.lost_worker() if self._generator else None
+        if lost is not None and self.since_clock_s() < self.plan.duration_s - ENDS_EARLY_S:
+            words = self._generator.last_words() if self._generator else ""
+            return f"a Locust process ({lost}) ended in the middle of the load: {words}"
+        return None
+
+    def _tell(self) -> None:
+        now_s = time.monotonic()
+        if self.figures is None or now_s < self._told_s + TELL_EVERY_S:
+            return
+        self._told_s = now_s
+        last = self.watch.seen[-1] if self.watch.seen else None
+        self.watcher.moment(
+            Moment(
+                build=self.site.build.name,
+                at_s=self.since_clock_s(),
+                duration_s=self.plan.duration_s,
+                recent=self.figures.recent(time.time()),
+                payments=self.figures.payments,
+                violations=None if last is None else last.violations,
+                checked=0 if last is None else last.checked,
+                broken=tuple(s.fault.text for s in self.strikes.all if s.is_felt),
+            )
+        )
+
+
+def strikes_of(site: Site, plan: LoadPlan, recorder: Recorder) -> Strikes:
+    return Strikes(
+        victims=Victims(engine=site.engine, postgres=site.stand.postgres, redis=site.stand.redis),
+        recorder=recorder,
+        all=tuple(Strike(fault=fault) for fault in plan.faults),
+    )
+
+
+def _redis_here(kind: str, url: str) -> int | None:
+    """Its process, where it runs on this machine and answers."""
+    if kind != "embedded":
+        return None
+    try:
+        return int(str(server_info(url)["process_id"]))
+    except redis.RedisError:
+        return None

@@ -1,0 +1,108 @@
+"""One build under load, from its first wallet to its last cent."""
+
+import time
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+
+from attacks.history import History, Recorder, read_history
+from engine.defences import Build
+from reports.load import LoadRun
+from scenarios.audit import Audit, audit, merged
+from scenarios.evidence import build_of
+from scenarios.loading.course import Course, strikes_of
+from scenarios.loading.generator import REPORT
+from scenarios.loading.histories import Follower
+from scenarios.loading.losses import losses
+from scenarios.loading.outcome import Audited, run_of
+from scenarios.loading.plan import CLOSED_LOOP, LoadPlan
+from scenarios.loading.refusals import LoadFailed
+from scenarios.loading.site import OPENING_MINOR, Site, open_site, prepare, reconciliation
+from scenarios.loading.watching import LoadWatcher
+from scenarios.stand import QUIET_WITHIN_S, Stand, became_quiet
+
+FAULTS = "faults.jsonl"
+
+
+def run_build(
+    stand: Stand, plan: LoadPlan, build: Build, folder: Path, watcher: LoadWatcher
+) -> LoadRun:
+    """Prepare, warm up, load, wait until quiet, audit. `folder` is the run's.
+
+    Raises StoreError, MigrationError, EngineError.
+    """
+    place = f"histories/{build.name}"
+    record = build_of(build, stand.isolation_level)
+    with open_site(stand, plan, build, folder / place) as site:
+        watcher.tell(
+            f"preparing {plan.wallets} wallets of {OPENING_MINOR / 100:.2f} in {build.name}"
+        )
+        course: Course | None = None
+        try:
+            course = _under_load(site, plan, watcher)
+            audited = _audited(site, course)
+        except LoadFailed as error:
+            audited = Audited(audit=Audit(doubts=(str(error),)))
+        has_report = (site.folder / REPORT).exists()
+    report = f"{place}/{REPORT}" if has_report else None
+    return run_of(record, course, audited, place=place, report=report)
+
+
+def _under_load(site: Site, plan: LoadPlan, watcher: LoadWatcher) -> Course:
+    """Raises LoadFailed when it left no history."""
+    wallets = prepare(site, plan.wallets)
+    watcher.tell(announced(plan))
+    with (site.folder / FAULTS).open("w") as file:
+        recorder = Recorder(file, since_epoch=True, keep=False)
+        course = Course(
+            site=site,
+            plan=plan,
+            follower=Follower(folder=site.folder),
+            strikes=strikes_of(site, plan, recorder),
+            watcher=watcher,
+        )
+        course.run(wallets)
+    if course.figures is None:
+        raise LoadFailed("; ".join(course.doubts) or "Locust sent nothing")
+    return course
+
+
+def announced(plan: LoadPlan) -> str:
+    pace = "as fast as answers come" if plan.tps == CLOSED_LOOP else f"{plan.tps:g} a second"
+    faults = f", faults {', '.join(fault.text for fault in plan.faults)}" if plan.faults else ""
+    return (
+        f"{plan.users} users pay {pace} for {plan.warm_up_s:g} s to warm up and "
+        f"{plan.duration_s:g} s that count, seed {plan.seed}{faults}"
+    )
+
+
+def _audited(site: Site, course: Course) -> Audited:
+    doubts = list(course.doubts)
+    partial = course.why_partial()
+    if partial:
+        doubts.append(f"the history is partial: {partial}")
+    try:
+        if not became_quiet(site.database_url):
+            doubts.append(f"the engine was still at work {QUIET_WITHIN_S:g} s after the load")
+        engine_says = reconciliation(site.engine)
+        began_s = time.monotonic()
+        with closing(psycopg2.connect(site.database_url)) as connection:
+            truth = site.target.read_truth(connection)
+    except psycopg2.Error as error:
+        doubts.append(f"the database could not be read: {' '.join(str(error).split())}")
+        return Audited(audit=Audit(doubts=tuple(doubts)), partial=partial is not None)
+    history = _whole_history(site.folder, course)
+    verdicts = audit(history, truth, doubts=doubts, whole=partial is None, engine_says=engine_says)
+    return Audited(
+        audit=verdicts,
+        losses=losses(history, truth, whole=partial is None),
+        partial=partial is not None,
+        lasted_s=time.monotonic() - began_s,
+    )
+
+
+def _whole_history(folder: Path, course: Course) -> History:
+    """Preparation and load; lines that cannot be read are missing, which `why_partial` says."""
+    files = (folder / "preparation.jsonl", *course.follower.files)
+    return merged(read_history(path, torn=True) for path in files)

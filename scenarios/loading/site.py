@@ -1,0 +1,138 @@
+"""Where a load happens: one engine of the build, its database, wallets with money in them."""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from attacks.history import Recorder
+from attacks.http.sender import Sender
+from attacks.load.plan import Operator
+from engine.defences import Build
+from engine.process import EngineConfig, EngineError, EngineProcess, start_engine
+from reports.evidence import Verdict
+from scenarios.audit import Check
+from scenarios.loading.plan import LoadPlan
+from scenarios.loading.refusals import LoadFailed, LoadRefused
+from scenarios.stand import POOL_SIZE, Stand
+from scenarios.targets.engine_wallet import EngineWallet
+from scenarios.targets.protocol import TargetError, WalletRef
+
+OPENING_MINOR = 100_00
+PREPARE_TIMEOUT_S = 20.0
+"""Signing up hashes a password, which takes its time on purpose."""
+RECONCILIATION = "the engine's own reconciliation agrees"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """One engine of the build, its database, and where the histories go."""
+
+    stand: Stand
+    build: Build
+    engine: EngineProcess
+    database_url: str
+    target: EngineWallet
+    floats: bool
+    folder: Path
+
+
+@contextmanager
+def open_site(stand: Stand, plan: LoadPlan, build: Build, folder: Path) -> Iterator[Site]:
+    """Gone afterwards, but for the folder. Raises StoreError, MigrationError, EngineError."""
+    with ExitStack() as opened:
+        database = stand.databases.create(build.defences)
+        opened.callback(stand.databases.drop, database)
+        config = EngineConfig(
+            build=build,
+            database_url=stand.postgres.url(database),
+            redis_url=stand.redis.url,
+            redis_namespace=database,
+            pool_size=POOL_SIZE,
+            **_workers(plan.workers),
+        )
+        engine = start_engine(stand.launch, config)
+        opened.callback(engine.stop)
+        folder.mkdir(parents=True, exist_ok=True)
+        meta = _meta(engine)
+        yield Site(
+            stand=stand,
+            build=build,
+            engine=engine,
+            database_url=config.database_url,
+            target=EngineWallet(meta, engine.operator_password),
+            floats=meta["defences"]["money"] != "minor_units",
+            folder=folder,
+        )
+
+
+def _workers(workers: int) -> Mapping[str, Any]:
+    if workers == 1:
+        return {}
+    if "workers" not in {field.name for field in fields(EngineConfig)}:
+        raise LoadRefused("this engine runs in one process only: leave --workers out")
+    return {"workers": workers}
+
+
+def _meta(engine: EngineProcess) -> dict[str, Any]:
+    """The build's switches. Raises EngineError."""
+    try:
+        return dict(_ask(engine, "GET", "/v1/meta"))
+    except (httpx.HTTPError, ValueError) as error:
+        raise EngineError(f"the engine does not say what it is: {error!r}") from error
+
+
+def prepare(site: Site, how_many: int) -> tuple[WalletRef, ...]:
+    """Owners signed up and logged in, wallets with money in them. Raises LoadFailed."""
+    with (site.folder / "preparation.jsonl").open("w") as file:
+        recorder = Recorder(file, since_epoch=True, keep=False)
+        sender = Sender(site.engine.base_url, recorder, timeout_s=PREPARE_TIMEOUT_S)
+        with closing(sender):
+            try:
+                return tuple(_wallet(site.target, sender) for _ in range(how_many))
+            except TargetError as error:
+                raise LoadFailed(f"the wallets could not be prepared: {error}") from error
+
+
+def _wallet(target: EngineWallet, sender: Sender) -> WalletRef:
+    """Raises TargetError."""
+    wallet = target.open_wallet(sender.ask, can_pay=True)
+    deposit = target.deposit(wallet, OPENING_MINOR, key=secrets.token_hex(12))
+    operation = sender.send(deposit, actor="preparation")
+    if operation.outcome != "ok":
+        raise TargetError(f"{operation.text} was answered {operation.answer}")
+    return wallet
+
+
+def operator_of(target: EngineWallet, wallet: WalletRef) -> Operator:
+    """Who pays money in: what its requests carry, once a wallet has been opened."""
+    headers = target.deposit(wallet, OPENING_MINOR, key="").headers
+    token = headers.get("Authorization", "").removeprefix("Bearer ")
+    return Operator(token=token or None, pin=headers.get("X-Pin"))
+
+
+def reconciliation(engine: EngineProcess) -> Check:
+    """What the engine says of its own books."""
+    try:
+        login = {"username": "operator", "password": engine.operator_password}
+        token = _ask(engine, "POST", "/v1/auth/token", json=login)["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = _ask(engine, "GET", "/v1/ledger/reconciliation", headers=headers)
+        balanced = answer["balanced"]
+    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        detail = f"the engine did not say: {error!r}"
+        return Check(claim=RECONCILIATION, verdict=Verdict.UNKNOWN, detail=detail)
+    if balanced:
+        return Check(claim=RECONCILIATION, verdict=Verdict.HELD)
+    different = ", ".join(f"{name} {value}" for name, value in answer["first_difference"].items())
+    detail = f"the first that differs: {different.replace('_', ' ')}"
+    return Check(claim=RECONCILIATION, verdict=Verdict.VIOLATED, detail=detail)
+
+
+def _ask(engine: EngineProcess, method: str, path: str, **how: Any) -> Any:
+    with httpx.Client(base_url=engine.base_url, trust_env=False, timeout=20) as client:
+        return client.request(method, path, **how).json()

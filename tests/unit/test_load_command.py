@@ -1,0 +1,106 @@
+"""`assay load` as it is typed: what becomes of the options, and what is refused at once."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from reports.evidence import Verdict
+from scenarios import cli
+from scenarios.loading import command
+from scenarios.loading.generator import LOCUSTFILE, locust_command
+from scenarios.loading.load import Loaded
+from scenarios.loading.plan import LoadPlan
+from scenarios.loading.refusals import LoadRefused
+from tests.unit.load_samples import document
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch) -> list[LoadPlan]:
+    """The plans that the command has made; nothing is started."""
+    made: list[LoadPlan] = []
+
+    def pretend(plan: LoadPlan, watcher: object) -> Loaded:
+        made.append(plan)
+        return Loaded(document=document(), folder=plan.out)
+
+    monkeypatch.setattr(command, "run_load", pretend)
+    return made
+
+
+def typed(*options: str) -> int:
+    return CliRunner().invoke(cli.app, ["load", *options]).exit_code
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("held", 0), ("violated", 1), ("unknown", 3)])
+def test_the_command_ends_with_the_load_s_code(
+    monkeypatch: pytest.MonkeyPatch, verdict: str, code: int
+) -> None:
+    left = document(verdict=Verdict(verdict))
+    monkeypatch.setattr(command, "run_load", lambda *_: Loaded(document=left, folder=Path("out")))
+    assert typed() == code
+
+
+def test_a_plan_is_made_of_the_options(plans: list[LoadPlan]) -> None:
+    assert typed("--users", "3", "--seed", "7") == 0
+    assert typed(
+        *("--against", "fragile", "--tps", "200", "--profile", "ramp", "--mix", "hot"),
+        *("--fault", "kill-engine@5s", "--fault", "redis-down@1s+2s"),
+        *("--threshold", "p95<50ms", "--processes", "2", "--workers", "2"),
+    ) == 0  # fmt: skip
+    plain, full = plans
+    assert (plain.users, plain.wallets, plain.seed, plain.tps) == (3, 50, 7, 0)
+    assert [build.name for build in plain.builds] == ["hardened"]
+    assert [build.name for build in full.builds] == ["hardened", "fragile"]
+    assert [fault.kind for fault in full.faults] == ["redis-down", "kill-engine"]
+    assert [threshold.text for threshold in full.thresholds] == ["p95<50ms"]
+    assert (full.workers, full.processes, full.profile, full.mix) == (2, 2, "ramp", "hot")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--users", "0"),
+        ("--duration-s", "0"),
+        ("--wallets", "1"),
+        ("--tps", "-1"),
+        ("--tps", "many"),
+        ("--profile", "wavy"),
+        ("--processes", "0"),
+    ],
+)
+def test_a_load_without_bounds_is_a_usage_error(option: tuple[str, str]) -> None:
+    assert typed(*option) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--fault", "redis-dwon@1s"), "no fault is called"),
+        (("--fault", "kill-engine@19s"), "leaves no time to recover"),
+        (("--threshold", "p95 quick"), "is no threshold"),
+        (("--threshold-file", "there/is/none"), "No such file"),
+        (("--mix", "payments,fun"), "no mix is called 'fun'"),
+        (("--against", "hardened"), "against itself"),
+    ],
+)
+def test_what_does_not_parse_is_refused_before_anything_starts(
+    options: tuple[str, str], complaint: str, plans: list[LoadPlan]
+) -> None:
+    result = CliRunner().invoke(cli.app, ["load", *options])
+    assert isinstance(result.exception, LoadRefused)
+    assert complaint in str(result.exception)
+    assert plans == []
+
+
+def test_locust_gets_what_the_plan_says(plans: list[LoadPlan]) -> None:
+    typed("--tps", "200", "--users", "3", "--duration-s", "4", "--warm-up-s", "1")
+    given = locust_command(plans[0], "http://127.0.0.1:1", Path("locust.html"))
+    assert given[3:5] == ["-f", str(LOCUSTFILE)]
+    assert LOCUSTFILE.exists()
+    options = dict(pairwise(given))
+    assert (options["--users"], options["--run-time"], options["--tps"]) == ("3", "6s", "200")
+    assert options["--html"] == "locust.html"
+    assert options["--exit-code-on-error"] == "0"
+    assert "--headless" in given
