@@ -117,6 +117,14 @@ class Thresholds:
         if environment.parsed_options.threshold_abort:
             self._looking = gevent.spawn(self._look, environment)
 
+    def on_reset_stats(self, **_: Any) -> None:
+        self._counts.clear()
+
+    def on_spawning_complete(self, **_: Any) -> None:
+        """`--reset-stats` forgets what was measured while users were still coming."""
+        if self._environment.reset_stats:
+            self._counts.clear()
+
     def on_report_to_master(self, data: dict[str, Any], **_: Any) -> None:
         data[COUNTED] = dict(self._counts)
         self._counts.clear()
@@ -175,6 +183,8 @@ def install(events: Any) -> Thresholds:
     events.init_command_line_parser.add_listener(_add_options)
     events.init.add_listener(thresholds.on_init)
     events.test_start.add_listener(thresholds.on_test_start)
+    events.reset_stats.add_listener(thresholds.on_reset_stats)
+    events.spawning_complete.add_listener(thresholds.on_spawning_complete)
     events.report_to_master.add_listener(thresholds.on_report_to_master)
     events.worker_report.add_listener(thresholds.on_worker_report)
     # Locust calls the listeners of `quitting` last first: the master's own comes before this.
