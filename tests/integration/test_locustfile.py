@@ -231,7 +231,7 @@ def test_what_is_due_is_recorded_and_a_stall_counts(plan: Path, tmp_path: Path) 
 
     with service(answer) as host:
         words = ("-u", "1", "-t", "3s", "-s", "3", "--mix", "payments", "--tps", "50")
-        limits = ("--threshold", "p50>=100ms", "--threshold", "max>=1400ms")
+        limits = ("--threshold", "p75>=100ms", "--threshold", "max>=1400ms")
         done = locust(host, *words, *limits, plan=plan, history=tmp_path / "h")
     assert done.returncode == 0, done.stdout
     paced = [o for o in read_history(tmp_path / "h" / "load.jsonl").operations if o.intended_s]
