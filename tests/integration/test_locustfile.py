@@ -180,6 +180,17 @@ def test_a_history_is_never_written_over(plan: Path, tmp_path: Path) -> None:
     assert (folder / "load.jsonl").read_text() == "kept"
 
 
+def test_a_worker_that_cannot_write_ends_the_load_for_all(plan: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "history"
+    folder.mkdir()
+    (folder / "load.1.jsonl").write_text("kept")
+    with service(always(201)) as host:
+        done = locust(host, *LONG, *processes(2), plan=plan, history=folder)
+    assert done.returncode == 2, done.stdout
+    assert "worker 1: there is a history in" in done.stdout
+    assert (folder / "load.1.jsonl").read_text() == "kept"
+
+
 def test_a_full_disk_under_the_history_ends_the_load(plan: Path, tmp_path: Path) -> None:
     def small_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
