@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 LOCUSTFILE = Path(__file__).parents[2] / "locustfile.py"
 WITHIN_S = 100
@@ -51,6 +54,16 @@ def locust(
         check=False,
         preexec_fn=preexec,
     )
+
+
+def wait_for(what: Callable[[], bool], why: str) -> None:
+    """Return when it is so; fail with `why` when it does not come to that."""
+    deadline_s = time.monotonic() + WITHIN_S
+    while time.monotonic() < deadline_s:
+        if what():
+            return
+        time.sleep(0.05)
+    pytest.fail(why)
 
 
 def plan_file(folder: Path, **more: Any) -> Path:

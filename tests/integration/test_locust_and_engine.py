@@ -5,8 +5,7 @@ import re
 import secrets
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -25,9 +24,14 @@ from reports.evidence import Verdict
 from scenarios.audit import audit, merged
 from scenarios.stand import Stand, became_quiet
 from scenarios.targets.engine_wallet import EngineWallet
-from tests.integration.locust_runs import command_of, environment_of, locust, plan_file
-
-WITHIN_S = 60
+from tests.integration.locust_runs import (
+    WITHIN_S,
+    command_of,
+    environment_of,
+    locust,
+    plan_file,
+    wait_for,
+)
 
 
 @pytest.fixture(scope="module")
@@ -135,15 +139,6 @@ def test_processes_share_wallets_that_are_prepared_once(
         mine = [o.intended_s for o in load.operations if o.intended_s]
         assert (max(mine) - min(mine)) / (len(mine) - 1) == pytest.approx(2 / 40, rel=0.01)
     must_be_whole(engine, config.database_url, runs / "processes")
-
-
-def wait_for(what: Callable[[], bool], why: str) -> None:
-    deadline_s = time.monotonic() + WITHIN_S
-    while time.monotonic() < deadline_s:
-        if what():
-            return
-        time.sleep(0.05)
-    pytest.fail(why)
 
 
 def start(

@@ -1,7 +1,9 @@
 """The locustfile as a process of its own: what it says, how it ends, what it leaves."""
 
 import json
+import re
 import resource
+import subprocess
 import threading
 from collections import Counter
 from itertools import pairwise
@@ -9,11 +11,22 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import httpx
 import pytest
 
 from attacks.history import History, read_history
 from engine.stores import free_port
-from tests.integration.locust_runs import Answer, locust, plan_file, service
+from tests.integration.locust_runs import (
+    LOCUSTFILE,
+    WITHIN_S,
+    Answer,
+    command_of,
+    environment_of,
+    locust,
+    plan_file,
+    service,
+    wait_for,
+)
 from tests.unit.test_load_requests import THEIRS
 
 SHORT = ("-u", "4", "-r", "4", "-t", "2s", "-s", "3")
@@ -167,6 +180,17 @@ def test_a_history_is_never_written_over(plan: Path, tmp_path: Path) -> None:
     assert (folder / "load.jsonl").read_text() == "kept"
 
 
+def test_a_worker_that_cannot_write_ends_the_load_for_all(plan: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "history"
+    folder.mkdir()
+    (folder / "load.1.jsonl").write_text("kept")
+    with service(always(201)) as host:
+        done = locust(host, *LONG, *processes(2), plan=plan, history=folder)
+    assert done.returncode == 2, done.stdout
+    assert "worker 1: there is a history in" in done.stdout
+    assert (folder / "load.1.jsonl").read_text() == "kept"
+
+
 def test_a_full_disk_under_the_history_ends_the_load(plan: Path, tmp_path: Path) -> None:
     def small_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
@@ -218,13 +242,67 @@ def test_what_is_due_is_recorded_and_a_stall_counts(plan: Path, tmp_path: Path) 
 
     with service(answer) as host:
         words = ("-u", "1", "-t", "3s", "-s", "3", "--mix", "payments", "--tps", "50")
-        limits = ("--threshold", "p50>=100ms", "--threshold", "max>=1400ms")
+        limits = ("--threshold", "p75>=100ms", "--threshold", "max>=1400ms")
         done = locust(host, *words, *limits, plan=plan, history=tmp_path / "h")
     assert done.returncode == 0, done.stdout
     paced = [o for o in read_history(tmp_path / "h" / "load.jsonl").operations if o.intended_s]
     gaps = [later - earlier for earlier, later in pairwise(o.intended_s or 0 for o in paced)]
     assert gaps == pytest.approx([0.02] * len(gaps), abs=1e-6)
     assert paced[1].duration_s < 1.4 <= paced[1].response_time_s + 0.1
+
+
+def test_users_may_follow_the_profile_too(plan: Path, tmp_path: Path) -> None:
+    both = f"{LOCUSTFILE},{LOCUSTFILE.parent}/attacks/load/driving/users_by_profile.py"
+    words = ("-f", both, "-u", "10", "-r", "100", "-t", "6s", "-s", "3", "--mix", "payments")
+    with service(always(201)) as host:
+        ramp = ("--tps-profile", "ramp", "--tps-period-s", "3", "--loglevel", "INFO")
+        done = locust(host, *words, *ramp, "--tps", "50", plan=plan, history=tmp_path / "h")
+    assert done.returncode == 0, done.stdout
+    actors = [o.actor for o in read_history(tmp_path / "h" / "load.jsonl").operations]
+    steps = [int(found) for found in re.findall(r"updating to (\d+) users", done.stdout)]
+    assert steps[0] < 10 == steps[-1]
+    assert len(set(actors)) == 10
+
+
+def test_the_web_ui_starts_one_load_after_the_other(plan: Path, tmp_path: Path) -> None:
+    port = free_port()
+    page = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20)
+    words = ("--web-host", "127.0.0.1", "--web-port", str(port), "--class-picker")
+    log, folder = tmp_path / "log", tmp_path / "history"
+
+    def requests_made() -> int:
+        return int(page.get("/stats/requests").json()["total_rps"] > 0)
+
+    with service(always(201)) as host, log.open("wb") as file:
+        command = [word for word in command_of(host, words) if word != "--headless"]
+        environment = environment_of(plan=plan, history=folder)
+        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
+        try:
+            wait_for(lambda: page_answers(page), f"no page: {log.read_text()}")
+            assert "tps_profile" in page.get("/").text
+            for user in ("Payments", "Readers"):
+                form = {"user_count": "2", "spawn_rate": "2", "host": host, "tps": "40"}
+                started = page.post("/swarm", data={**form, "user_classes": user}).json()
+                assert started["success"], started
+                wait_for(lambda: requests_made() > 0, f"no load: {log.read_text()}")
+                assert page.post("/stop").json()["success"]
+            form = {"user_count": "2", "spawn_rate": "2", "host": host, "tps": "-1"}
+            page.post("/swarm", data=form)
+            said = "'-1.0' is no number from 0"
+            wait_for(lambda: said in log.read_text(), f"not said: {log.read_text()}")
+        finally:
+            process.terminate()
+            process.wait(WITHIN_S)
+    history = read_history(folder / "load.jsonl")
+    assert {o.name for o in history.operations} >= {"transfer", "read-balance"}
+    assert ended(history)
+
+
+def page_answers(page: httpx.Client) -> bool:
+    try:
+        return page.get("/").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_thresholds_decide_the_exit_code_and_are_shown(plan: Path, tmp_path: Path) -> None:

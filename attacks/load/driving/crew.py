@@ -20,7 +20,7 @@ from locust.runners import STATE_INIT, MasterRunner, WorkerRunner
 
 from attacks.history import Recorder
 from attacks.load.driving.customer import Customer
-from attacks.load.driving.options import EVERYTHING, add_options, profile_in, why_not
+from attacks.load.driving.options import EVERYTHING, OptionError, add_options, profile_in, why_not
 from attacks.load.driving.preparing import Preparation, must_be_there
 from attacks.load.driving.traffic import ENVIRONMENT, HistoryFileError, Traffic, soon
 from attacks.load.plan import PlanError, document_of, plan_of, read_plan
@@ -66,6 +66,7 @@ class Crew:
         self._lost: set[str] = set()
         self._began_s = 0.0
         self._share: dict[str, Any] | None = None
+        self._share_came_s = 0.0
         self._running = False
 
     # What Locust calls. -------------------------------------------------------------------------
@@ -107,7 +108,12 @@ class Crew:
     def on_test_start(self, environment: Any, **_: Any) -> None:
         """Before the first user starts; in a master there are no users."""
         self._running = True
-        self._traffic.begin(profile_in(environment.parsed_options))
+        try:
+            self._traffic.begin(profile_in(environment.parsed_options))
+        except OptionError as error:
+            self._traffic.begin(None)
+            self._traffic.end(str(error), USAGE)
+            return
         if isinstance(environment.runner, WorkerRunner):
             self._take_share()
             return
@@ -127,6 +133,7 @@ class Crew:
 
     def on_test_stopping(self, **_: Any) -> None:
         self._running = False
+        self._share = None
         self._traffic.stopping.set()
 
     def on_quit(self, **_: Any) -> None:
@@ -210,7 +217,7 @@ class Crew:
         self._take_share()
 
     def _share_came(self, msg: Any, **_: Any) -> None:
-        self._share = msg.data
+        self._share, self._share_came_s = msg.data, time.monotonic()
         if self._traffic.ready.is_set() and self._running:
             self._traffic.pace.share(msg.data["of"])
         self._take_share()
@@ -224,7 +231,10 @@ class Crew:
             self._traffic.end(why, USAGE)
             return
         if not self._traffic.ready.is_set():
-            self._traffic.pace.begin(**self._share)
+            elapsed_s = self._share["elapsed_s"] + time.monotonic() - self._share_came_s
+            self._traffic.pace.begin(
+                position=self._share["position"], of=self._share["of"], elapsed_s=elapsed_s
+            )
             self._traffic.ready.set()
 
     # A master. ----------------------------------------------------------------------------------
