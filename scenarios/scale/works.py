@@ -7,7 +7,7 @@ found by a 64-bit hash of the key. Keys that merely share a hash are told apart 
 
 from scenarios.scale.store import Store
 
-PARTS = 2**20
+PARTS = 2**17
 """So many that few have something open in them."""
 REPEATED = """
 CREATE OR REPLACE TABLE repeated AS
