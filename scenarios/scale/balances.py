@@ -20,6 +20,7 @@ from scenarios.invariants import Observed, money_is_conserved, never_overdrawn
 from scenarios.invariants.observed import shown, shown_wallets
 from scenarios.scale.findings import Found, wallet_names
 from scenarios.scale.store import Store
+from scenarios.scale.works import MOVEMENTS
 from scenarios.truth import Balance, GroundTruth
 
 MOST_STATES = 4096
@@ -35,9 +36,9 @@ AND (whole < 0 OR odd LIKE '-%' OR odd IN ('NaN', 'Infinity', '-Infinity'))
 TOTAL = "SELECT coalesce(sum(whole), 0) FROM balances WHERE judged"
 ODD_BALANCES = "SELECT odd FROM balances WHERE judged AND whole IS NULL"
 CERTAIN_NET = """
-SELECT coalesce(sum(CAST(required AS HUGEINT) * amount * (
+SELECT coalesce(sum(CAST(amount AS HUGEINT) * (
     CASE WHEN payee IS NULL THEN 0 ELSE 1 END - CASE WHEN payer IS NULL THEN 0 ELSE 1 END)), 0)
-FROM books
+FROM work_moves WHERE outcome = 0 AND (payer IS NULL OR payee IS NULL)
 """
 OPEN_NET = """
 SELECT coalesce(sum(CASE WHEN net < 0 THEN net ELSE 0 END), 0),
@@ -48,16 +49,16 @@ FROM (
     )) AS net FROM open_works GROUP BY work
 )
 """
-CERTAIN = """
+CERTAIN = f"""
 CREATE OR REPLACE TABLE certain AS
-SELECT wallet, CAST(sum(required * amount) AS HUGEINT) AS acknowledged,
-       CAST(sum(recorded * amount) AS HUGEINT) AS recorded, max(possible) AS possible
+SELECT wallet, CAST(sum(ok * amount) AS HUGEINT) AS acknowledged,
+       CAST(sum(done * amount) AS HUGEINT) AS recorded, max(ok + open) AS possible
 FROM (
-    SELECT payee AS wallet, CAST(amount AS HUGEINT) AS amount, required, possible, recorded
-    FROM books WHERE payee IS NOT NULL
+    SELECT payee AS wallet, CAST(amount AS HUGEINT) AS amount, ok, open, done
+    FROM ({MOVEMENTS}) WHERE payee IS NOT NULL
     UNION ALL
-    SELECT payer, -CAST(amount AS HUGEINT), required, possible, recorded
-    FROM books WHERE payer IS NOT NULL
+    SELECT payer, -CAST(amount AS HUGEINT), ok, open, done
+    FROM ({MOVEMENTS}) WHERE payer IS NOT NULL
 ) GROUP BY wallet
 """
 OPEN_CHANGES = """

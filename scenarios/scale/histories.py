@@ -57,6 +57,8 @@ class Lines:
     """What was read, and why it may not be everything."""
 
     operations: int
+    last: int
+    """The number of the last line; operations are numbered as lines, with gaps for events."""
     reasons: tuple[str, ...]
 
 
@@ -77,14 +79,15 @@ def stage(store: Store, files: Sequence[Path], staged: Path, *, first: int = 0) 
         )
     )
     store.run(f"CREATE OR REPLACE VIEW staged AS SELECT * FROM {quoted(staged)}")
-    unreadable, operations = store.row(
-        "SELECT count(*) FILTER (unreadable), count(*) FILTER (NOT unreadable AND event IS NULL) "
-        "FROM staged"
+    unreadable, operations, last = store.row(
+        "SELECT count(*) FILTER (unreadable), count(*) FILTER (NOT unreadable AND event IS NULL), "
+        "coalesce(max(number), 0) FROM staged"
     )
     if unreadable > len(torn):
         raise ArchiveError(_first_bad_line(files, torn))
     return Lines(
         operations=operations,
+        last=last,
         reasons=tuple(f"the last line of {file.name} is torn" for file in torn),
     )
 

@@ -24,20 +24,21 @@ SELECT key, count(*) AS movements FROM (
 ) GROUP BY key, actor, name HAVING count(*) > 1
 """
 """Different movements that one client sent by one route under one key, all acknowledged."""
+RECORDED_AGAIN = """
+CREATE OR REPLACE TABLE recorded_again AS
+SELECT hashed_key FROM effects WHERE judged AND hashed_key IS NOT NULL
+GROUP BY hashed_key HAVING count(*) > 1
+"""
 EFFECTS = """
 SELECT e.key, e.payer, e.payee, e.whole, e.times, a.times AS asked FROM (
     SELECT key, payer, payee, whole, count(*) AS times FROM effects
-    WHERE judged AND whole IS NOT NULL AND hashed_key IN (
-        SELECT hashed_key FROM effects WHERE judged AND hashed_key IS NOT NULL
-        GROUP BY hashed_key HAVING count(*) > 1)
+    WHERE judged AND whole IS NOT NULL AND hashed_key IN (SELECT hashed_key FROM recorded_again)
     GROUP BY key, payer, payee, whole HAVING count(*) > 1
 ) e JOIN (
     SELECT key, payer, payee, amount, max(times) AS times FROM (
         SELECT o.key, o.number, m.payer, m.payee, m.amount, count(*) AS times
         FROM moves m JOIN operations o ON o.number = m.operation
-        WHERE m.hashed IN (
-            SELECT hashed_key FROM effects WHERE judged AND hashed_key IS NOT NULL
-            GROUP BY hashed_key HAVING count(*) > 1)
+        WHERE m.hashed IN (SELECT hashed_key FROM recorded_again)
         GROUP BY o.key, o.number, m.payer, m.payee, m.amount
     ) GROUP BY key, payer, payee, amount
 ) a ON a.key = e.key AND a.payer IS NOT DISTINCT FROM e.payer
@@ -49,6 +50,7 @@ WHERE e.times > a.times
 
 def one_effect_and_answer(store: Store) -> Found:
     """A key has at most one effect, and its acknowledgements are one answer."""
+    store.run(RECORDED_AGAIN)
     found = [(sql, store.row(f"SELECT count(*) FROM ({sql})")[0]) for sql in _WORDS]
     wrong = next((sql for sql, count in found if count), None)
     if wrong is None:

@@ -59,7 +59,7 @@ class LiveAudit:
         self._store: Store = self._opened.enter_context(open_store(place))
         self._place = place
         self._offsets: dict[Path, int] = {}
-        self._read = self._judged = self._checked = 0
+        self._last = self._read = self._judged = self._checked = 0
         self._since: str | None = None
         self._connection: psycopg2.extensions.connection | None = None
         self._violations: dict[str, str] = {}
@@ -113,10 +113,11 @@ class LiveAudit:
                 self._offsets[file] = begins + length
         if not parts:
             return
-        lines = stage(self._store, parts, self._place / "staged.parquet", first=self._read)
+        lines = stage(self._store, parts, self._place / "staged.parquet", first=self._last)
         for statement in NEW_LINES:
             self._store.run(statement)
         self._read += lines.operations
+        self._last = max(self._last, lines.last)
 
     def _read_rows(self) -> TruthQueries:
         """Raises psycopg2.Error."""

@@ -89,7 +89,8 @@ def test_what_is_right_is_not_accused_whatever_is_under_way(
     late = line(1, payer, payee, 10, "one")
     append(tmp_path, late[:30])
     assert live.step().violations == ()
-    append(tmp_path, late[30:], line(2, payer, payee, 99, "lost", outcome="unknown"))
+    note = '{"event": {"kind": "note", "text": "x", "round": null, "at_s": 1, "until_s": null}}\n'
+    append(tmp_path, late[30:], note, line(2, payer, payee, 99, "lost", outcome="unknown"))
     seen = live.step()
     assert (seen.violations, seen.acknowledged, seen.trouble) == ((), 1, "")
     house.pay(payer, payee, 20, key="two")

@@ -35,7 +35,7 @@ def verdict_of(judged: Audit, claim: str) -> Check:
 
 
 def rows_of(folder: Path, name: str) -> list[tuple[object, ...]]:
-    return duckdb.sql(f"SELECT * FROM '{folder}/{name}.parquet'").fetchall()
+    return duckdb.execute(f"SELECT * FROM '{folder}/{name}.parquet'").fetchall()
 
 
 def only_finished_files(folder: Path) -> bool:
@@ -246,9 +246,7 @@ def test_a_key_that_was_acknowledged_as_two_movements_is_named(tmp_path: Path) -
 def test_two_movements_under_one_key_are_named_unless_others_sent_them(tmp_path: Path) -> None:
     other = operation(3, move("1", "2", 40), round=None, key="b")
     for actor, expected in (("A", Verdict.VIOLATED), ("B", Verdict.HELD)):
-        history = History(
-            operations=(*PAID[:2], other.__class__(**{**vars(other), "actor": actor}))
-        )
+        history = History(operations=(*PAID[:2], replace(other, actor=actor)))
         archived(tmp_path, history, TRUTH)
         check = verdict_of(audit_archive(tmp_path), "one effect and one answer")
         assert check.verdict is expected
