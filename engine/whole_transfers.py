@@ -177,6 +177,9 @@ class WholeTransfers:
                 ) from error
             connection.autocommit = False
             raise _as_sqlalchemys(error) from error
+        except BaseException:
+            raw.invalidate()  # Whoever took it next would commit statement after statement.
+            raise
         finally:
             raw.close()
         return row

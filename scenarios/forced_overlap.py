@@ -12,9 +12,10 @@ from typing import Any, Protocol
 from attacks.postgres.explorer.choosing import following
 from attacks.postgres.explorer.exploring import MOST_SERIAL, Explored, Tried
 from attacks.postgres.explorer.run import Choose
+from attacks.postgres.grammar import parse
 
 ONE_STATEMENT = (
-    "each request is one statement: what happens within it was forced by holding locks only"
+    "a whole movement is one statement: what happens within it was forced by holding locks only"
 )
 REPRODUCTIONS = 10
 Lock = tuple[str, Sequence[Any]]
@@ -28,9 +29,15 @@ class TryHeld(Protocol):
 
 
 def lacks_overlap(explored: Explored, racers: int) -> bool:
-    """The search has found nothing, and no two requests were ever under way at once."""
+    """The search has found nothing, and no two requests were ever under way at once, or one of
+    them calls a procedure, within which the others were never seen."""
     searched = explored.losing is None and all(explored.alone)
-    return racers > 1 and searched and not explored.overlapped
+    return racers > 1 and searched and (not explored.overlapped or _calls(explored))
+
+
+def _calls(explored: Explored) -> bool:
+    taken = explored.serial.run.taken if explored.serial else ()
+    return any("call" in parse(step.step.sql).kinds for step in taken)
 
 
 def force_overlap(explored: Explored, attempt: TryHeld, *, racers: int, locks: int) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import httpx
 import psycopg2
 import pytest
 
+from engine import whole_transfers
 from engine.defences import parse_build
 from engine.ownership import poll
 from engine.provision import Databases
@@ -227,6 +228,24 @@ def test_while_the_first_waits_its_twin_is_told_and_the_pin_still_counts(house: 
             assert problem_of(house.pay(payer, payee, 1_00, key="twin")) == "pin-locked"
         assert first.result().status_code == 201
     assert (house.balance(payer), house.balance(payee)) == (9_00, 1_00)
+
+
+def test_nobody_gets_a_connection_that_commits_by_itself(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payer, payee = house.account(10_00), house.account()
+    assert house.pay(payer, payee, 1_00).status_code == 201
+    assert house.pay(payer, payee, 50_00).status_code == 402
+    with monkeypatch.context() as patched:
+        # What comes back is not as expected: a mistake of ours, and no error of the database.
+        patched.setattr(whole_transfers, "CALL", "SELECT %s" + ", %s" * 17)
+        assert house.pay(payer, payee, 1_00).status_code == 500
+    with ExitStack() as opened:
+        taken = [house.services.database.raw_connection() for _ in range(3)]
+        for connection in taken:
+            opened.callback(connection.close)
+        assert [getattr(c.dbapi_connection, "autocommit", None) for c in taken] == [False] * 3
+    assert house.balance(payer) == 9_00
 
 
 @pytest.fixture(scope="module")

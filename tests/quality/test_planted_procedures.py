@@ -9,15 +9,18 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from attacks.history import Recorder
 from engine.defences import Defences, parse_build
 from engine.migrations.whole_transfer import PROCEDURE
 from engine.provision import Databases
 from engine.stores import PostgresServer
 from reports.evidence import Verdict
 from scenarios.catalogue import SCENARIOS
-from scenarios.cell import Observation, run_cell
+from scenarios.cell import Observation, begin, run_cell, seed_of
 from scenarios.forced_overlap import ONE_STATEMENT
-from scenarios.stand import Stand
+from scenarios.racing import Replay
+from scenarios.schedule_file import ScheduleFile, schedule_of
+from scenarios.stand import Stand, open_lab
 
 CLAIMS = {scenario.name: scenario for scenario in SCENARIOS}
 LOCKED = "WHERE w.id = {} FOR NO KEY UPDATE;"
@@ -124,3 +127,34 @@ def test_a_bug_that_a_second_defence_covers_does_no_harm(
 ) -> None:
     found = seen(stand, claim, build, changes, tmp_path)
     assert found.judgement.verdict is Verdict.HELD, found.judgement.cause
+
+
+def test_a_schedule_that_lost_while_it_was_held_back_is_replayed(
+    stand: Stand, tmp_path: Path
+) -> None:
+    scenario, build = CLAIMS["pin-race"], parse_build("hardened-fast")
+    found = seen(stand, scenario.name, build.name, COUNTED_LATE, tmp_path)
+    (race,) = found.races
+    assert race.explored.losing is not None
+    schedule = schedule_of(
+        race.explored.losing, build=build.name, claim=scenario.name, race=race.name, seed=1
+    )
+    kept = ScheduleFile.model_validate_json(schedule.model_dump_json())
+    databases = Sabotaged(
+        databases=stand.databases, postgres=stand.postgres, procedure=sabotage(COUNTED_LATE)
+    )
+    with open_lab(
+        replace(stand, databases=databases),
+        build,
+        Recorder(),
+        invariants=scenario.invariants,
+        seed=seed_of(scenario, 1),
+        effort=1,
+        settings=scenario.settings,
+    ) as lab:
+        lab.explorer.replay = Replay(schedule=kept, times=3)
+        begin(lab)
+        scenario.attack(lab)
+    replayed = lab.explorer.replayed
+    assert replayed is not None
+    assert (replayed.reproduced, replayed.same_trace) == (3, 3), replayed.difference

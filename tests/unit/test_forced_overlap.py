@@ -73,6 +73,7 @@ def test_only_what_never_overlapped_and_never_lost_is_held_back() -> None:
     assert lacks_overlap(searched(), 2)
     assert not lacks_overlap(searched(), 1)
     assert not lacks_overlap(searched(overlapped=1), 2)
+    assert lacks_overlap(searched(overlapped=1, serial=Tried(run=SERIAL, violations=0)), 2)
     assert not lacks_overlap(searched(losing=Tried(run=SERIAL, violations=1)), 2)
     assert not lacks_overlap(searched(alone=(1, 0)), 2), "one of them sends no statement"
 
