@@ -18,7 +18,7 @@ class Direct:
 
     def __init__(self, statement: sa.ClauseElement) -> None:
         compiled = statement.compile(dialect=PGDialect_psycopg2())  # type: ignore[no-untyped-call]
-        self._sql = str(compiled)
+        self.sql = str(compiled)
         self._constants = {
             name: value for name, value in compiled.params.items() if value is not None
         }
@@ -36,11 +36,11 @@ class Direct:
         driver.autocommit = True
         try:
             with driver.cursor() as cursor:
-                cursor.execute(self._sql, {**self._constants, **values})
+                cursor.execute(self.sql, {**self._constants, **values})
                 return cursor.fetchone()
         except psycopg2.Error as error:
             # As if SQLAlchemy had executed it: a lost connection takes the pool's others along.
-            connection._handle_dbapi_exception(error, self._sql, None, None, None)  # noqa: SLF001
+            connection._handle_dbapi_exception(error, self.sql, None, None, None)  # noqa: SLF001
         finally:
             if not driver.closed:
                 driver.autocommit = False
