@@ -52,6 +52,8 @@ class Side(Document):
     engine_cpu_ms: Spread
     postgres_cpu_ms: Spread | None = None
     """None where the server is not on this machine."""
+    driver_cpu_ms: Spread | None = None
+    """Of the load generator: where it comes near the engine's, it is what was measured."""
 
 
 class Price(Document):
