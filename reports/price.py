@@ -128,6 +128,11 @@ class Machine(Document):
     load_before: float
     """Processes that wanted to run in the minute before."""
 
+    @property
+    def busy(self) -> bool:
+        """Whether others were at work on it already, so that little can be measured."""
+        return self.load_before > self.cores / 2
+
 
 class PriceList(Document):
     """The whole document."""

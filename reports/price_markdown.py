@@ -39,6 +39,8 @@ def _conditions(found: PriceList) -> Iterator[str]:
     yield f"are up at once and take turns, {found.pairs} pairs of {found.slot_s:g} s slots."
     yield "A figure is the median with its 99 % interval (sign test). Trust the ratios; where an"
     yield "interval covers 1, or there are fewer than eight pairs, nothing is measured."
+    if machine.busy:
+        yield "**The machine was busy with other work: measure again on a quiet one.**"
 
 
 def _prices(found: PriceList) -> Iterator[str]:

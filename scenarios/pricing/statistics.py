@@ -16,9 +16,10 @@ from reports.price import SURE, Spread
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Raises ValueError without values."""
+    """With six digits, more than any of them is good for. Raises ValueError without any."""
     if not values:
         raise ValueError("there is nothing to take a median of")
+    values = [float(f"{value:.6g}") for value in values]
     ordered = sorted(values)
     rank = interval_rank(len(ordered))
     return Spread(

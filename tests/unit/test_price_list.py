@@ -105,6 +105,10 @@ def test_explaining_says_a_price_only_with_the_machine() -> None:
     words, where = prices_of("idempotency", found)
     assert words.startswith("idempotency=claim costs 9 %")
     assert where.startswith("measured 2026-01-02 on 2 cores")
+    assert not where.endswith("busy with other work")
+    machine = found.machine.model_copy(update={"load_before": 9.0})
+    busy = prices_of("idempotency", found.model_copy(update={"machine": machine}))
+    assert busy[1].endswith("busy with other work")
     assert prices_of("errors", found) == ["not priced: only refusals differ"]
     assert prices_of("pin", found) == []
     assert prices_of("idempotency", None) == []
