@@ -15,7 +15,7 @@ from benchmarks.figures import row, table
 from benchmarks.paced import against, figures, pace_of, parser_for, print_conditions, run
 from engine.defences import Build, parse_build
 from reports.price_words import ratio_shown
-from scenarios.pricing.filling import Connection, Filled, fill_history
+from scenarios.pricing.filling import AT_ONCE, Connection, Filled, fill_history
 from scenarios.pricing.site import HOUSEKEEPING, Population, Site, open_site
 from scenarios.pricing.statistics import ratios
 from scenarios.pricing.turns import (
@@ -35,12 +35,14 @@ LEDGER_ROWS = (100_000, 1_000_000, 10_000_000)
 QUICK_WALLETS = (1_000, 10_000, 100_000)
 QUICK_ROWS = (100_000, 500_000)
 ACTING = 512
+LEGS = 2
 
 
 def main() -> None:
     parser = parser_for(__doc__)
     parser.add_argument("--wallets", type=int, nargs="+", help="sizes, the smallest first")
     parser.add_argument("--rows", type=int, nargs="*", help="of the ledger, the fewest first")
+    parser.add_argument("--fill-within-s", type=float, default=1800.0, help="of each step")
     wanted = parser.parse_args()
     wallets = wanted.wallets or (QUICK_WALLETS if wanted.quick else WALLETS)
     rows = (QUICK_ROWS if wanted.quick else LEDGER_ROWS) if wanted.rows is None else wanted.rows
@@ -52,7 +54,9 @@ def main() -> None:
         print_conditions(stand, pace, build.name)
         columns = ("payments/s", "p50, ms", "p99, ms", "engine CPU, ms")
         table("wallets", "ledger rows", "filled in, s", *columns, "to 1,000 wallets", "CPU")
-        for count, ledger, took_s, site in _sizes(stand, build, wallets, rows):
+        for count, ledger, took_s, site in _sizes(
+            stand, build, wallets, rows, wanted.fill_within_s
+        ):
             small, large = _in_turns(reference, site, pace)
             cpu = ratios(engine_cpu_ms(large).values, engine_cpu_ms(small).values)
             cells = (*figures(large, "transfer"), against(large, small), ratio_shown(cpu))
@@ -60,7 +64,11 @@ def main() -> None:
 
 
 def _sizes(
-    stand: Stand, build: Build, wallets: tuple[int, ...], rows: tuple[int, ...]
+    stand: Stand,
+    build: Build,
+    wallets: tuple[int, ...],
+    rows: tuple[int, ...],
+    fill_within_s: float,
 ) -> Iterator[tuple[int, int, float, Site]]:
     """Wallets, ledger rows, how long filling took, and the service, which stays only for a step."""
     filled: list[Filled] = []
@@ -77,12 +85,24 @@ def _sizes(
             done = 0
             for wanted in rows if count == max(wallets) else ():
                 began_s = time.monotonic()
-                more = (wanted - done) // 2
-                fill_history(site.side, filled[-1], first=done // 2 + 1, transfers=more)
-                with site.side.cursor() as cursor:
-                    cursor.execute(HOUSEKEEPING)
-                done += 2 * more
+                done = _fill(site, filled[-1], done, wanted, began_s + fill_within_s)
                 yield count, done, time.monotonic() - began_s, site
+                if done < wanted:
+                    print(
+                        f"{wanted:,} rows are not filled within {fill_within_s:g} s: it ends here"
+                    )
+                    return
+
+
+def _fill(site: Site, filled: Filled, done: int, wanted: int, deadline_s: float) -> int:
+    """How many rows the ledger has now; fewer than wanted when the deadline came."""
+    while done < wanted and time.monotonic() < deadline_s:
+        transfers = min(AT_ONCE, (wanted - done) // LEGS)
+        fill_history(site.side, filled, first=done // LEGS + 1, transfers=transfers)
+        done += LEGS * transfers
+    with site.side.cursor() as cursor:
+        cursor.execute(HOUSEKEEPING)
+    return done
 
 
 def _in_turns(small: Site, large: Site, pace: Pace) -> tuple[list[Took], list[Took]]:

@@ -1,7 +1,7 @@
 """How long the load benchmarks measure, and what they print of the machine.
 
 They share the driver, the sites and the statistics of `assay price`: slots in turns, medians with
-the 95 % interval of the sign test, and books that are looked at afterwards.
+the 99 % interval of the sign test, and books that are looked at afterwards.
 """
 
 import argparse
@@ -21,14 +21,14 @@ from scenarios.pricing.statistics import ratios
 from scenarios.pricing.turns import NotMeasured, Pace, Took, engine_cpu_ms, latency, per_s
 from scenarios.stand import Stand
 
-PAIRS, SLOT_S, CLIENTS = 9, 2.0, 8
-QUICK_PAIRS, QUICK_SLOT_S = 6, 0.6
+PAIRS, SLOT_S, CLIENTS = 12, 2.0, 8
+QUICK_PAIRS, QUICK_SLOT_S = 8, 0.6
 
 
 def parser_for(docstring: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(docstring or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="short slots: for orientation only")
-    parser.add_argument("--pairs", type=int, help="slots of each kind; fewer than 6 tell nothing")
+    parser.add_argument("--pairs", type=int, help="slots of each kind; fewer than 8 tell nothing")
     parser.add_argument("--slot-s", type=float)
     parser.add_argument("--clients", type=int, default=CLIENTS)
     parser.add_argument("--build", default="hardened")
@@ -61,7 +61,7 @@ def print_conditions(stand: Stand, pace: Pace, build: str) -> None:
         f"{build}, {pace.clients} clients, {pace.pairs} slots of {pace.slot_s:g} s each, "
         f"seed {pace.seed}"
     )
-    print("Figures are medians with the 95 % interval of the sign test.")
+    print("Figures are medians with the 99 % interval of the sign test.")
 
 
 def figures(took: Sequence[Took], name: str) -> tuple[str, ...]:

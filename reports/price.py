@@ -11,6 +11,10 @@ from pydantic import BaseModel, ConfigDict
 VERSION = 1
 
 
+SURE = 0.99
+"""How sure a figure has to be. A list has about a hundred: one of them may be wrong by chance."""
+
+
 class PriceError(Exception):
     """A file that holds no price list. One clear line."""
 
@@ -32,8 +36,8 @@ class Spread(Document):
     values: tuple[float, ...]
 
     def differs_from(self, nothing: float) -> bool:
-        """Whether it is sure that it is not this. Never with fewer than six values."""
-        return self.sure >= 0.95 and not self.low <= nothing <= self.high
+        """Whether it is sure that it is not this. Never with fewer than eight values."""
+        return self.sure >= SURE and not self.low <= nothing <= self.high
 
 
 class Side(Document):
@@ -48,6 +52,8 @@ class Side(Document):
     engine_cpu_ms: Spread
     postgres_cpu_ms: Spread | None = None
     """None where the server is not on this machine."""
+    driver_cpu_ms: Spread | None = None
+    """Of the load generator: where it comes near the engine's, it is what was measured."""
 
 
 class Price(Document):
@@ -121,6 +127,11 @@ class Machine(Document):
     redis: str
     load_before: float
     """Processes that wanted to run in the minute before."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether others were at work on it already, so that little can be measured."""
+        return self.load_before > self.cores / 2
 
 
 class PriceList(Document):

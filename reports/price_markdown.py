@@ -37,8 +37,10 @@ def _conditions(found: PriceList) -> Iterator[str]:
     yield f"PostgreSQL {machine.postgres}, Redis {machine.redis}, load {machine.load_before:.1f}."
     yield f"{found.clients} clients on the same machine send as fast as answers come; both builds"
     yield f"are up at once and take turns, {found.pairs} pairs of {found.slot_s:g} s slots."
-    yield "A figure is the median with its 95 % interval (sign test). Trust the ratios; where an"
-    yield "interval covers 1, or there are fewer than six pairs, nothing is measured."
+    yield "A figure is the median with its 99 % interval (sign test). Trust the ratios; where an"
+    yield "interval covers 1, or there are fewer than eight pairs, nothing is measured."
+    if machine.busy:
+        yield "**The machine was busy with other work: measure again on a quiet one.**"
 
 
 def _prices(found: PriceList) -> Iterator[str]:

@@ -21,8 +21,8 @@ from scenarios.pricing.turns import Pace
 from scenarios.runner import OUT, new_seed
 
 NOT_MEASURED = 3
-PAIRS, SLOT_S, CLIENTS = 9, 1.6, 8
-QUICK_PAIRS, QUICK_SLOT_S = 6, 0.8
+PAIRS, SLOT_S, CLIENTS = 12, 1.4, 8
+QUICK_PAIRS, QUICK_SLOT_S = 8, 0.6
 COLOURS = {"measured": "", "not measurable": "dim", "unknown": "yellow"}
 
 
@@ -33,7 +33,7 @@ def price(  # noqa: PLR0913 - the command's options
     *,
     pairs: Annotated[
         int | None,
-        typer.Option(min=1, max=500, help=f"Pairs of slots; fewer than 6 tell nothing. [{PAIRS}]"),
+        typer.Option(min=1, max=500, help=f"Pairs of slots; fewer than 8 tell nothing. [{PAIRS}]"),
     ] = None,
     slot_s: Annotated[
         float | None, typer.Option(min=0.2, max=600, help=f"Length of a slot. [{SLOT_S}]")
@@ -43,7 +43,7 @@ def price(  # noqa: PLR0913 - the command's options
         bool | None,
         typer.Option(help="Strategies side by side. [unless --only names other switches]"),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Six short pairs of each.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Eight short pairs of each.")] = False,
     stores: Annotated[
         Literal["auto", "external", "container", "embedded"],
         typer.Option(help="Where PostgreSQL and Redis come from."),
@@ -116,7 +116,7 @@ def show(console: Console, found: PriceList, folder: Path) -> None:
 
 
 def _prices(found: PriceList) -> Table:
-    table = Table(title="on / off, median of the pairs (95 % interval)", title_justify="left")
+    table = Table(title="on / off, median of the pairs (99 % interval)", title_justify="left")
     for column in ("switch", "answers/s on", "off", "throughput", "p50", "p99", "engine CPU"):
         table.add_column(column, overflow="fold")
     for one in found.prices:
@@ -130,7 +130,7 @@ def _prices(found: PriceList) -> Table:
 
 
 def _locking(found: PriceList) -> Table:
-    table = Table(title="locking side by side (95 % interval)", title_justify="left")
+    table = Table(title="locking side by side (99 % interval)", title_justify="left")
     columns = (
         "wallets",
         "locking",

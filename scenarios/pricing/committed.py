@@ -29,4 +29,5 @@ def prices_of(switch: str, found: PriceList | None) -> list[str]:
         f"measured {found.began[:10]} on {machine.cores} cores ({machine.processor}), PostgreSQL "
         f"{machine.postgres}, {found.clients} clients, load before {machine.load_before:.1f}"
     )
-    return [*told, where] if told else []
+    busy = ", busy with other work" if machine.busy else ""
+    return [*told, where + busy] if told else []

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from reports.price import Price, Spread
+from reports.price import SURE, Price, Spread
 from reports.price_words import milliseconds, percent, range_of
 
 Status = Literal["measured", "not measurable", "unknown"]
@@ -16,7 +16,7 @@ def price_in_words(price: Price) -> str:
         told = f"{', '.join(first)} and {last}" if first else last
         return f"{subject} {told}, against {price.off}"
     assert price.throughput is not None
-    few = "" if price.throughput.sure >= 0.95 else ", with too few pairs to tell"
+    few = "" if price.throughput.sure >= SURE else ", with too few pairs to tell"
     return (
         f"What {subject} costs against {price.off} is not measurable here: throughput x "
         f"{range_of(price.throughput)}{few}"

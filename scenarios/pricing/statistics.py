@@ -1,27 +1,25 @@
 """What two sides that took turns say of each other.
 
-The machine is not quiet, so nothing is compared but neighbours: each pair of slots gives one ratio.
-Shown is the median of the ratios with the interval that holds the true median with at least 95 %,
+The machine is not quiet, so nothing is compared but neighbours: each pair of slots gives a ratio.
+Shown is the median of the ratios with the interval that holds the true median with at least 99 %,
 by the sign test: between the k-th smallest and the k-th largest of n, where fewer than k of n
-tosses of a coin come up heads in at most 2.5 % of all cases (W. J. Conover, Practical Nonparametric
-Statistics, chapter 3). It assumes nothing of how ratios are distributed. With fewer than six pairs
-no interval is that sure: then the whole range is shown, and nothing counts as measured.
+tosses of a coin come up heads in at most 0.5 % of all cases (W. J. Conover, Practical Nonparametric
+Statistics, chapter 3). It assumes nothing of how ratios are distributed. With fewer than eight
+pairs no interval is that sure: then the whole range is shown, and nothing counts as measured.
 """
 
 import math
 import statistics
 from collections.abc import Sequence
 
-from reports.price import Spread
-
-SURE = 0.95
-FEWEST_PAIRS = 6
+from reports.price import SURE, Spread
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Raises ValueError without values."""
+    """With six digits, more than any of them is good for. Raises ValueError without any."""
     if not values:
         raise ValueError("there is nothing to take a median of")
+    values = [float(f"{value:.6g}") for value in values]
     ordered = sorted(values)
     rank = interval_rank(len(ordered))
     return Spread(

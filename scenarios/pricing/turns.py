@@ -116,7 +116,13 @@ def side(site: Site, took: Sequence[Took], shown: str) -> Side:
         p99_ms=shown_ms[1],
         engine_cpu_ms=engine_cpu_ms(took),
         postgres_cpu_ms=spread(backends) if len(backends) == len(took) else None,
+        driver_cpu_ms=spread([driver_ms(one.slot) for one in took]),
     )
+
+
+def driver_ms(slot: Slot) -> float:
+    """CPU of the load generator for one good answer of the whole turn."""
+    return 1000 * slot.pump_cpu_s / max(1, sum(slot.acknowledged.values()))
 
 
 def latency(took: Sequence[Took], name: str, share: float) -> Spread:

@@ -50,6 +50,9 @@ def test_one_switch_from_the_command_line(tmp_path: Path) -> None:
     assert price.status == "not measurable", "one pair tells nothing"
     assert price.on_side is not None
     assert price.on_side.good > 0
+    driver_ms = price.on_side.driver_cpu_ms
+    assert driver_ms is not None
+    assert driver_ms.middle > 0
     assert found.locking is None
     assert "idempotency=claim" in (folder / "price.html").read_text()
     assert "not measurable" in (folder / "price.md").read_text()

@@ -25,13 +25,16 @@ def side(per_s: Sequence[float], p50_ms: float = 20.0, cpu_ms: float = 4.0) -> S
 
 def dear() -> Price:
     """Nine per cent of the throughput, with little noise that hits both sides alike."""
-    off = [200.0, 190, 210, 205, 195, 200]
-    on = [rate * share for rate, share in zip(off, (0.9, 0.91, 0.92, 0.91, 0.9, 0.92), strict=True)]
+    off = [200.0, 190, 210, 205, 195, 200, 180, 220]
+    shares = (0.9, 0.91, 0.92, 0.91, 0.9, 0.92, 0.91, 0.91)
+    on = [rate * share for rate, share in zip(off, shares, strict=True)]
     return compared(IDEMPOTENCY, side(on, 20.4), side(off, 20.0))
 
 
 def noise() -> Price:
-    return compared(IDEMPOTENCY, side([200.0, 190, 210, 205, 195, 200]), side([200.0] * 6))
+    return compared(
+        IDEMPOTENCY, side([200.0, 190, 210, 205, 195, 200, 205, 195]), side([200.0] * 8)
+    )
 
 
 def unknown(words: str) -> Price:

@@ -20,7 +20,7 @@ from tests.unit.price_samples import (
     unknown,
 )
 
-FAST, SLOW, SAME = [200.0] * 6, [100.0] * 6, [90.0, 110, 95, 105, 99, 101]
+FAST, SLOW, SAME = [200.0] * 8, [100.0] * 8, [90.0, 110, 95, 105, 99, 101, 100, 102]
 
 
 def test_a_price_is_a_sentence_with_its_spread() -> None:
@@ -38,7 +38,7 @@ def test_a_difference_within_the_noise_is_not_claimed() -> None:
 
 
 def test_a_gain_is_called_one() -> None:
-    words = compared(IDEMPOTENCY, side([220.0] * 6, cpu_ms=3.0), side([200.0] * 6)).words
+    words = compared(IDEMPOTENCY, side([220.0] * 8, cpu_ms=3.0), side([200.0] * 8)).words
     assert "gives 10 % (10 % to 10 %) more throughput" in words
     assert "saves 1.00 ms (1.00 to 1.00) of CPU an answer" in words
 
@@ -105,6 +105,10 @@ def test_explaining_says_a_price_only_with_the_machine() -> None:
     words, where = prices_of("idempotency", found)
     assert words.startswith("idempotency=claim costs 9 %")
     assert where.startswith("measured 2026-01-02 on 2 cores")
+    assert not where.endswith("busy with other work")
+    machine = found.machine.model_copy(update={"load_before": 9.0})
+    busy = prices_of("idempotency", found.model_copy(update={"machine": machine}))
+    assert busy[1].endswith("busy with other work")
     assert prices_of("errors", found) == ["not priced: only refusals differ"]
     assert prices_of("pin", found) == []
     assert prices_of("idempotency", None) == []
