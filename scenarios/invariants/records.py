@@ -183,18 +183,11 @@ def _wrong_count(
     counts: tuple[int, int, int],
     concerned: list[Work],
 ) -> Finding:
-    payer, payee, amount = signature
     count, least, most = counts
-    what = f"{shown(amount)} from {_side(payer)} to {_side(payee)}"
-    if not concerned:
-        cause = f"A movement that nobody asked for is recorded: {what}."
-    elif count > most:
-        cause = _too_many(count, most, what, concerned)
-    else:
-        cause = f"{least} times {what} was acknowledged, {count} times it is recorded."
+    requests = sum(len(work.operations) for work in concerned)
     return Finding(
         invariant="acknowledged = recorded, once a key",
-        summary=cause,
+        summary=miscounted(signature, counts, works=len(concerned), requests=requests),
         expected=f"{least} recorded" if least == most else f"{least} to {most} recorded",
         observed=f"{count} recorded",
         round=observed.round,
@@ -202,10 +195,22 @@ def _wrong_count(
     )
 
 
-def _too_many(count: int, most: int, what: str, concerned: list[Work]) -> str:
-    requests = sum(len(work.operations) for work in concerned)
-    if requests > len(concerned):
-        keys = "one key" if len(concerned) == 1 else f"{len(concerned)} keys"
+def miscounted(
+    signature: Signature, counts: tuple[int, int, int], *, works: int, requests: int
+) -> str:
+    """What is wrong with `counts`: recorded, at least due, at most due.
+
+    So many pieces of work asked for the movement, in so many requests.
+    """
+    payer, payee, amount = signature
+    count, least, most = counts
+    what = f"{shown(amount)} from {side(payer)} to {side(payee)}"
+    if not works:
+        return f"A movement that nobody asked for is recorded: {what}."
+    if count < least:
+        return f"{least} times {what} was acknowledged, {count} times it is recorded."
+    if requests > works:
+        keys = "one key" if works == 1 else f"{works} keys"
         return (
             f"{what} was asked for with {keys} in {requests} requests, and happened {count} times."
         )
@@ -214,5 +219,5 @@ def _too_many(count: int, most: int, what: str, concerned: list[Work]) -> str:
     return f"{what} was acknowledged at most {most} times and is recorded {count} times."
 
 
-def _side(wallet: str | None) -> str:
+def side(wallet: str | None) -> str:
     return "outside" if wallet is None else f"wallet {wallet}"

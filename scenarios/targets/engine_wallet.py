@@ -16,6 +16,7 @@ from scenarios.targets.engine_keys import advice_of, fate_of, keyed
 from scenarios.targets.engine_money import EngineMoney
 from scenarios.targets.engine_truth import rewriting, truth_in
 from scenarios.targets.protocol import Ask, TargetError, WalletRef
+from scenarios.targets.truth_queries import TruthQueries, engine_queries
 from scenarios.truth import GroundTruth
 
 ASSET = "USD"
@@ -30,7 +31,7 @@ class EngineWallet:
         self._money, self._minor = money.sent, money.stored_minor
         self._wire_minor, self._bare_numbers = money.received_minor, money.bare_numbers
         self._asks_for_token = meta["defences"]["authentication"] != "none"
-        self._ledger = meta["defences"]["ledger"]
+        self._defences = meta["defences"]
         self._asks_for_pin = self._asks_for_token and meta["defences"]["pin"] != "off"
         self._keeps_escrow = meta["defences"]["funding"] == "system"
         self._operator_password = operator_password
@@ -54,8 +55,7 @@ class EngineWallet:
         operator = self._headers(self._operator(ask))
         wallet = {"user_id": int(user_id), "asset": ASSET}
         request = self._plain("open-wallet", "/v1/wallets", wallet, headers=operator)
-        wallet_id = self._value(ask, request, "id")
-        return WalletRef(id=wallet_id, token=token, owner=user_id, pin=pin)
+        return WalletRef(id=self._value(ask, request, "id"), token=token, owner=user_id, pin=pin)
 
     def open_beside(self, ask: Ask, wallet: WalletRef) -> WalletRef:
         body = {"user_id": int(wallet.owner or 0), "asset": ASSET, "label": secrets.token_hex(4)}
@@ -79,7 +79,7 @@ class EngineWallet:
         return replace(self._plain("sign-up", "/v1/users", body), text=f"sign up as {username}")
 
     def tampering(self) -> Sequence[str]:
-        return rewriting(self._ledger)
+        return rewriting(self._defences["ledger"])
 
     def limit(
         self, wallet: WalletRef, *, daily_cap_minor: int | None, overdraft_minor: int | None
@@ -316,14 +316,15 @@ class EngineWallet:
     def read_truth(self, connection: psycopg2.extensions.connection) -> GroundTruth:
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         try:
+            kept = self._defences["ledger"] != "none"
             return truth_in(
-                connection,
-                self._minor,
-                keeps_escrow=self._keeps_escrow,
-                records_kept=self._ledger != "none",
+                connection, self._minor, keeps_escrow=self._keeps_escrow, records_kept=kept
             )
         finally:
             connection.rollback()
+
+    def truth_queries(self, connection: psycopg2.extensions.connection) -> TruthQueries:
+        return engine_queries(connection, self._defences)
 
     def _operator(self, ask: Ask) -> str | None:
         if self._asks_for_token and self._operator_token is None:

@@ -1,0 +1,155 @@
+"""How many operations a second does the judge at scale reconcile, and in how much memory?
+
+    python benchmarks/judge.py                     # 10⁵ and 10⁶ operations
+    python benchmarks/judge.py --largest 10000000  # 10⁷ too: wanted 200,000 a second, linear
+    python benchmarks/judge.py --profile           # what each statement costs
+
+A made-up load (judge_made.py): 1,000 wallets, one of them the merchant whom every fifth payment
+goes to, 5 % of the payments sent twice, 1 % refused, 0.1 % without an answer, two ledger legs a
+payment. "judge" is the audit of an archive; "archive" makes the archive of JSON lines and of ground
+truth as PostgreSQL copies it out. Each runs in a process of its own, whose largest resident set is
+shown; so does the small judge (history and ground truth as Python objects), as far as it goes. With
+--violated one payment is recorded twice, and the audit has to say so.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import duckdb
+from figures import row, spread, table
+from judge_made import MadeTruth, make_archive, make_lines, read_small
+
+from reports.evidence import Verdict
+from scenarios.audit import audit
+from scenarios.scale import audit_archive
+from scenarios.scale.archive import archive_from
+from scenarios.scale.store import MEMORY_LIMIT, Store
+
+WANTED_PER_S = 200_000
+SIZES = (100_000, 1_000_000, 10_000_000)
+MOST_AS_LINES = 1_000_000
+MOST_SMALL = 100_000
+LINEAR = 2.0
+"""Seconds an operation at the largest size may be so many times those at the smallest."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--largest", type=int, default=1_000_000)
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--violated", action="store_true")
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--only", choices=("judge", "archive", "small"), help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    wanted = parser.parse_args()
+    if wanted.only:
+        return _alone(wanted.only, wanted.folder, profile=wanted.profile)
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, DuckDB "
+        f"{duckdb.__version__} with {MEMORY_LIMIT}; median of {wanted.repetitions} (least to most)"
+    )
+    table("operations", "what", "seconds", "operations/s", "peak memory, MB", "verdict")
+    rates = [_measure(size, wanted) for size in SIZES if size <= max(wanted.largest, min(SIZES))]
+    return _said(rates)
+
+
+def _said(rates: list[float]) -> int:
+    print(f"wanted: at least {WANTED_PER_S:,} operations/s; reached {min(rates[1:] or rates):,.0f}")
+    if len(rates) < 2:
+        return 0
+    print(f"an operation of the largest load takes {rates[1] / rates[-1]:.2f} times one of 10⁶")
+    return 0 if rates[-1] >= WANTED_PER_S and rates[1] / rates[-1] <= LINEAR else 1
+
+
+def _measure(size: int, wanted: argparse.Namespace) -> float:
+    """Operations a second of the judge."""
+    with tempfile.TemporaryDirectory(prefix="assay-judge-") as made:
+        folder = Path(made)
+        make_archive(folder, size, violated=wanted.violated)
+        rate = _repeated("judge", folder, size, wanted)
+        if size <= MOST_AS_LINES:
+            make_lines(folder)
+            _repeated("archive", folder, size, wanted)
+        if size <= MOST_SMALL:
+            _repeated("small", folder, size, wanted)
+    return rate
+
+
+def _repeated(what: str, folder: Path, size: int, wanted: argparse.Namespace) -> float:
+    runs = [_in_a_process(what, folder, profile=wanted.profile) for _ in range(wanted.repetitions)]
+    seconds = sorted(run["seconds"] for run in runs)
+    verdicts = {run["verdict"] for run in runs}
+    expected = Verdict.VIOLATED if wanted.violated else Verdict.HELD
+    if what != "archive" and verdicts != {str(expected)}:
+        raise SystemExit(f"{what}: {verdicts}, and it should be {expected}")
+    middle = seconds[len(seconds) // 2]
+    row(
+        f"{size:,}",
+        what,
+        spread(seconds, 2),
+        f"{size / middle:,.0f}",
+        spread([run["peak_mb"] for run in runs]),
+        "/".join(sorted(verdicts)),
+    )
+    return size / middle
+
+
+def _in_a_process(what: str, folder: Path, *, profile: bool) -> dict[str, float]:
+    command = [sys.executable, __file__, "--only", what, "--folder", str(folder)]
+    command += ["--profile"] if profile else []
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    sys.stderr.write(done.stderr)
+    return dict(json.loads(done.stdout))
+
+
+def _alone(what: str, folder: Path, *, profile: bool) -> int:
+    if profile:
+        _profile_statements()
+    verdict = ""
+    if what == "archive":
+        began_s = time.monotonic()
+        archive_from(folder / "lines", MadeTruth(folder=folder / "truth"))
+    elif what == "small":
+        history, truth = read_small(folder)
+        began_s = time.monotonic()
+        verdict = str(audit(history, truth).verdict)
+    else:
+        began_s = time.monotonic()
+        judged = audit_archive(folder)
+        verdict = str(judged.verdict)
+        if profile:
+            sys.stderr.writelines(f"{check}\n" for check in judged.checks)
+    seconds = time.monotonic() - began_s
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": seconds, "peak_mb": peak_mb, "verdict": verdict}))
+    return 0
+
+
+def _profile_statements() -> None:
+    """Every statement's seconds, to standard error."""
+    run, rows = Store.run, Store.rows
+
+    def timed(call, self, sql, *parameters):  # type: ignore[no-untyped-def]
+        began_s = time.monotonic()
+        result = call(self, sql, *parameters)
+        took_s = time.monotonic() - began_s
+        if took_s > 0.05:
+            sys.stderr.write(f"{took_s:8.2f} s  {' '.join(sql.split())[:110]}\n")
+        return result
+
+    Store.run = lambda self, sql, *p: timed(run, self, sql, *p)  # type: ignore[method-assign]
+    Store.rows = lambda self, sql, *p: timed(rows, self, sql, *p)  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
