@@ -2,12 +2,14 @@
 
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg2
 
 from attacks.history import History, Recorder, read_history
 from engine.defences import Build
+from reports.evidence import Verdict
 from reports.load import LoadRun
 from scenarios.audit import Audit, audit, merged
 from scenarios.evidence import build_of
@@ -94,6 +96,9 @@ def _audited(site: Site, course: Course) -> Audited:
         return Audited(audit=Audit(doubts=tuple(doubts)), partial=partial is not None)
     history = _whole_history(site.folder, course)
     verdicts = audit(history, truth, doubts=doubts, whole=partial is None, engine_says=engine_says)
+    if verdicts.verdict is Verdict.HELD and any(seen.violations for seen in course.watch.seen):
+        why = "the invariants so far were violated, and in the end they are not"
+        verdicts = replace(verdicts, doubts=(*verdicts.doubts, why))
     return Audited(
         audit=verdicts,
         losses=losses(history, truth, whole=partial is None),

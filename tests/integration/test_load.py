@@ -101,7 +101,7 @@ def member(process: subprocess.Popen[str], words: str) -> psutil.Process:
 
 def asked_by(process: subprocess.Popen[str], client: psutil.Process) -> psutil.Process:
     """The descendant that listens where this one is connected to."""
-    ports = {one.raddr[1] for one in client.net_connections() if len(one.raddr) == 2}
+    ports = {c.raddr.port for c in client.net_connections() if c.status == psutil.CONN_ESTABLISHED}
     family = psutil.Process(process.pid).children(recursive=True)
     return next(one for one in family if ports & listens_at(one))
 
