@@ -266,6 +266,18 @@ def test_a_full_disk_under_the_history_makes_it_partial(
     assert any("cannot be written any more" in doubt for doubt in run.doubts), run.doubts
 
 
+@pytest.mark.parametrize(("build", "verdict"), [("hardened", "held"), ("fragile", "violated")])
+def test_a_load_too_large_for_memory_is_judged_as_parquet(
+    build: str, verdict: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scenarios.loading.run.MOST_IN_MEMORY", 0)
+    loaded = load(plan_in(tmp_path / "out", build=parse_build(build)), LoadWatcher())
+    (run,) = loaded.document.runs
+    assert run.verdict == verdict, run.doubts
+    assert run.losses.invented_minor is None
+    assert (loaded.folder / run.histories / "operations.parquet").exists()
+
+
 def test_a_report_that_cannot_be_written_is_said_and_the_verdict_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
