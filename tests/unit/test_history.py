@@ -165,3 +165,26 @@ def test_what_only_the_file_has_is_comparable_between_processes(tmp_path: Path) 
     assert read == stalled
     assert read.response_time_s == pytest.approx(0.75)
     assert read.duration_s == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("text", ["€ \u2028 \x85 \x1c line?\r\n", "\ud800", '"\\', str(10**30)])
+def test_whatever_an_answer_says_stays_on_its_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "history.jsonl"
+    with path.open("w", encoding="ascii") as file:
+        recorder = Recorder(file)
+        recorder.operation(replace(operation(1), answer=text, values={"n": 10**30}))
+        recorder.operation(operation(2))
+    assert read_history(path) == recorder.history()
+
+
+def test_a_torn_last_line_may_be_left_out_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "torn.jsonl"
+    with path.open("w") as file:
+        Recorder(file).operation(operation(1))
+        file.write('{"operation": {"id"')
+    assert [o.id for o in read_history(path, torn=True).operations] == [1]
+    with path.open("a") as file:
+        file.write("\n")
+        Recorder(file).operation(operation(2))
+    with pytest.raises(ValueError, match=r"^torn\.jsonl:2 is not a line"):
+        read_history(path, torn=True)

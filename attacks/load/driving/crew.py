@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import gevent
-from locust.runners import MasterRunner, WorkerRunner
+from locust import runners
+from locust.runners import STATE_INIT, MasterRunner, WorkerRunner
 
 from attacks.history import Recorder
 from attacks.load.driving.customer import Customer
-from attacks.load.driving.options import EVERYTHING, add_options, profile_in, why_not
+from attacks.load.driving.options import EVERYTHING, OptionError, add_options, profile_in, why_not
 from attacks.load.driving.preparing import Preparation, must_be_there
 from attacks.load.driving.traffic import ENVIRONMENT, HistoryFileError, Traffic, soon
 from attacks.load.plan import PlanError, document_of, plan_of, read_plan
@@ -31,8 +32,10 @@ PLAN, WANTED, SHARE, OVER = "load-plan", "load-plan-wanted", "load-share", "load
 """Messages between a master and its workers."""
 LOOK_EVERY_S = 1.0
 ENDING = ("stopping", "stopped", "cleanup")
-MASTERS_MOST_SILENT_S = 15
-"""A worker whose master was killed does not load on for a minute."""
+CONNECTED_WITHIN_S = 5.0
+"""Workers that were forked connect within this; only then can they be told to go."""
+MASTER_SILENT_S = 15
+"""A worker of another machine whose master was killed does not load on for longer."""
 
 
 def install(events: Any, customers: Sequence[type[Customer]], thresholds: Thresholds) -> "Crew":
@@ -54,6 +57,8 @@ class Crew:
         self._customers = customers
         self._thresholds = thresholds
         self._environment: Any = None
+        self._main: Any = None
+        self._parent = 0
         self._traffic: Traffic
         self._history: Path | None = None
         self._wanted_by: set[str] = set()
@@ -61,6 +66,7 @@ class Crew:
         self._lost: set[str] = set()
         self._began_s = 0.0
         self._share: dict[str, Any] | None = None
+        self._share_came_s = 0.0
         self._running = False
 
     # What Locust calls. -------------------------------------------------------------------------
@@ -68,6 +74,8 @@ class Crew:
     def on_init(self, environment: Any, **_: Any) -> None:
         """Once in every process, before any user exists."""
         self._environment = environment
+        self._main = gevent.getcurrent()
+        self._parent = os.getppid()
         options = environment.parsed_options
         if options.profile in ("ramp", "spike"):
             _refuse(f"Locust's --profile is a name for a run: say --tps-profile {options.profile}")
@@ -100,7 +108,12 @@ class Crew:
     def on_test_start(self, environment: Any, **_: Any) -> None:
         """Before the first user starts; in a master there are no users."""
         self._running = True
-        self._traffic.begin(profile_in(environment.parsed_options))
+        try:
+            self._traffic.begin(profile_in(environment.parsed_options))
+        except OptionError as error:
+            self._traffic.begin(None)
+            self._traffic.end(str(error), USAGE)
+            return
         if isinstance(environment.runner, WorkerRunner):
             self._take_share()
             return
@@ -120,6 +133,7 @@ class Crew:
 
     def on_test_stopping(self, **_: Any) -> None:
         self._running = False
+        self._share = None
         self._traffic.stopping.set()
 
     def on_quit(self, **_: Any) -> None:
@@ -182,6 +196,18 @@ class Crew:
         runner.register_message(SHARE, self._share_came)
         if self._traffic.plan is None:
             runner.send_message(WANTED)
+        runners.MASTER_HEARTBEAT_TIMEOUT = MASTER_SILENT_S
+        if self._environment.parsed_options.processes:
+            gevent.spawn(self._watch_parent)
+
+    def _watch_parent(self) -> None:
+        """The master is the parent; Locust itself would notice its end a minute later."""
+        while os.getppid() == self._parent:
+            gevent.sleep(LOOK_EVERY_S)
+        LOG.error("the master is gone: its worker %d ends the load", self._traffic.process)
+        self._fail(ENVIRONMENT)
+        self._traffic.stopping.set()
+        self._environment.runner.quit()
 
     def _plan_came(self, msg: Any, **_: Any) -> None:
         try:
@@ -191,7 +217,7 @@ class Crew:
         self._take_share()
 
     def _share_came(self, msg: Any, **_: Any) -> None:
-        self._share = msg.data
+        self._share, self._share_came_s = msg.data, time.monotonic()
         if self._traffic.ready.is_set() and self._running:
             self._traffic.pace.share(msg.data["of"])
         self._take_share()
@@ -205,7 +231,10 @@ class Crew:
             self._traffic.end(why, USAGE)
             return
         if not self._traffic.ready.is_set():
-            self._traffic.pace.begin(**self._share)
+            elapsed_s = self._share["elapsed_s"] + time.monotonic() - self._share_came_s
+            self._traffic.pace.begin(
+                position=self._share["position"], of=self._share["of"], elapsed_s=elapsed_s
+            )
             self._traffic.ready.set()
 
     # A master. ----------------------------------------------------------------------------------
@@ -256,11 +285,17 @@ class Crew:
         self._traffic.end(f"worker {index}: {msg.data['why']}", msg.data["exit_code"])
 
     def _dismiss(self) -> None:
-        """Workers that are connected already do not wait for a load that never comes."""
-        if isinstance(self._environment.runner, MasterRunner):
-            # What is to be told is why; not that a socket was gone.
-            with suppress(Exception):
-                self._environment.runner.quit()
+        """Workers do not wait for a load that never comes."""
+        runner = self._environment.runner
+        if not isinstance(runner, MasterRunner):
+            return
+        forked = self._environment.parsed_options.processes or 0
+        deadline_s = time.monotonic() + CONNECTED_WITHIN_S
+        while len(runner.clients) < forked and time.monotonic() < deadline_s:
+            gevent.sleep(0.05)
+        # What is to be told is why; not that a socket was gone.
+        with suppress(Exception):
+            runner.quit()
 
     # All. ---------------------------------------------------------------------------------------
 
@@ -276,10 +311,15 @@ class Crew:
 
     def _stop(self) -> None:
         runner = self._environment.runner
-        if self._environment.parsed_options.headless:
-            runner.quit()
-        else:
+        if not self._environment.parsed_options.headless:
             runner.stop()
+            return
+        before_it_began = runner.state == STATE_INIT
+        runner.quit()
+        if before_it_began:
+            # Locust is waiting for workers, some of which will never come.
+            code = self._environment.process_exit_code or ENVIRONMENT
+            gevent.get_hub().loop.run_callback(self._main.throw, SystemExit(code))
 
     def _fail(self, exit_code: int | None) -> None:
         if exit_code is not None and not self._environment.process_exit_code:

@@ -11,6 +11,8 @@ from attacks.load.pace import Name, Profile, profile_of
 EVERYTHING = "all"
 MOST_TPS = 100_000.0
 MOST_WALLETS = 100_000
+MOST_PERIOD_S = 86_400.0
+MOST_PEAK = 1000.0
 OWN_WALLETS = 50
 PATIENCE_S = 10.0
 PERIOD_S = 60.0
@@ -39,7 +41,7 @@ def add_options(parser: Any, mixes: Sequence[str]) -> None:
     )
     pace(
         "--tps-period-s",
-        type=_number(1, 86_400),
+        type=_number(1, MOST_PERIOD_S),
         default=PERIOD_S,
         metavar="<seconds>",
         help="How long a ramp rises; how often a spike comes",
@@ -47,7 +49,7 @@ def add_options(parser: Any, mixes: Sequence[str]) -> None:
     )
     pace(
         "--tps-peak",
-        type=_number(1, 1000),
+        type=_number(1, MOST_PEAK),
         default=PEAK,
         metavar="<factor>",
         help="How many times --tps a spike is",
@@ -89,8 +91,21 @@ def add_options(parser: Any, mixes: Sequence[str]) -> None:
     )
 
 
+class OptionError(Exception):
+    """One clear line: the web UI lets anything through."""
+
+
 def profile_in(options: Any) -> Profile | None:
-    """None: as fast as answers come. What the web UI sends is text."""
+    """None: as fast as answers come. Raises OptionError."""
+    try:
+        _number(0, MOST_TPS)(str(options.tps))
+        _number(1, MOST_PERIOD_S)(str(options.tps_period_s))
+        _number(1, MOST_PEAK)(str(options.tps_peak))
+        _whole(2, MOST_WALLETS)(str(options.wallets))
+    except argparse.ArgumentTypeError as error:
+        raise OptionError(str(error)) from error
+    if options.tps_profile not in get_args(Name):
+        raise OptionError(f"no profile is called {options.tps_profile!r}")
     return profile_of(
         options.tps_profile,
         tps=float(options.tps),

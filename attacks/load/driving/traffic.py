@@ -81,6 +81,7 @@ class Traffic:
     def begin(self, profile: Profile | None) -> None:
         """A test starts; in a web UI not the first one."""
         self.stopping.clear()
+        self.ready.clear()
         self.pace = Pace(profile, self.recorder.now_s)
         self._answered, self._errors = False, {}
         self._silent_since_s = None

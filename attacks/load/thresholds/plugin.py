@@ -44,7 +44,7 @@ LOOK_EVERY_S = 1.0
 GRACE_S = 10.0
 COUNTED = "threshold_counts"
 """The key of a worker's counts in its report."""
-USAGE = 2
+FAILED, USAGE, UNKNOWN = 1, 2, 3
 REASONS = {"violations": "nobody looked: an audit has to say so"}
 
 
@@ -88,7 +88,7 @@ class Thresholds:
     def _measured(self, threshold: Threshold) -> float | None:
         stats = self._environment.stats
         entry = _entry(stats, threshold.request)
-        lasted_s = (stats.last_request_timestamp or 0) - (stats.start_time or 0)
+        lasted_s = _lasted_s(stats)
         if threshold.metric == "tps" and threshold.key in self._counted | set(self._counts):
             return self._counts[threshold.key] / lasted_s if lasted_s > 0 else 0.0
         if entry is None:
@@ -117,6 +117,14 @@ class Thresholds:
         if environment.parsed_options.threshold_abort:
             self._looking = gevent.spawn(self._look, environment)
 
+    def on_reset_stats(self, **_: Any) -> None:
+        self._counts.clear()
+
+    def on_spawning_complete(self, **_: Any) -> None:
+        """`--reset-stats` forgets what was measured while users were still coming."""
+        if self._environment.reset_stats:
+            self._counts.clear()
+
     def on_report_to_master(self, data: dict[str, Any], **_: Any) -> None:
         data[COUNTED] = dict(self._counts)
         self._counts.clear()
@@ -129,8 +137,9 @@ class Thresholds:
         if isinstance(environment.runner, WorkerRunner) or not (self._thresholds and self._began):
             return
         results = self.judge()
-        if not environment.process_exit_code:
-            environment.process_exit_code = exit_code(results)
+        code, already = exit_code(results), environment.process_exit_code
+        if not already or (already == UNKNOWN and code == FAILED):
+            environment.process_exit_code = code
         path = environment.parsed_options.threshold_junit
         if path:
             try:
@@ -159,7 +168,7 @@ class Thresholds:
                     failed[0].threshold.text,
                     measured(failed[0]),
                 )
-                environment.process_exit_code = environment.process_exit_code or 1
+                environment.process_exit_code = environment.process_exit_code or FAILED
                 runner = environment.runner
                 gevent.spawn(runner.quit if environment.parsed_options.headless else runner.stop)
                 return
@@ -175,6 +184,8 @@ def install(events: Any) -> Thresholds:
     events.init_command_line_parser.add_listener(_add_options)
     events.init.add_listener(thresholds.on_init)
     events.test_start.add_listener(thresholds.on_test_start)
+    events.reset_stats.add_listener(thresholds.on_reset_stats)
+    events.spawning_complete.add_listener(thresholds.on_spawning_complete)
     events.report_to_master.add_listener(thresholds.on_report_to_master)
     events.worker_report.add_listener(thresholds.on_worker_report)
     # Locust calls the listeners of `quitting` last first: the master's own comes before this.
@@ -242,6 +253,15 @@ def _given(options: Any) -> Iterator[Threshold]:
         except (OSError, ValueError) as error:
             raise ThresholdError(f"{path} cannot be read: {error}") from error
         yield from parse_lines(text, str(path))
+
+
+def _lasted_s(stats: Any) -> float:
+    """From the first answer to the last: users that still come have asked nothing yet.
+
+    Locust keeps the second of each answer; that of the first is at most one too early.
+    """
+    first_s = min(stats.total.num_reqs_per_sec, default=0)
+    return float((stats.last_request_timestamp or 0) - max(stats.start_time or 0, first_s))
 
 
 def _entry(stats: Any, request: str | None) -> StatsEntry | None:

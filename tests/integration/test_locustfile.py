@@ -1,0 +1,321 @@
+"""The locustfile as a process of its own: what it says, how it ends, what it leaves."""
+
+import json
+import re
+import resource
+import subprocess
+import threading
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import httpx
+import pytest
+
+from attacks.history import History, read_history
+from engine.stores import free_port
+from tests.integration.locust_runs import (
+    LOCUSTFILE,
+    WITHIN_S,
+    Answer,
+    command_of,
+    environment_of,
+    locust,
+    plan_file,
+    service,
+    wait_for,
+)
+from tests.unit.test_load_requests import THEIRS
+
+SHORT = ("-u", "4", "-r", "4", "-t", "2s", "-s", "3")
+LONG = ("-u", "4", "-r", "4", "-t", "90s", "-s", "3")
+"""Ended by what is tested, long before its time is up."""
+
+
+def always(status: int, document: Any = None) -> Answer:
+    return lambda *_: (status, document if document is not None else {"id": "x"})
+
+
+def processes(workers: int) -> tuple[str, ...]:
+    """Two loads on one machine each have a port of their own."""
+    port = str(free_port())
+    return ("--processes", str(workers), "--master-bind-port", port, "--master-port", port)
+
+
+def ended(history: History) -> bool:
+    return any(event.text == "load ended" for event in history.events)
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    return plan_file(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--threshold", "p95<50"), "'p95<50': p95 takes ms, s or us, not nothing"),
+        (("--threshold", "fast"), "'fast' is no threshold"),
+        (("--threshold-file", "missing.txt"), "missing.txt cannot be read"),
+        (("--tps", "-1"), "'-1' is no number from 0 to 100000"),
+        (("--tps-profile", "saw"), "invalid choice: 'saw'"),
+        (("--profile", "spike"), "say --tps-profile spike"),
+        (("--mix", "payments,gold"), "no mix is called 'gold'"),
+        (("--wallets", "1"), "'1' is no whole number from 2"),
+        (("--tags", "nothing"), "nobody comes"),
+    ],
+)
+def test_what_it_is_told_wrongly_is_said_before_anything_is_sent(
+    plan: Path, words: tuple[str, ...], says: str
+) -> None:
+    sent: list[str] = []
+
+    def answer(_: str, path: str, __: bytes) -> tuple[int, Any]:
+        sent.append(path)
+        return 200, {}
+
+    with service(answer) as host:
+        done = locust(host, *SHORT, *words, plan=plan)
+    assert done.returncode == 2, done.stdout
+    assert says in done.stdout
+    assert not sent
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [("{", "is not a plan"), ('{"money": "euro", "wallets": []}', "money is 'euro'")],
+)
+def test_a_plan_that_is_none(tmp_path: Path, document: str, says: str) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text(document)
+    done = locust("http://127.0.0.1:9", *SHORT, plan=plan)
+    assert done.returncode == 2
+    assert len(done.stdout.splitlines()) == 1, done.stdout
+    assert says in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("host", "says"),
+    [
+        ("http://192.0.2.1:8000", "http://192.0.2.1:8000 is not a loopback address"),
+        ("http://127.0.0.1.example.org", "is not a loopback address"),
+        ("127.0.0.1:8000", "is no address of a service"),
+        ("http://127.0.0.1:{closed}", "nobody answers at http://127.0.0.1:"),
+    ],
+)
+def test_a_host_that_cannot_be_loaded_is_said_in_one_line(
+    plan: Path, tmp_path: Path, host: str, says: str
+) -> None:
+    host = host.format(closed=free_port())
+    done = locust(host, *LONG, *processes(1), plan=plan, history=tmp_path / "history")
+    assert done.returncode == 4, done.stdout
+    assert sum("assay load:" in line for line in done.stdout.splitlines()) == 1
+    assert says in done.stdout
+
+
+@pytest.mark.parametrize(("status", "says"), [(500, "20 x 500"), (401, "20 x 401")])
+def test_nothing_but_errors_from_the_start_ends_it_at_once(
+    plan: Path, tmp_path: Path, status: int, says: str
+) -> None:
+    with service(always(status)) as host:
+        done = locust(host, *LONG, "--mix", "payments", plan=plan, history=tmp_path / "history")
+    assert done.returncode == 4, done.stdout
+    assert f"{host} answers nothing but errors: {says}" in done.stdout
+    history = read_history(tmp_path / "history" / "load.jsonl")
+    expected = "unknown" if status == 500 else "failed"
+    assert {operation.outcome for operation in history.operations} == {expected}
+    assert len(history.operations) >= 20
+    assert ended(history)
+
+
+def test_whoever_answered_once_may_fail_later(plan: Path) -> None:
+    answers = Counter[str]()
+    lock = threading.Lock()
+
+    def answer(*_: Any) -> tuple[int, Any]:
+        with lock:
+            answers["n"] += 1
+            return (201, {"id": answers["n"]}) if answers["n"] <= 5 else (500, {})
+
+    with service(answer) as host:
+        done = locust(
+            host, *SHORT, "--mix", "payments", "--tps", "50", "--threshold", "errors<1%", plan=plan
+        )
+    assert done.returncode == 1, done.stdout
+    assert "answers nothing but errors" not in done.stdout
+
+
+def test_a_service_that_falls_silent_ends_it_after_some_patience(
+    plan: Path, tmp_path: Path
+) -> None:
+    """It answers five times; from then on each connection is closed without a word."""
+    answers = Counter[str]()
+    lock = threading.Lock()
+
+    def answer(*_: Any) -> tuple[int, Any]:
+        with lock:
+            answers["n"] += 1
+            if answers["n"] > 5:
+                raise ConnectionAbortedError
+            return 201, {"id": answers["n"]}
+
+    words = (*LONG, "--mix", "payments", "--tps", "40", "--patience-s", "1")
+    with service(answer) as host:
+        done = locust(host, *words, plan=plan, history=tmp_path / "history")
+    assert done.returncode == 4, done.stdout
+    assert f"nobody answers at {host}: no answer:" in done.stdout
+    assert f"nobody has answered at {host} for" in done.stdout
+    assert ended(read_history(tmp_path / "history" / "load.jsonl"))
+
+
+def test_a_history_is_never_written_over(plan: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "history"
+    folder.mkdir()
+    (folder / "load.jsonl").write_text("kept")
+    done = locust("http://127.0.0.1:9", *SHORT, plan=plan, history=folder)
+    assert done.returncode == 2
+    assert "there is a history in" in done.stdout
+    assert (folder / "load.jsonl").read_text() == "kept"
+
+
+def test_a_full_disk_under_the_history_ends_the_load(plan: Path, tmp_path: Path) -> None:
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    with service(always(201)) as host:
+        words = (*LONG, "--mix", "payments")
+        folder = tmp_path / "history"
+        done = locust(host, *words, plan=plan, history=folder, preexec=small_files)
+    assert done.returncode == 4, done.stdout
+    assert "load.jsonl cannot be written any more: File too large" in done.stdout
+    assert "operations are missing in" in done.stdout
+    history = read_history(folder / "load.jsonl", torn=True)
+    assert history.operations
+    assert not ended(history)
+
+
+def test_another_service_s_requests_take_the_place_of_ours(tmp_path: Path) -> None:
+    asked: list[tuple[str, str, Any]] = []
+
+    def answer(method: str, path: str, body: bytes) -> tuple[int, Any]:
+        asked.append((method, path, json.loads(body)))
+        return 200, {"payment": {"reference": "r-1"}}
+
+    plan = plan_file(tmp_path, requests=THEIRS)
+    with service(answer) as host:
+        done = locust(f"{host}/bank", *SHORT, "--tps", "40", plan=plan, history=tmp_path / "h")
+    assert done.returncode == 0, done.stdout
+    history = read_history(tmp_path / "h" / "load.jsonl")
+    assert {operation.name for operation in history.operations} == {"transfer"}
+    assert {operation.values["id"] for operation in history.operations} == {"r-1"}
+    assert len(asked) == len(history.operations)
+    method, path, body = asked[0]
+    assert method == "PUT"
+    assert path.startswith("/bank/accounts/")
+    assert set(body) == {"to", "cents", "euro"}
+    keys = {path.rpartition("/")[2] for _, path, _ in asked}
+    assert keys == {operation.key for operation in history.operations}
+
+
+def test_what_is_due_is_recorded_and_a_stall_counts(plan: Path, tmp_path: Path) -> None:
+    """One request hangs, and one user sends all: the others wait for it, on the record."""
+    released = threading.Event()
+    first = threading.Lock()
+
+    def answer(*_: Any) -> tuple[int, Any]:
+        if first.acquire(blocking=False):
+            released.wait(1.5)
+        return 201, {"id": "x"}
+
+    with service(answer) as host:
+        words = ("-u", "1", "-t", "3s", "-s", "3", "--mix", "payments", "--tps", "50")
+        limits = ("--threshold", "p75>=100ms", "--threshold", "max>=1400ms")
+        done = locust(host, *words, *limits, plan=plan, history=tmp_path / "h")
+    assert done.returncode == 0, done.stdout
+    paced = [o for o in read_history(tmp_path / "h" / "load.jsonl").operations if o.intended_s]
+    gaps = [later - earlier for earlier, later in pairwise(o.intended_s or 0 for o in paced)]
+    assert gaps == pytest.approx([0.02] * len(gaps), abs=1e-6)
+    assert paced[1].duration_s < 1.4 <= paced[1].response_time_s + 0.1
+
+
+def test_users_may_follow_the_profile_too(plan: Path, tmp_path: Path) -> None:
+    both = f"{LOCUSTFILE},{LOCUSTFILE.parent}/attacks/load/driving/users_by_profile.py"
+    words = ("-f", both, "-u", "10", "-r", "100", "-t", "6s", "-s", "3", "--mix", "payments")
+    with service(always(201)) as host:
+        ramp = ("--tps-profile", "ramp", "--tps-period-s", "3", "--loglevel", "INFO")
+        done = locust(host, *words, *ramp, "--tps", "50", plan=plan, history=tmp_path / "h")
+    assert done.returncode == 0, done.stdout
+    actors = [o.actor for o in read_history(tmp_path / "h" / "load.jsonl").operations]
+    steps = [int(found) for found in re.findall(r"updating to (\d+) users", done.stdout)]
+    assert steps[0] < 10 == steps[-1]
+    assert len(set(actors)) == 10
+
+
+def test_the_web_ui_starts_one_load_after_the_other(plan: Path, tmp_path: Path) -> None:
+    port = free_port()
+    page = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20)
+    words = ("--web-host", "127.0.0.1", "--web-port", str(port), "--class-picker")
+    log, folder = tmp_path / "log", tmp_path / "history"
+
+    def requests_made() -> int:
+        return int(page.get("/stats/requests").json()["total_rps"] > 0)
+
+    with service(always(201)) as host, log.open("wb") as file:
+        command = [word for word in command_of(host, words) if word != "--headless"]
+        environment = environment_of(plan=plan, history=folder)
+        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
+        try:
+            wait_for(lambda: page_answers(page), f"no page: {log.read_text()}")
+            assert "tps_profile" in page.get("/").text
+            for user in ("Payments", "Readers"):
+                form = {"user_count": "2", "spawn_rate": "2", "host": host, "tps": "40"}
+                started = page.post("/swarm", data={**form, "user_classes": user}).json()
+                assert started["success"], started
+                wait_for(lambda: requests_made() > 0, f"no load: {log.read_text()}")
+                assert page.post("/stop").json()["success"]
+            form = {"user_count": "2", "spawn_rate": "2", "host": host, "tps": "-1"}
+            page.post("/swarm", data=form)
+            said = "'-1.0' is no number from 0"
+            wait_for(lambda: said in log.read_text(), f"not said: {log.read_text()}")
+        finally:
+            process.terminate()
+            process.wait(WITHIN_S)
+    history = read_history(folder / "load.jsonl")
+    assert {o.name for o in history.operations} >= {"transfer", "read-balance"}
+    assert ended(history)
+
+
+def page_answers(page: httpx.Client) -> bool:
+    try:
+        return page.get("/").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_thresholds_decide_the_exit_code_and_are_shown(plan: Path, tmp_path: Path) -> None:
+    lines = tmp_path / "slo.txt"
+    lines.write_text("# at the end\ntransfer.errors==0\nrequests>=1\n")
+    base = (*SHORT, "--mix", "payments", "--tps", "40", "--threshold-file", str(lines))
+    with service(always(201)) as host:
+        passed = locust(host, *base, "--threshold", "tps>=1", plan=plan)
+        junit = tmp_path / "junit.xml"
+        words = ("--threshold", "p50<1us", "--threshold", "read-balance.p95<9s")
+        failed = locust(host, *base, *words, "--threshold-junit", str(junit), plan=plan)
+        unknown = locust(host, *base, "--threshold", "violations==0", plan=plan)
+    assert (passed.returncode, failed.returncode, unknown.returncode) == (0, 1, 3), failed.stdout
+    assert "tps>=1" in passed.stdout
+    assert passed.stdout.count("PASSED") == 3
+    assert "nobody looked: an audit has to say so" in unknown.stdout
+    (suite,) = ET.parse(junit).getroot()
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("4", "1", "1")
+
+
+def test_a_threshold_may_end_the_load_while_it_runs(plan: Path) -> None:
+    words = ("--threshold", "p50<1us", "--threshold-abort", "--threshold-grace-s", "1")
+    with service(always(201)) as host:
+        done = locust(host, *LONG, "--mix", "payments", "--tps", "40", *words, plan=plan)
+    assert done.returncode == 1, done.stdout
+    assert "threshold p50<1us failed: measured" in done.stdout
+    assert "FAILED" in done.stdout
