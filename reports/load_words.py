@@ -49,7 +49,7 @@ def felt_in_words(fault: FaultStruck) -> str:
 def so_far_in_words(judged: SoFar) -> str:
     if judged.violations:
         return "; ".join(judged.violations)
-    return f"held, {judged.checked:,} movements checked"
+    return f"held, {judged.checked:,} operations checked"
 
 
 def plan_in_words(document: LoadDocument) -> str:

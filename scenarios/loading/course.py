@@ -14,11 +14,12 @@ from scenarios.loading.faults import Strike, Strikes, Victims
 from scenarios.loading.figures import Figures
 from scenarios.loading.generator import Generator, last_words, start_generator, wait_for
 from scenarios.loading.histories import Follower
-from scenarios.loading.live import SnapshotJudge, Watch
+from scenarios.loading.live import Watch
 from scenarios.loading.plan import LoadPlan
 from scenarios.loading.sampling import ENGINE, Sampler
 from scenarios.loading.site import Site
 from scenarios.loading.watching import LoadWatcher, Moment
+from scenarios.scale import LiveAudit
 from scenarios.targets.protocol import WalletRef
 
 TELL_EVERY_S = 1.0
@@ -43,12 +44,11 @@ class Course:
     _told_s: float = 0.0
 
     def __post_init__(self) -> None:
-        judge = SnapshotJudge(
-            database_url=self.site.database_url,
-            target=self.site.target,
-            acknowledged=lambda: self.figures.payments if self.figures else 0,
+        site = self.site
+        self.watch = Watch(
+            open_judge=lambda: LiveAudit(site.database_url, site.target, site.folder),
+            since_clock_s=self.since_clock_s,
         )
-        self.watch = Watch(judge=judge, since_clock_s=self.since_clock_s)
         stand = self.site.stand
         self.sampler = Sampler(
             database_url=self.site.database_url,
@@ -79,7 +79,13 @@ class Course:
             opened.callback(self.strikes.finish)
             self.doubts += wait_for(self._generator, self.plan, self._why_stop)
         self._follow()
+        if self.watch.problem:
+            self.doubts.append(self.watch.problem)
         self.doubts += [s.problem for s in self.strikes.all if s.problem not in {"", *self.doubts}]
+
+    @property
+    def requests(self) -> int:
+        return 0 if self.figures is None else self.figures.requests
 
     def why_partial(self) -> str | None:
         return self.follower.why_partial(self.plan.processes)

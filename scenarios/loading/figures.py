@@ -59,6 +59,11 @@ class Figures:
         return len(self._paid)
 
     @property
+    def requests(self) -> int:
+        """Those of the warm-up too."""
+        return len(self._due_s)
+
+    @property
     def lasted_s(self) -> float:
         """From the first request after the warm-up to the last answer."""
         return max(0.0, self._ended_s - self._began_s)

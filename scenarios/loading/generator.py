@@ -1,6 +1,7 @@
 """Locust as a process of its own, which sends what the plan says and writes the histories."""
 
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,8 @@ from scenarios.loading.site import Site, operator_of
 from scenarios.targets.protocol import WalletRef
 
 LOCUSTFILE = Path(__file__).parents[2] / "locustfile.py"
+COMPLAINT = re.compile(r"^(?:.*/ERROR/assay\.load: |assay load: )(.*)$", re.MULTILINE)
+"""How the locustfile says what is wrong."""
 STOP_WITHIN_S = 10
 """How long requests that are under way may still take when the time is up."""
 START_WITHIN_S = 30
@@ -88,7 +91,9 @@ class Generator:
         psutil.wait_procs(alive, timeout=STOP_WITHIN_S)
 
     def last_words(self) -> str:
-        return last_words(self.process.tail(3))
+        """Why the load ended here, when it said so; else how its log ends."""
+        said = COMPLAINT.findall(self.process.tail(200))
+        return " · ".join(dict.fromkeys(said)) or last_words(self.process.tail(3))
 
 
 def start_generator(site: Site, plan: LoadPlan, wallets: Sequence[WalletRef]) -> Generator:

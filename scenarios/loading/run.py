@@ -1,15 +1,19 @@
 """One build under load, from its first wallet to its last cent."""
 
 import time
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg2
+import psycopg2.extensions
 
 from attacks.history import History, Recorder, read_history
 from engine.defences import Build
-from reports.load import LoadRun
-from scenarios.audit import Audit, audit, merged
+from reports.evidence import Verdict
+from reports.load import LoadRun, Losses
+from scenarios.audit import Audit, Check, audit, merged
 from scenarios.evidence import build_of
 from scenarios.loading.course import Course, strikes_of
 from scenarios.loading.generator import REPORT
@@ -20,9 +24,12 @@ from scenarios.loading.plan import CLOSED_LOOP, LoadPlan
 from scenarios.loading.refusals import LoadFailed
 from scenarios.loading.site import OPENING_MINOR, Site, open_site, prepare, reconciliation
 from scenarios.loading.watching import LoadWatcher
+from scenarios.scale import ArchiveError, archive, audit_archive
 from scenarios.stand import QUIET_WITHIN_S, Stand, became_quiet
 
 FAULTS = "faults.jsonl"
+MOST_IN_MEMORY = 200_000
+"""Operations. With more, histories and database are judged as Parquet."""
 
 
 def run_build(
@@ -82,24 +89,51 @@ def _audited(site: Site, course: Course) -> Audited:
     partial = course.why_partial()
     if partial:
         doubts.append(f"the history is partial: {partial}")
+    began_s = time.monotonic()
     try:
         if not became_quiet(site.database_url):
             doubts.append(f"the engine was still at work {QUIET_WITHIN_S:g} s after the load")
         engine_says = reconciliation(site.engine)
-        began_s = time.monotonic()
+        judge = _judged_in_memory if course.requests <= MOST_IN_MEMORY else _judged_at_scale
         with closing(psycopg2.connect(site.database_url)) as connection:
-            truth = site.target.read_truth(connection)
-    except psycopg2.Error as error:
-        doubts.append(f"the database could not be read: {' '.join(str(error).split())}")
-        return Audited(audit=Audit(doubts=tuple(doubts)), partial=partial is not None)
-    history = _whole_history(site.folder, course)
-    verdicts = audit(history, truth, doubts=doubts, whole=partial is None, engine_says=engine_says)
+            verdicts, lost = judge(site, course, connection, doubts, engine_says)
+    except (psycopg2.Error, ArchiveError, ValueError, OSError) as error:
+        doubts.append(f"the audit could not be made: {' '.join(str(error).split())}")
+        verdicts, lost = Audit(doubts=tuple(doubts)), Losses()
+    if verdicts.verdict is Verdict.HELD and any(seen.violations for seen in course.watch.seen):
+        why = "the invariants so far were violated, and in the end they are not"
+        verdicts = replace(verdicts, doubts=(*verdicts.doubts, why))
     return Audited(
         audit=verdicts,
-        losses=losses(history, truth, whole=partial is None),
+        losses=lost,
         partial=partial is not None,
         lasted_s=time.monotonic() - began_s,
     )
+
+
+def _judged_in_memory(
+    site: Site,
+    course: Course,
+    connection: psycopg2.extensions.connection,
+    doubts: Sequence[str],
+    engine_says: Check,
+) -> tuple[Audit, Losses]:
+    truth = site.target.read_truth(connection)
+    history, whole = _whole_history(site.folder, course), course.why_partial() is None
+    verdicts = audit(history, truth, doubts=doubts, whole=whole, engine_says=engine_says)
+    return verdicts, losses(history, truth, whole=whole)
+
+
+def _judged_at_scale(
+    site: Site,
+    course: Course,  # noqa: ARG001 - as `_judged_in_memory`
+    connection: psycopg2.extensions.connection,
+    doubts: Sequence[str],
+    engine_says: Check,
+) -> tuple[Audit, Losses]:
+    """In bounded memory, with the same verdicts; the losses are not counted."""
+    archive(site.folder, connection, site.target)
+    return audit_archive(site.folder, doubts=doubts, engine_says=engine_says), Losses()
 
 
 def _whole_history(folder: Path, course: Course) -> History:

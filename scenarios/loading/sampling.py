@@ -24,7 +24,7 @@ SELECT count(*) FILTER (WHERE wait_event_type = 'Lock'),
        count(*) FILTER (WHERE state <> 'idle')
 FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
-  AND backend_type = 'client backend'
+  AND backend_type = 'client backend' AND application_name NOT LIKE 'assay%'
 """
 NOTHING_SEEN = (None, None, None, None)
 POSTGRES = "PostgreSQL"

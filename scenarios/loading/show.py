@@ -79,7 +79,7 @@ def in_words(now: Moment) -> str:
         parts.append(f"{now.recent.failures} failures")
     parts += [f"{fault} is felt" for fault in now.broken]
     if now.violations is not None:
-        said = "; ".join(now.violations) or f"held ({now.checked:,} movements)"
+        said = "; ".join(now.violations) or f"held ({now.checked:,} operations)"
         parts.append(f"invariants so far: {said}")
     return " · ".join(parts)
 

@@ -18,7 +18,6 @@ from scenarios.loading.conclusion import conclude
 from scenarios.loading.figures import Figures, Recent
 from scenarios.loading.histories import ENDED, Follower
 from scenarios.loading.limits import judged, read_thresholds
-from scenarios.loading.live import contradictions
 from scenarios.loading.load import Loaded
 from scenarios.loading.losses import losses
 from scenarios.loading.refusals import LoadRefused
@@ -220,13 +219,6 @@ def test_a_partial_history_counts_only_what_the_database_shows_by_itself() -> No
     )  # fmt: skip
 
 
-def test_the_database_contradicts_itself() -> None:
-    assert contradictions(truth(0, 100, IN, PAID)) == {}
-    assert set(contradictions(truth(-1, 101, IN, PAID))) == {"overdraft"}
-    found = contradictions(truth(50, 100, IN, PAID))
-    assert found == {"conservation": "0.50 more in the wallets than was ever paid in"}
-
-
 def follow(folder: Path, *lines: str) -> Follower:
     (folder / "load.jsonl").write_text("".join(lines))
     follower = Follower(folder=folder)
@@ -330,7 +322,7 @@ def test_without_a_terminal_there_is_a_line_every_few_seconds_and_at_the_first_v
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert len(lines) == 3
     assert "203 answers/s · p95 31 ms · 2 failures · redis-down@3s+2s is felt" in lines[0]
-    assert "invariants so far: held (1,010 movements)" in lines[0]
+    assert "invariants so far: held (1,010 operations)" in lines[0]
     assert lines[-1].endswith("invariants so far: 0.10 [more]")
 
 
