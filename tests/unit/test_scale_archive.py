@@ -4,6 +4,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
