@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Header, Path, Query, Request, Response, Security
-from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
+from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import BeforeValidator, SecretStr
@@ -170,16 +170,16 @@ async def principal_of(request: Request, _: Annotated[Any, Security(BEARER)]) ->
 
 
 async def opened(request: Request) -> OpenSession:
-    """Where sessions are held, one that FastAPI closes after the answer, as a yield dependency's.
-
-    Such a dependency itself would have to wait for a thread.
-    """
+    """Where sessions are held, one that FastAPI lets go of after the answer: in a thread, for which
+    it waits as long as all of them wait for a connection."""
     scope = services_of(request).scope
     if not scope.held_until_answered:
         return scope.new
     after_answer: AsyncExitStack = request.scope["fastapi_inner_astack"]
-    held = contextmanager_in_threadpool(contextmanager(scope.held)())
-    return await after_answer.enter_async_context(held)
+    held = contextmanager(scope.held)()
+    open_session = held.__enter__()  # Connects when first used.
+    after_answer.push_async_callback(run_in_threadpool, held.__exit__, None, None, None)
+    return open_session
 
 
 async def open_session_of(request: Request) -> OpenSession:
