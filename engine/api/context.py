@@ -5,12 +5,10 @@ do it. Dependencies are async functions that wait for nothing, because a whole r
 one thread (`one_thread`).
 """
 
-import inspect
 import re
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cache, partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -46,14 +44,11 @@ class CallerRoute(APIRoute):
     """A route that first asks who calls; the answer is in `request.state.principal`.
 
     Everything that may wait for Redis or the database is done in one thread: going to a thread and
-    back costs as much as a statement. An endpoint that reads its body itself goes on without one,
-    and a build that holds its sessions until the answer has what every such service has: FastAPI
-    goes to a thread for the endpoint, and for its answer again.
+    back costs as much as a statement. An endpoint that reads its body itself goes on without one.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self._streams = is_async(endpoint)
-        self._usual = cache(partial(_usual_handler, path, inspect.unwrap(endpoint), options))
         super().__init__(path, in_place(endpoint), **options)
 
     def get_route_handler(self) -> Handle:
@@ -62,10 +57,9 @@ class CallerRoute(APIRoute):
         async def handle_checked(request: Request) -> Response:
             self.identify(request)
             request.state.open_session = await opened(request)
-            held = services_of(request).scope.held_until_answered
-            if held or self._streams:
+            if self._streams:
                 await run_in_threadpool(self.admit, request)
-                return await (self._usual() if held else handle)(request)
+                return await handle(request)
             unreadable = await read_body(request)
             return await run_in_threadpool(self.handle_admitted, request, handle, unreadable)
 
@@ -92,10 +86,6 @@ class CallerRoute(APIRoute):
         """Raises Refused (401)."""
         authenticate = services_of(request).tokens.authenticate
         request.state.principal = authenticate(request.headers.get("Authorization"))
-
-
-def _usual_handler(path: str, endpoint: Callable[..., Any], options: dict[str, Any]) -> Handle:
-    return APIRoute(path, endpoint, **options).get_route_handler()
 
 
 class KeyedRoute(CallerRoute):
