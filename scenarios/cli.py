@@ -22,13 +22,14 @@ from reports.load_store import is_load, read_load, write_load
 from reports.store import EvidenceError, RunFolder, read_evidence, write_reports
 from reports.words import headline
 from scenarios.ablation import MOST_CLAIMS, removals
+from scenarios.auditing import audit
 from scenarios.catalogue import SCENARIOS, UnknownScenario, select
 from scenarios.console import console_for, counting, show_result, watching
 from scenarios.explaining import explain as explained
 from scenarios.lanes import LaneError
 from scenarios.loading.command import load
 from scenarios.loading.refusals import LoadRefused
-from scenarios.pricing.command import price as price_defences
+from scenarios.pricing.command import price
 from scenarios.replaying import replay as replay_schedule
 from scenarios.replaying import told
 from scenarios.runner import OUT, Plan, new_seed, read_builds, run
@@ -59,7 +60,6 @@ migrate_app = typer.Typer(
     help="Migrate a database: up, down, status, new.",
 )
 app.add_typer(migrate_app, name="migrate")
-app.command("price")(price_defences)
 
 Only = Annotated[
     list[str] | None, typer.Option(help='A claim (double-spend) or a suite ("double spend").')
@@ -299,6 +299,8 @@ def serve(  # noqa: PLR0913, PLR0917 - the command's options
 
 
 app.command()(load)
+app.command()(audit)
+app.command()(price)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """What a run looks like while it goes on and when it is over: live in a terminal, else plain."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from reports.ablation import Row, ablation_table
 from reports.ablation import Table as AblationTable
 from reports.evidence import Cell, Environment, Evidence, StoreUsed, Verdict
 from reports.judgement import needs_attention
+from reports.load import AuditCheck
 from reports.matrix import BUILDS_WITH_ROOM
 from reports.store import RunFolder
 from reports.terminal import render_text
 from reports.words import headline, strength_in_brief
+from scenarios.audit import Check
 from scenarios.model import Scenario
 from scenarios.runner import Watcher
 
@@ -171,3 +173,18 @@ def _cell_line(cell: Cell, wide: int) -> Text:
 def _store_line(name: str, store: StoreUsed) -> Text:
     skipped = "".join(f"; {reason}" for reason in store.skipped)
     return Text(f"{name} {store.version}, {store.kind}: {store.reason}{skipped}", "dim")
+
+
+def show_checks(console: Console, checks: Iterable[Check | AuditCheck]) -> None:
+    """The lines of an audit."""
+    for check in checks:
+        detail = f"  {check.detail}" if check.detail else ""
+        # Text: brackets in what a service answered are not markup.
+        shown = (f"{check.verdict.shown:<8}", COLOURS[check.verdict])
+        console.print(Text.assemble(shown, check.claim, (detail, "dim")))
+
+
+def show_doubts(console: Console, doubts: Iterable[str]) -> None:
+    """Why nothing is proved."""
+    for doubt in doubts:
+        console.print(Text(f"Nothing can be said for sure: {doubt}.", "yellow"))

@@ -12,7 +12,7 @@ from reports.evidence import Verdict
 from reports.load import Latencies, LoadRun
 from reports.load_words import felt_in_words, missing_money
 from reports.store import RunFolder
-from scenarios.console import COLOURS
+from scenarios.console import COLOURS, show_checks, show_doubts
 from scenarios.loading.load import Loaded
 from scenarios.loading.watching import LoadWatcher, Moment
 
@@ -106,17 +106,12 @@ def _show_run(console: Console, run: LoadRun) -> None:
         console.print()
     for fault in run.faults:
         console.print(Text(f"{fault.text}: {felt_in_words(fault)}"))
-    for check in run.checks:
-        detail = f"  {check.detail}" if check.detail else ""
-        # Text: brackets in what a service answered are not markup.
-        shown = (f"{check.verdict.shown:<8}", COLOURS[check.verdict])
-        console.print(Text.assemble(shown, check.claim, (detail, "dim")))
+    show_checks(console, run.checks)
     for threshold in run.thresholds:
         verdict = {True: Verdict.HELD, False: Verdict.VIOLATED}.get(threshold.met, Verdict.UNKNOWN)  # type: ignore[arg-type]
         shown = (f"{verdict.shown:<8}", COLOURS[verdict])
         console.print(Text.assemble(shown, threshold.text, (f"  {threshold.observed}", "dim")))
-    for doubt in run.doubts:
-        console.print(Text(f"Nothing can be said for sure: {doubt}.", "yellow"))
+    show_doubts(console, run.doubts)
     if lost := missing_money(run.losses):
         console.print(Text(f"In the end: {lost}.", "red"))
     console.print(Text(_sentence(run)))
