@@ -17,6 +17,8 @@ from pythonjsonlogger.json import JsonFormatter
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """Of the request under way; it follows the request into its thread."""
 ACCESS = logging.getLogger("engine.access")
+WRITTEN_WITHIN_S = 5.0
+"""What is left at the end is written; a disk that takes longer has lost it."""
 MOST_WAITING = 10_000
 """Lines that a slow disk may be behind; what comes then is dropped and counted."""
 
@@ -40,6 +42,13 @@ class Waiting(QueueHandler):
             self.queue.put_nowait(record)
         except queue.Full:
             self.dropped += 1
+
+
+class Listener(QueueListener):
+    """Also ends when the queue is full: what is in it is written first."""
+
+    def enqueue_sentinel(self) -> None:
+        self.queue.put(None, timeout=WRITTEN_WITHIN_S)  # type: ignore[attr-defined]
 
 
 def json_lines() -> logging.Formatter:
@@ -66,14 +75,15 @@ def logging_queued(*, access: bool) -> Iterator[None]:
     waiting.addFilter(_WithRequest())
     _use(waiting)
     ACCESS.setLevel(logging.INFO if access else logging.WARNING)
-    listener = QueueListener(lines, logging.StreamHandler(sys.stderr))
+    listener = Listener(lines, logging.StreamHandler(sys.stderr))
     listener.start()
     try:
         yield
     finally:
-        if waiting.dropped:
-            logging.getLogger("engine").warning("%s lines were dropped", waiting.dropped)
         listener.stop()
+        if waiting.dropped:
+            log_at_once()
+            logging.getLogger("engine").warning("%s lines were dropped", waiting.dropped)
 
 
 def _use(handler: logging.Handler) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
@@ -50,7 +51,7 @@ def serve() -> int:
     try:
         settings = Settings()  # type: ignore[call-arg]  # read from the environment
         build = parse_build(settings.engine_build)
-        create_app(settings, build)
+        app = create_app(settings, build, started=_settle)
     except ValidationError as error:
         for problem in error.errors():
             name = str(problem["loc"][0]).upper()
@@ -69,19 +70,22 @@ def serve() -> int:
         sys.stderr.write(f"engine: {host}:{port}: {(error.strerror or str(error)).lower()}\n")
         return 1
     if settings.engine_workers == 1:
-        return _serve_on(bound, settings, build, _nothing)
-
+        return _serve_on(bound, settings, app)
     return _supervise(bound, settings, build)
 
 
 def _supervise(bound: socket.socket, settings: Settings, build: Build) -> int:
     log_at_once()
-    # In the folder of whoever owns this process, which is gone with it however it ends.
+    # In the folder of whoever owns this process, if somebody does: gone with it, however it ends.
     with tempfile.TemporaryDirectory(prefix="metrics-", dir=os.environ.get(MARK)) as folder:
 
         def work(number: int, ready: Callable[[], None]) -> int:
-            mine = {"engine_worker": number, "metrics_folder": folder}
-            return _serve_on(bound, settings.model_copy(update=mine), build, ready)
+            def started() -> None:
+                _settle()
+                ready()
+
+            mine = settings.model_copy(update={"engine_worker": number, "metrics_folder": folder})
+            return _serve_on(bound, mine, create_app(mine, build, started=started))
 
         return Supervisor(
             work,
@@ -91,18 +95,16 @@ def _supervise(bound: socket.socket, settings: Settings, build: Build) -> int:
         ).run()
 
 
-def _serve_on(
-    bound: socket.socket, settings: Settings, build: Build, ready: Callable[[], None]
-) -> int:
-    def started() -> None:
-        # What is there now stays: it is not looked through again and again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(NEW_OBJECTS_BEFORE_GC)
-        ready()
+def _settle() -> None:
+    """What is there when the engine has started stays: it is not looked through again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(NEW_OBJECTS_BEFORE_GC)
 
+
+def _serve_on(bound: socket.socket, settings: Settings, app: FastAPI) -> int:
     config = uvicorn.Config(
-        create_app(settings, build, started=started),
+        app,
         log_config=None,  # Its lines go where the engine's go.
         log_level="warning",
         access_log=False,
@@ -137,7 +139,3 @@ class Server(uvicorn.Server):
         LOG.error("not everything was finished within %s s: it ends unfinished", self._within_s)
         sys.stderr.flush()
         os._exit(NOT_FINISHED)
-
-
-def _nothing() -> None:
-    pass

@@ -154,6 +154,12 @@ class Supervisor:
         if self._told or code in START_UP_FAILED:
             self._end(code)
             return
+        if not self._gone:
+            LOG.error(
+                "worker %s ended with %s before it could serve: the engine ends", number, code
+            )
+            self._end(code)
+            return
         LOG.error("worker %s ended with %s; another takes its place", number, code)
         self._deaths.append(time.monotonic())
         if len(self._deaths) == MOST_DEATHS and self._deaths[-1] - self._deaths[0] < WITHIN_S:

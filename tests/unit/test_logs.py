@@ -5,10 +5,12 @@ import json
 import logging
 import queue
 from collections.abc import Iterator
+from logging.handlers import QueueListener
 from typing import Any
 
 import pytest
 
+from engine import logs
 from engine.logs import REQUEST_ID, Waiting, json_lines, logging_queued
 from engine.process import in_words
 
@@ -69,6 +71,27 @@ def test_a_disk_that_is_too_slow_costs_lines_and_no_time() -> None:
     for _ in range(5):
         waiting.emit(record)
     assert (lines.qsize(), waiting.dropped) == (2, 3)
+
+
+def test_what_waits_when_it_ends_is_written_and_what_was_dropped_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logs, "MOST_WAITING", 3)
+    monkeypatch.setattr(logs.Listener, "start", lambda _: None)  # A disk that takes nothing yet.
+    stop, begin = logs.Listener.stop, QueueListener.start
+
+    def stop_late(listener: logs.Listener) -> None:
+        begin(listener)
+        stop(listener)
+
+    monkeypatch.setattr(logs.Listener, "stop", stop_late)
+    file = io.StringIO()
+    monkeypatch.setattr("sys.stderr", file)
+    with logging_queued(access=False):
+        for number in range(5):
+            logging.getLogger("engine").warning("line %s", number)
+    said = [json.loads(line)["message"] for line in file.getvalue().splitlines()]
+    assert said == ["line 0", "line 1", "line 2", "2 lines were dropped"]
 
 
 @pytest.mark.parametrize(
