@@ -415,10 +415,16 @@ def _wait_until_gone(processes: list[psutil.Process], deadline_s: float) -> list
 
 
 def _is_gone(process: psutil.Process) -> bool:
-    """A zombie is gone: its first parent is dead, and who inherited it may never reap it."""
+    """A zombie is gone: its first parent is dead, and who inherited it may never reap it.
+
+    Not before its last thread: until then it keeps its files and sockets open.
+    """
+    threads = Path(f"/proc/{process.pid}/task")
     try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.Error:
+        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            return False
+        return sum(1 for _ in threads.iterdir()) <= 1
+    except (psutil.Error, OSError):
         return True
 
 

@@ -45,7 +45,12 @@ REMEDIES = {
 
 PATCHES = ("locust", "gevent", "geventhttpclient")
 """Importing these patches the process, or is of use in a patched one only."""
-PATCHED = ("locustfile", "attacks.load.driving", "attacks.load.thresholds.plugin")
+PATCHED = (
+    "locustfile",
+    "attacks.load.driving",
+    "attacks.load.thresholds.plugin",
+    "attacks.http.pump_process",
+)
 """What may import these, and may be imported by each other alone."""
 
 

@@ -1,7 +1,7 @@
 """What the catalogs say of one database's relations and functions, as plain values."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -92,7 +92,7 @@ SELECT p.oid, n.nspname, p.proname, p.provolatile = 'v',
                AND objid = p.oid AND deptype = 'e'),
        l.lanname NOT IN ('sql', 'plpgsql')
        OR p.prosrc ~* '(advisory|dblink|exception\\s+when|\\mlo_|\\mcopy\\M)',
-       p.prosrc ~* 'notify'
+       p.prosrc ~* 'notify', p.prokind = 'p', p.prosrc ~* '\\mcall\\M'
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
                JOIN pg_language l ON l.oid = p.prolang
 """
@@ -167,7 +167,7 @@ class Catalog:
     """By parent."""
     functions: Mapping[str, Purity]
     user_code: Code = "none"
-    """Of whatever triggers and functions the users defined, taken together."""
+    """Of whatever the users defined that may run along with a statement, taken together."""
     notifies: bool = False
     hidden_calls: bool = False
     """Operators or casts of the users' own may run code in any expression."""
@@ -187,9 +187,7 @@ def read_catalog(cursor: Cursor) -> Catalog:
     rows = _rows(cursor, FUNCTIONS)
     users = [row for row in rows if row[1] != "pg_catalog" and not row[4]]
     users = [row for row in users if row[1] != "information_schema"]
-    user_code: Code = "none"
-    if users:
-        user_code = "unknown" if any(row[5] for row in users) else "measurable"
+    user_code = _code_of(_run_along(users))
     rows_of_keys = _rows(cursor, FOREIGN_KEYS)
     keys = [
         ForeignKey(
@@ -209,11 +207,23 @@ def read_catalog(cursor: Cursor) -> Catalog:
         relations=_relations(cursor, names, {row[0]: row for row in rows}, user_code),
         keys_of=_grouped((key.child, key) for key in keys),
         keys_to=_grouped((key.parent, key) for key in keys),
-        functions=_purities(rows, "measurable" if user_code == "measurable" else "unknown"),
+        functions=_purities(rows, "measurable" if _code_of(users) == "measurable" else "unknown"),
         user_code=user_code,
         notifies=any(row[6] for row in users),
         hidden_calls=bool(_rows(cursor, HIDDEN_CALLS)[0][0]),
     )
+
+
+def _code_of(functions: Sequence[tuple[Any, ...]]) -> Code:
+    if not functions:
+        return "none"
+    return "unknown" if any(row[5] for row in functions) else "measurable"
+
+
+def _run_along(users: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
+    """A procedure runs where it is called by name, by a statement or a function's CALL only."""
+    functions = [row for row in users if not row[7]]
+    return users if any(row[8] for row in functions) else functions
 
 
 def _relations(

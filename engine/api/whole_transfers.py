@@ -18,6 +18,9 @@ from engine.services import Services
 from engine.wallets import Answer, Movement
 from engine.whole_transfers import Guess, RefusedByCall, TransferOrder, WholeTransfers
 
+UNTOLD = "generic"
+"""The problem where `errors=generic` does not name it."""
+
 
 class WholeTransferRoute(KeyedRoute):
     """The call itself looks whether the token was logged out; whoever is refused before it is asked
@@ -67,8 +70,8 @@ def transfer_whole(
     )
     answer = transfers.execute(call.open_session, order)
     if answer.status >= 400 and not answer.replayed:
-        # The database chose the words: which problem it is stands in them.
-        services.metrics.refusals.labels(answer.body["type"].rpartition(":")[2]).inc()
+        # The database chose the words: which problem it is stands in them, if it is told at all.
+        services.metrics.refusals.labels(answer.body.get("type", UNTOLD).rpartition(":")[2]).inc()
     return as_response(services, call, answer)
 
 

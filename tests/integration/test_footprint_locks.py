@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from functools import partial
 
 import psycopg2
 import pytest
@@ -14,8 +13,6 @@ from attacks.postgres.reach import unseen
 from attacks.postgres.relations import has_advisory, overlap
 from attacks.postgres.rows import no_key
 from attacks.postgres.trace import Reply, Step, TransactionStatus
-from engine.defences import parse_build
-from engine.provision import Databases
 from engine.stores import PostgresServer
 
 DATABASE = "footprints"
@@ -431,18 +428,3 @@ def test_the_isolation_level_is_the_servers(postgres: PostgresServer, url: str) 
             "SIReadLock",
         }
         driven.run("ROLLBACK")
-
-
-def test_the_engines_own_schema_needs_no_measurement(
-    databases: Databases, postgres: PostgresServer
-) -> None:
-    name = databases.create(parse_build("hardened").defences)
-    url = postgres.url(name)
-    with closing(Observer(url)) as observer:
-        catalog = observer._catalogs()
-        tables = [table for table, found in catalog.relations.items() if found.kind == "r"]
-        assert tables
-        assert {observer.reach(table, "read", None).code for table in tables} == {"none"}
-        reaches = map(partial(observer.reach, access="change", columns=None), tables)
-        assert {found.code for found in reaches} <= {"none", "measurable"}
-    databases.drop(name)

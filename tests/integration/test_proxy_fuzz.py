@@ -12,6 +12,7 @@ import pytest
 from attacks.postgres import wire
 from attacks.postgres.proxy import Proxy
 from attacks.postgres.trace import Recorded
+from engine.ownership import poll
 from engine.stores import PostgresServer
 from tests.integration.proxy_gates import WAIT_S, Orders, Place, proxied
 
@@ -129,10 +130,11 @@ def _told_once(gate: Orders) -> None:
 def _until_idle() -> None:
     """All threads of the connections end by themselves."""
     names = ("assay-client", "assay-server")
-    threads = [t for t in threading.enumerate() if t.name.startswith(names)]
-    for thread in threads:
-        thread.join(WAIT_S)
-    assert not [thread.name for thread in threads if thread.is_alive()]
+
+    def none_left() -> bool:
+        return not any(thread.name.startswith(names) for thread in threading.enumerate())
+
+    assert poll(none_left, WAIT_S)
 
 
 class FakeServer:
