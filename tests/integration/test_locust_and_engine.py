@@ -33,6 +33,8 @@ from tests.integration.locust_runs import (
     wait_for,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def config(stand: Stand) -> EngineConfig:

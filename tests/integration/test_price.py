@@ -18,6 +18,8 @@ from scenarios.pricing.turns import Pace
 from scenarios.stand import Stand, open_stand
 from tests.integration.test_cli import assay
 
+pytestmark = pytest.mark.slow
+
 TINY = Pace(pairs=1, slot_s=0.3, clients=2, seed=1)
 
 

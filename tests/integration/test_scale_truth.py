@@ -19,6 +19,8 @@ from scenarios.scale import ArchiveError, archive, audit_archive
 from scenarios.targets.engine_wallet import EngineWallet
 from tests.integration.engine_client import Account, House, house_of
 
+pytestmark = pytest.mark.slow
+
 BUILDS = ("fragile", "hardened", "g-wallet", "dino", "fragile,ledger=double_entry")
 UNGUARDED = "SET session_replication_role = replica"
 """As an administrator does who repairs, or spoils, a ledger."""

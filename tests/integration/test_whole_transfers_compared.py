@@ -18,6 +18,8 @@ from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer
 from tests.integration.engine_client import PIN, Account, House, house_of
 
+pytestmark = pytest.mark.slow
+
 BUILDS = ("hardened", "hardened-fast")
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?\+00:00")

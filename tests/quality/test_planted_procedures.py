@@ -22,6 +22,8 @@ from scenarios.racing import Replay
 from scenarios.schedule_file import ScheduleFile, schedule_of
 from scenarios.stand import Stand, open_lab
 
+pytestmark = pytest.mark.slow
+
 CLAIMS = {scenario.name: scenario for scenario in SCENARIOS}
 LOCKED = "WHERE w.id = {} FOR NO KEY UPDATE;"
 UNLOCKED = [(LOCKED.format(w), f"WHERE w.id = {w};") for w in ("p_payer", "p_payee")]

@@ -14,6 +14,8 @@ from tests.unit.histories.archived import archived
 from tests.unit.histories.recorded import FOLDER, Recording, read
 
 RECORDINGS = sorted(path.name.removesuffix(".jsonl") for path in FOLDER.glob("*.jsonl"))
+ALWAYS = ("double-spend", "read-skew", "partial-commit", "lost-ack", "deadlock", "ledger")
+"""The others take minutes together."""
 
 
 def parts_of(recording: Recording) -> list[History]:
@@ -30,7 +32,13 @@ def parts_of(recording: Recording) -> list[History]:
     ]
 
 
-@pytest.mark.parametrize("name", RECORDINGS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name.startswith(ALWAYS) else pytest.param(name, marks=pytest.mark.slow)
+        for name in RECORDINGS
+    ],
+)
 def test_the_verdicts_are_those_of_the_small_judge(name: str, tmp_path: Path) -> None:
     claim, kind = name.rsplit(".", 1)
     recording = read(claim, "good" if kind == "good" else "bad")
