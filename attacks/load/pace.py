@@ -6,7 +6,7 @@ due times are a function of the profile alone; whoever is late asks at once, and
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -139,3 +139,8 @@ class Pace:
         self._at_s = due_after(self._profile, self._at_s, self._ahead)
         self._ahead = float(self._of)
         return self._began_s + self._at_s
+
+    def claim_rest_s(self, until_s: float) -> Iterator[float]:
+        """What was due by then and nobody has claimed; the load is over, nobody claims after it."""
+        while (due_s := self.claim_s()) is not None and due_s <= until_s:
+            yield due_s

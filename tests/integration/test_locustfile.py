@@ -6,7 +6,7 @@ import resource
 import subprocess
 import threading
 from collections import Counter
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -249,6 +249,35 @@ def test_what_is_due_is_recorded_and_a_stall_counts(plan: Path, tmp_path: Path) 
     gaps = [later - earlier for earlier, later in pairwise(o.intended_s or 0 for o in paced)]
     assert gaps == pytest.approx([0.02] * len(gaps), abs=1e-6)
     assert paced[1].duration_s < 1.4 <= paced[1].response_time_s + 0.1
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stall_at_the_end_counts_though_nobody_was_free_to_ask(
+    plan: Path, tmp_path: Path, workers: int
+) -> None:
+    """After twenty answers both users wait until the time is up, and so does what is due."""
+    answered, given_up = count(), threading.Event()
+
+    def answer(*_: Any) -> tuple[int, Any]:
+        if next(answered) >= 20:
+            given_up.wait(WITHIN_S)
+        return 201, {"id": "x"}
+
+    crew = processes(workers) if workers else ()
+    limits = ("p95<500ms", "transfer.p95<500ms", "unsent.requests<10", "errors<1%")
+    words = ("-u", "2", "-r", "2", "-t", "4s", "-s", "1", "--mix", "payments", "--tps", "40")
+    given = [word for limit in limits for word in ("--threshold", limit)]
+    with service(answer) as host:
+        done = locust(host, *words, *crew, *given, plan=plan, history=tmp_path / "h")
+        given_up.set()
+    assert done.returncode == 1, done.stdout
+    assert done.stdout.count("FAILED") == len(limits), done.stdout
+    for path in (tmp_path / "h").glob("load*.jsonl"):
+        paced = [o for o in read_history(path).operations if o.intended_s is not None]
+        due = sorted(operation.intended_s or 0 for operation in paced)
+        gaps = [later - earlier for earlier, later in pairwise(due)]
+        assert gaps == pytest.approx([max(1, workers) / 40] * len(gaps), abs=1e-6), "one is missing"
+        assert {o.outcome for o in paced if o.name == "unsent"} == {"failed"}
 
 
 def test_users_may_follow_the_profile_too(plan: Path, tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ from locust import runners
 from locust.runners import STATE_INIT, MasterRunner, WorkerRunner
 
 from attacks.history import Recorder
-from attacks.load.driving.customer import Customer
+from attacks.load.driving.customer import AnsweredError, Customer
 from attacks.load.driving.options import EVERYTHING, OptionError, add_options, profile_in, why_not
 from attacks.load.driving.preparing import Preparation, must_be_there
-from attacks.load.driving.traffic import ENVIRONMENT, HistoryFileError, Traffic, soon
+from attacks.load.driving.traffic import ENVIRONMENT, UNSENT, HistoryFileError, Traffic, soon
 from attacks.load.plan import PlanError, document_of, plan_of, read_plan
 from attacks.load.thresholds.plugin import Thresholds
 
@@ -88,6 +88,7 @@ class Crew:
             customer.traffic, customer.thresholds = traffic, self._thresholds
         kinds = ("tps", *(f"{name}.tps" for name in ("transfer", "deposit", "withdrawal")))
         self._thresholds.counts(*kinds)
+        self._thresholds.anybody_s(UNSENT)
         self._read_plan()
         self._open_history(is_worker=is_worker)
         if is_worker:
@@ -134,7 +135,27 @@ class Crew:
     def on_test_stopping(self, **_: Any) -> None:
         self._running = False
         self._share = None
-        self._traffic.stopping.set()
+        self._traffic.stop()
+        self._tell_unsent()
+
+    def _tell_unsent(self) -> None:
+        """Turns that came to nobody are in Locust's figures too, as failures that waited."""
+        runner = self._environment.runner
+        for turn in self._traffic.unsent():
+            self._environment.events.request.fire(
+                request_type="",
+                name=turn.name,
+                response_time=turn.response_time_s * 1000,
+                response_length=0,
+                exception=AnsweredError(turn.answer),
+                context={},
+                response=None,
+                start_time=turn.started_s,
+                url="",
+            )
+        if isinstance(runner, WorkerRunner):
+            # Not after the last answers: the master waits half a second for figures, and is gone.
+            runner._send_stats()  # noqa: SLF001 - there is no other way to say it now
 
     def on_quit(self, **_: Any) -> None:
         """After the last user was stopped and had its last request recorded."""
@@ -206,7 +227,7 @@ class Crew:
             gevent.sleep(LOOK_EVERY_S)
         LOG.error("the master is gone: its worker %d ends the load", self._traffic.process)
         self._fail(ENVIRONMENT)
-        self._traffic.stopping.set()
+        self._traffic.stop()
         self._environment.runner.quit()
 
     def _plan_came(self, msg: Any, **_: Any) -> None:
@@ -305,7 +326,7 @@ class Crew:
         if isinstance(runner, WorkerRunner):
             # The master ends it for all.
             runner.send_message(OVER, {"why": _why, "exit_code": exit_code})
-            self._traffic.stopping.set()
+            self._traffic.stop()
         else:
             soon(self._stop)
 
