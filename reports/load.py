@@ -48,14 +48,15 @@ class Latencies(Record):
 
 
 class RequestRow(Record):
-    """Requests of one name after the warm-up. A failure is a 5xx, or no answer at all."""
+    """Requests of one name after the warm-up. A failure is no answer, a 5xx, or a 4xx of a
+    wrong request (401, 403, 404, 405, 429); `unsent` are turns that were due and came to nobody."""
 
     name: str
     requests: int
     per_s: float
     latencies: Latencies
     refused: int
-    """Answered with a 4xx: an answer like any other."""
+    """Answered with another 4xx: an answer like any other."""
     failures: int
 
 
@@ -171,11 +172,11 @@ class LoadRun(Record):
     locust_report: str | None = None
     """Locust's own page, in the folder of the run."""
     lasted_s: float = 0.0
-    """From the first request after the warm-up to the last answer."""
+    """From the end of the warm-up to the last answer."""
     payments: int = 0
     """Movements of money that were acknowledged, each once; with those of the warm-up."""
     payments_per_s: float = 0.0
-    """Without those of the warm-up."""
+    """Of those that were due after the warm-up."""
     rows: tuple[RequestRow, ...] = ()
     """One a name, then all together."""
     series: Series = Series()

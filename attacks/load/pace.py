@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Name = Literal["constant", "ramp", "spike"]
+UNSENT = "unsent"
+"""The name of a turn that was due and came to nobody: all users were waiting for answers."""
 RAMP_FROM = 0.1
 """The share of the rate that a ramp begins with."""
 SPIKE_SHARE = 1 / 6

@@ -68,12 +68,49 @@ def test_the_warm_up_is_in_no_figure_and_its_payments_are_counted() -> None:
     assert seen.rows()[-1].requests == 2
     assert seen.rows()[-1].latencies.max_ms == pytest.approx(10, abs=0.1)
     assert seen.payments == 3
-    assert seen.payments_per_s == pytest.approx(2 / 0.51)
+    assert seen.payments_per_s == pytest.approx(2 / 1.01)
     assert seen.series().at_s[0] == -2.0
+
+
+def test_a_stall_from_the_warm_up_on_is_not_left_out_of_what_is_measured() -> None:
+    stalled = [asked(-1.0, 6.0, key=f"late-{n}") for n in range(50)]
+    after = [asked(5.0 + n / 10) for n in range(50)]
+    seen = figures(*stalled, *after)
+    assert seen.lasted_s == pytest.approx(9.91)
+    assert seen.payments == 100
+    assert seen.payments_per_s == pytest.approx(50 / 9.91), "only those that were due since"
 
 
 def test_a_retry_is_no_second_payment() -> None:
     assert figures(asked(1.0, key="k"), asked(2.0, key="k")).payments == 1
+
+
+def test_a_rate_by_name_counts_each_key_once_as_well() -> None:
+    warm = asked(-0.5, key="warm")
+    seen = figures(
+        warm, *(asked(n / 10, key=f"{n // 4}") for n in range(40)), asked(3.99, key="warm")
+    )
+    assert seen.measured("transfer", "tps", None) == pytest.approx(10 / 4.0)
+    assert seen.measured(None, "tps", None) == pytest.approx(10 / 4.0)
+    read = figures(*(asked(n / 10, name="read", key=None) for n in range(40)))
+    assert read.measured("read", "tps", None) == pytest.approx(40 / 3.91)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 429])
+def test_a_wrong_request_is_a_failure_and_no_refusal(status: int) -> None:
+    row = figures(asked(1.0, outcome="failed", status=status), asked(1.1)).rows()[-1]
+    assert (row.requests, row.refused, row.failures) == (2, 0, 1)
+
+
+def test_a_turn_that_came_to_nobody_counts_for_every_name() -> None:
+    unsent = asked(9.0, 0.0, name="unsent", outcome="failed", status=None, moves=[])
+    unsent["intended_s"] = CLOCK_S + 4.0
+    seen = figures(asked(1.0), unsent)
+    assert seen.measured(None, "max", None) == pytest.approx(5000)
+    assert seen.measured("transfer", "max", None) == pytest.approx(5000)
+    assert seen.measured("transfer", "requests", None) == 1
+    assert seen.measured("transfer", "errors", None) == 0
+    assert seen.measured(None, "errors", None) == 0.5
 
 
 def test_refusals_are_answers_and_failures_are_none() -> None:

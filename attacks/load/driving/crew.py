@@ -22,7 +22,8 @@ from attacks.history import Recorder
 from attacks.load.driving.customer import AnsweredError, Customer
 from attacks.load.driving.options import EVERYTHING, OptionError, add_options, profile_in, why_not
 from attacks.load.driving.preparing import Preparation, must_be_there
-from attacks.load.driving.traffic import ENVIRONMENT, UNSENT, HistoryFileError, Traffic, soon
+from attacks.load.driving.traffic import ENVIRONMENT, HistoryFileError, Traffic, soon
+from attacks.load.pace import UNSENT
 from attacks.load.plan import PlanError, document_of, plan_of, read_plan
 from attacks.load.thresholds.plugin import Thresholds
 

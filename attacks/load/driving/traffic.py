@@ -11,7 +11,7 @@ import gevent
 from gevent.event import Event
 
 from attacks.history import Operation, Recorder
-from attacks.load.pace import Pace, Profile
+from attacks.load.pace import UNSENT, Pace, Profile
 from attacks.load.plan import Plan
 from attacks.load.requests import Answer, Kind
 
@@ -23,8 +23,6 @@ FIRST_ANSWERS = 20
 ENVIRONMENT = 4
 REFUSED = "connection refused"
 ENDED = "load ended"
-UNSENT = "unsent"
-"""The name of a turn that was due and came to nobody: all users were waiting for answers."""
 YIELD_EVERY = 1000
 Over = Callable[[str, int | None], None]
 """Told why the load ends here, and with which exit code; None: with that of its results."""
