@@ -13,6 +13,8 @@ from typing import Literal, Protocol
 Name = Literal["constant", "ramp", "spike"]
 UNSENT = "unsent"
 """The name of a turn that was due and came to nobody: all users were waiting for answers."""
+MOST_OPERATIONS = 2_000_000
+"""In one process: ten minutes at 1,000 a second, three times over."""
 RAMP_FROM = 0.1
 """The share of the rate that a ramp begins with."""
 SPIKE_SHARE = 1 / 6

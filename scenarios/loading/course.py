@@ -25,6 +25,8 @@ from scenarios.targets.protocol import WalletRef
 TELL_EVERY_S = 1.0
 ENDS_EARLY_S = 0.5
 """Locust's processes do not end at the same moment."""
+SHORT_SHARE = 0.1
+"""Of its time, what may be missing where Locust was slow to begin."""
 
 
 @dataclass(kw_only=True)
@@ -78,7 +80,10 @@ class Course:
                 opened.callback(looking.stop)
             opened.callback(self.strikes.finish)
             self.doubts += wait_for(self._generator, self.plan, self._why_stop)
+            ended_s = self.since_clock_s()
         self._follow()
+        if self.figures is not None and not self.doubts:
+            self.doubts += why_short(ended_s, self.plan.duration_s)
         if self.watch.problem:
             self.doubts.append(self.watch.problem)
         self.doubts += [s.problem for s in self.strikes.all if s.problem not in {"", *self.doubts}]
@@ -134,6 +139,13 @@ class Course:
                 broken=tuple(s.fault.text for s in self.strikes.all if s.is_felt),
             )
         )
+
+
+def why_short(ended_s: float, duration_s: float) -> list[str]:
+    """Why a load that ended by itself at `ended_s` is not the one that was asked for."""
+    if ended_s >= duration_s - max(1.0, SHORT_SHARE * duration_s):
+        return []
+    return [f"the load ended after {ended_s:.0f} s of {duration_s:g} s"]
 
 
 def strikes_of(site: Site, plan: LoadPlan, recorder: Recorder) -> Strikes:

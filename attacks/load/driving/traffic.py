@@ -11,16 +11,14 @@ import gevent
 from gevent.event import Event
 
 from attacks.history import Operation, Recorder
-from attacks.load.pace import UNSENT, Pace, Profile
+from attacks.load.pace import MOST_OPERATIONS, UNSENT, Pace, Profile
 from attacks.load.plan import Plan
 from attacks.load.requests import Answer, Kind
 
 LOG = logging.getLogger("assay.load")
-MOST_OPERATIONS = 2_000_000
-"""In one process: ten minutes at 1,000 a second, three times over."""
 FIRST_ANSWERS = 20
 """When so many were all errors, the target or the plan is wrong."""
-ENVIRONMENT = 4
+UNKNOWN, ENVIRONMENT = 3, 4
 REFUSED = "connection refused"
 ENDED = "load ended"
 YIELD_EVERY = 1000
@@ -100,7 +98,7 @@ class Traffic:
         if not self._write(operation):
             return
         if self._recorded >= MOST_OPERATIONS:
-            self.end(f"the load ends here: {MOST_OPERATIONS} operations are its bound")
+            self.end(f"the load ends here: {MOST_OPERATIONS} operations are its bound", UNKNOWN)
         self._heed_errors(answer)
         self._heed_silence(answer)
 
