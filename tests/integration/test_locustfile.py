@@ -170,6 +170,18 @@ def test_a_service_that_falls_silent_ends_it_after_some_patience(
     assert ended(read_history(tmp_path / "history" / "load.jsonl"))
 
 
+def test_a_load_that_reaches_its_bound_is_not_the_one_that_was_asked_for(
+    plan: Path, tmp_path: Path
+) -> None:
+    small = tmp_path / "small.py"
+    small.write_text("from attacks.load.driving import traffic\ntraffic.MOST_OPERATIONS = 30\n")
+    with service(always(201)) as host:
+        words = ("-f", f"{LOCUSTFILE},{small}", *LONG, "--mix", "payments", "--threshold", "tps>0")
+        done = locust(host, *words, plan=plan)
+    assert done.returncode == 3, done.stdout
+    assert "the load ends here: 30 operations are its bound" in done.stdout
+
+
 def test_a_history_is_never_written_over(plan: Path, tmp_path: Path) -> None:
     folder = tmp_path / "history"
     folder.mkdir()
@@ -189,6 +201,21 @@ def test_a_worker_that_cannot_write_ends_the_load_for_all(plan: Path, tmp_path: 
     assert done.returncode == 2, done.stdout
     assert "worker 1: there is a history in" in done.stdout
     assert (folder / "load.1.jsonl").read_text() == "kept"
+
+
+def test_a_plan_file_is_sent_to_nobody(plan: Path, tmp_path: Path) -> None:
+    port = str(free_port())
+    asks = [*command_of("http://127.0.0.1:9", ("--worker", "--master-port", port))]
+    with service(always(201)) as host, (tmp_path / "log").open("wb") as log:
+        worker = subprocess.Popen(asks, env=environment_of(), stdout=log, stderr=log)
+        try:
+            words = ("--master", "--expect-workers", "1", "--master-bind-port", port)
+            done = locust(host, *LONG, *words, plan=plan)
+        finally:
+            worker.kill()
+            worker.wait(WITHIN_S)
+    assert done.returncode == 2, done.stdout
+    assert "worker 0 has no plan: set its ASSAY_LOAD_PLAN" in done.stdout
 
 
 def test_a_full_disk_under_the_history_ends_the_load(plan: Path, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """How a load starts and ends in one process, or in a master and its workers.
 
 The plan is had once: from ASSAY_LOAD_PLAN, or prepared by the master (or the only process). Workers
-without a plan file ask the master for it. The master splits the pace among the workers that are
+without a plan file ask the master for what it prepared; a file is for its owner's eyes, and no
+master sends it. The master splits the pace among the workers that are
 there, says when one is lost, and ends the load for all when one of them has a reason to.
 """
 
@@ -22,13 +23,13 @@ from attacks.history import Recorder
 from attacks.load.driving.customer import AnsweredError, Customer
 from attacks.load.driving.options import EVERYTHING, OptionError, add_options, profile_in, why_not
 from attacks.load.driving.preparing import Preparation, must_be_there
-from attacks.load.driving.traffic import ENVIRONMENT, HistoryFileError, Traffic, soon
+from attacks.load.driving.traffic import ENVIRONMENT, UNKNOWN, HistoryFileError, Traffic, soon
 from attacks.load.pace import UNSENT
 from attacks.load.plan import PlanError, document_of, plan_of, read_plan
 from attacks.load.thresholds.plugin import Thresholds
 
 LOG = logging.getLogger("assay.load")
-USAGE, UNKNOWN = 2, 3
+USAGE = 2
 PLAN, WANTED, SHARE, OVER = "load-plan", "load-plan-wanted", "load-share", "load-over"
 """Messages between a master and its workers."""
 LOOK_EVERY_S = 1.0
@@ -62,6 +63,7 @@ class Crew:
         self._parent = 0
         self._traffic: Traffic
         self._history: Path | None = None
+        self._plan_is_a_file = False
         self._wanted_by: set[str] = set()
         self._members: dict[str, int] = {}
         self._lost: set[str] = set()
@@ -169,6 +171,7 @@ class Crew:
         if path:
             try:
                 self._traffic.use(read_plan(Path(path)))
+                self._plan_is_a_file = True
             except PlanError as error:
                 self._dismiss()
                 _refuse(str(error))
@@ -206,7 +209,11 @@ class Crew:
             self._environment.runner.send_message(PLAN, document, client_id=worker)
 
     def _plan_wanted(self, msg: Any, **_: Any) -> None:
-        if self._traffic.plan is None:
+        if self._plan_is_a_file:
+            index = self._environment.runner.get_worker_index(msg.node_id)
+            why = "has no plan: set its ASSAY_LOAD_PLAN, for the master's file is not sent"
+            self._traffic.end(f"worker {index} {why}", USAGE)
+        elif self._traffic.plan is None:
             self._wanted_by.add(msg.node_id)
         else:
             self._send_plan(msg.node_id)

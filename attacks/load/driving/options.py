@@ -21,6 +21,8 @@ PEAK = 3.0
 
 def add_options(parser: Any, mixes: Sequence[str]) -> None:
     """`mixes` are the names that `--mix` takes."""
+    # Locust's own is every interface, and whoever connects may ask for the plan with its tokens.
+    parser.set_defaults(master_bind_host="127.0.0.1")
     pace = parser.add_argument
     pace(
         "--tps",
