@@ -21,7 +21,14 @@ from locust.runners import STATE_INIT, MasterRunner, WorkerRunner
 
 from attacks.history import Recorder
 from attacks.load.driving.customer import AnsweredError, Customer
-from attacks.load.driving.options import EVERYTHING, OptionError, add_options, profile_in, why_not
+from attacks.load.driving.options import (
+    EVERYTHING,
+    OptionError,
+    add_options,
+    listen_at_home,
+    profile_in,
+    why_not,
+)
 from attacks.load.driving.preparing import Preparation, must_be_there
 from attacks.load.driving.traffic import ENVIRONMENT, UNKNOWN, HistoryFileError, Traffic, soon
 from attacks.load.pace import UNSENT
@@ -45,6 +52,7 @@ def install(events: Any, customers: Sequence[type[Customer]], thresholds: Thresh
     crew = Crew(customers, thresholds)
     mixes = [customer.mix for customer in customers]
     events.init_command_line_parser.add_listener(lambda parser, **_: add_options(parser, mixes))
+    events.init_command_line_parser.add_listener(lambda parser, **_: listen_at_home(parser))
     events.init.add_listener(crew.on_init)
     events.test_start.add_listener(crew.on_test_start)
     events.test_stopping.add_listener(crew.on_test_stopping)

@@ -21,8 +21,6 @@ PEAK = 3.0
 
 def add_options(parser: Any, mixes: Sequence[str]) -> None:
     """`mixes` are the names that `--mix` takes."""
-    # Locust's own is every interface, and whoever connects may ask for the plan with its tokens.
-    parser.set_defaults(master_bind_host="127.0.0.1")
     pace = parser.add_argument
     pace(
         "--tps",
@@ -91,6 +89,11 @@ def add_options(parser: Any, mixes: Sequence[str]) -> None:
         include_in_web_ui=False,
         env_var="LOCUST_PATIENCE_S",
     )
+
+
+def listen_at_home(parser: Any) -> None:
+    """Locust's master listens on every interface, and whoever connects may ask for its plan."""
+    parser.set_defaults(master_bind_host="127.0.0.1")
 
 
 class OptionError(Exception):
