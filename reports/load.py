@@ -127,6 +127,12 @@ class FaultStruck(Record):
     """From when what was broken was there again; None: not before the end."""
 
     @property
+    def is_not_back(self) -> bool:
+        """It was mended, and until the end the throughput was not what it had been before."""
+        mended = self.struck and self.until_s is not None
+        return mended and bool(self.before_per_s) and self.recovered_in_s is None
+
+    @property
     def lowest_share(self) -> float | None:
         if not self.before_per_s or self.lowest_per_s is None:
             return None

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from scenarios.loading.limits import judged, read_thresholds
 from scenarios.loading.load import Loaded
 from scenarios.loading.losses import losses
 from scenarios.loading.refusals import LoadRefused
-from scenarios.loading.show import show_loaded, watching_load
+from scenarios.loading.show import in_words, show_loaded, watching_load
 from scenarios.loading.watching import Moment
 from scenarios.truth import Balance, Effect, GroundTruth
 from tests.unit.load_samples import document, held_run, lossy_run
@@ -307,6 +308,15 @@ def test_what_the_recorder_writes_is_what_is_followed(tmp_path: Path) -> None:
 UNDECIDED = held_run().model_copy(update={"verdict": Verdict.UNKNOWN, "doubts": ("it ended",)})
 
 
+NOT_BACK = held_run().model_copy(
+    update={
+        "faults": (
+            held_run().faults[0].model_copy(update={"until_s": 5.0, "recovered_in_s": None}),
+        )
+    }
+)
+
+
 def threshold_met(value: bool | None) -> LoadRun:
     limit = held_run().thresholds[0].model_copy(update={"met": value})
     return held_run().model_copy(update={"thresholds": (limit,)})
@@ -320,6 +330,7 @@ def threshold_met(value: bool | None) -> LoadRun:
         ((UNDECIDED,), False, 3, "nothing can be said for sure"),
         ((threshold_met(False),), False, 1, "missed p95<50ms"),
         ((threshold_met(None),), False, 3, "p95<50ms cannot be judged"),
+        ((NOT_BACK,), False, 3, "was not seen to recover from redis-down@3s+2s"),
         ((), False, 3, "Nothing was loaded"),
         ((held_run(), lossy_run()), True, 0, "17 acknowledged payments without a record"),
         ((held_run(), held_run("fragile")), True, 3, "happened to lose nothing"),
@@ -361,6 +372,11 @@ def test_without_a_terminal_there_is_a_line_every_few_seconds_and_at_the_first_v
     assert "203 answers/s · p95 31 ms · 2 failures · redis-down@3s+2s is felt" in lines[0]
     assert "invariants so far: held (1,010 operations)" in lines[0]
     assert lines[-1].endswith("invariants so far: 0.10 [more]")
+
+
+def test_what_nobody_has_checked_yet_is_not_held() -> None:
+    assert in_words(replace(now(1), checked=0)).endswith("invariants so far: nothing checked yet")
+    assert in_words(replace(now(1, "0.10 more"), checked=0)).endswith("so far: 0.10 more")
 
 
 def test_what_is_printed_ends_with_the_verdict_and_the_report() -> None:
