@@ -68,7 +68,11 @@ class Course:
         """Negative during the warm-up."""
         if self.figures is None:
             return -self.plan.warm_up_s
-        return time.time() - self.figures.clock_s
+        return self.now_s() - self.figures.clock_s
+
+    def now_s(self) -> float:
+        """On the clock of the histories, which nobody can set."""
+        return self.strikes.recorder.now_s()
 
     def run(self, wallets: Sequence[WalletRef]) -> None:
         """Return when Locust is at its end, and everything that was broken is mended."""
@@ -132,7 +136,7 @@ class Course:
                 build=self.site.build.name,
                 at_s=self.since_clock_s(),
                 duration_s=self.plan.duration_s,
-                recent=self.figures.recent(time.time()),
+                recent=self.figures.recent(self.now_s()),
                 payments=self.figures.payments,
                 violations=None if last is None else last.violations,
                 checked=0 if last is None else last.checked,
