@@ -48,14 +48,15 @@ class Latencies(Record):
 
 
 class RequestRow(Record):
-    """Requests of one name after the warm-up. A failure is a 5xx, or no answer at all."""
+    """Requests of one name after the warm-up. A failure is no answer, a 5xx, or a 4xx of a
+    wrong request (401, 403, 404, 405, 429); `unsent` are turns that were due and came to nobody."""
 
     name: str
     requests: int
     per_s: float
     latencies: Latencies
     refused: int
-    """Answered with a 4xx: an answer like any other."""
+    """Answered with another 4xx: an answer like any other."""
     failures: int
 
 
@@ -126,6 +127,12 @@ class FaultStruck(Record):
     """From when what was broken was there again; None: not before the end."""
 
     @property
+    def is_not_back(self) -> bool:
+        """It was mended, and until the end the throughput was not what it had been before."""
+        mended = self.struck and self.until_s is not None
+        return mended and bool(self.before_per_s) and self.recovered_in_s is None
+
+    @property
     def lowest_share(self) -> float | None:
         if not self.before_per_s or self.lowest_per_s is None:
             return None
@@ -171,11 +178,11 @@ class LoadRun(Record):
     locust_report: str | None = None
     """Locust's own page, in the folder of the run."""
     lasted_s: float = 0.0
-    """From the first request after the warm-up to the last answer."""
+    """From the end of the warm-up to the last answer."""
     payments: int = 0
     """Movements of money that were acknowledged, each once; with those of the warm-up."""
     payments_per_s: float = 0.0
-    """Without those of the warm-up."""
+    """Of those that were due after the warm-up."""
     rows: tuple[RequestRow, ...] = ()
     """One a name, then all together."""
     series: Series = Series()

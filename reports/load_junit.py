@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 from reports.evidence import Verdict
 from reports.junit import legal
-from reports.load import LoadDocument, LoadRun
+from reports.load import FaultStruck, LoadDocument, LoadRun
 from reports.load_words import felt_in_words
 
 TAGS = {
@@ -33,12 +33,13 @@ def _cases(run: LoadRun) -> list[Case]:
     cases: list[Case] = [("audit", c.claim, c.verdict, c.detail) for c in run.checks]
     met = {True: Verdict.HELD, False: Verdict.VIOLATED, None: Verdict.UNKNOWN}
     cases += [("thresholds", t.text, met[t.met], t.observed) for t in run.thresholds]
-    cases += [
-        ("faults", f.text, Verdict.HELD if f.struck else Verdict.UNKNOWN, felt_in_words(f))
-        for f in run.faults
-    ]
+    cases += [("faults", f.text, _recovered(f), felt_in_words(f)) for f in run.faults]
     whole = Verdict.UNKNOWN if run.doubts else Verdict.HELD
     return [*cases, ("audit", "nothing is in doubt", whole, "; ".join(run.doubts))]
+
+
+def _recovered(fault: FaultStruck) -> Verdict:
+    return Verdict.UNKNOWN if fault.is_not_back or not fault.struck else Verdict.HELD
 
 
 def _compared(run: LoadRun) -> Case:

@@ -216,7 +216,7 @@ def _run_view(run: LoadRun, anchor: str, axis: TimeAxis, scales: Sequence[Scale]
             for f in run.faults
             if f.struck
         ),
-        marks=tuple(_mark(judged, axis) for judged in run.so_far),
+        marks=tuple(_mark(j, axis) for j in run.so_far if j.checked or j.violations),
         so_far=so_far_in_words(run.so_far[-1]) if run.so_far else "",
         missing=missing_money(run.losses),
     )

@@ -3,6 +3,8 @@
 from reports.load import CLOSED_LOOP, FaultStruck, LoadDocument, Losses, SoFar
 from reports.words import count
 
+NOTHING_CHECKED = "nothing checked yet"
+
 
 def money(minor: float) -> str:
     """Minor units as people read them."""
@@ -49,7 +51,7 @@ def felt_in_words(fault: FaultStruck) -> str:
 def so_far_in_words(judged: SoFar) -> str:
     if judged.violations:
         return "; ".join(judged.violations)
-    return f"held, {judged.checked:,} operations checked"
+    return f"held, {judged.checked:,} operations checked" if judged.checked else NOTHING_CHECKED
 
 
 def plan_in_words(document: LoadDocument) -> str:

@@ -6,11 +6,15 @@ due times are a function of the profile alone; whoever is late asks at once, and
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Name = Literal["constant", "ramp", "spike"]
+UNSENT = "unsent"
+"""The name of a turn that was due and came to nobody: all users were waiting for answers."""
+MOST_OPERATIONS = 2_000_000
+"""In one process: ten minutes at 1,000 a second, three times over."""
 RAMP_FROM = 0.1
 """The share of the rate that a ramp begins with."""
 SPIKE_SHARE = 1 / 6
@@ -139,3 +143,8 @@ class Pace:
         self._at_s = due_after(self._profile, self._at_s, self._ahead)
         self._ahead = float(self._of)
         return self._began_s + self._at_s
+
+    def claim_rest_s(self, until_s: float) -> Iterator[float]:
+        """What was due by then and nobody has claimed; the load is over, nobody claims after it."""
+        while (due_s := self.claim_s()) is not None and due_s <= until_s:
+            yield due_s

@@ -67,6 +67,11 @@ class Plan:
         }
 
 
+def money_of(switch: str) -> Money:
+    """How a build of Assay's wallet reads amounts, by its switch `money`."""
+    return "minor_units" if switch == "minor_units" else "float"
+
+
 def major(minor: int) -> str:
     return f"{minor // 100}.{minor % 100:02}"
 

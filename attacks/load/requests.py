@@ -88,6 +88,11 @@ class Meaning:
     errors: frozenset[int] = frozenset()
     replayed_header: str | None = None
 
+    def is_error(self, status: int | None) -> bool:
+        """No answer, or one that is neither what was asked for nor a refusal of it."""
+        refused = status in self.not_done and status not in self.errors
+        return not (status in self.done or refused)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
@@ -151,15 +156,12 @@ class Kind:
         if outcome == "ok" and self.id_field is not None:
             found = _at(_json(content) if body is None else body, self.id_field)
             values = {} if found is None else {"id": found}
-        answered = status in meaning.done or (
-            status in meaning.not_done and status not in meaning.errors
-        )
         return Answer(
             outcome=outcome,
             status=status,
             text=f"{text} replayed" if replayed else text,
             values=values,
-            error="" if answered else f"answered {status}",
+            error=f"answered {status}" if meaning.is_error(status) else "",
             replayed=replayed,
         )
 
@@ -167,6 +169,11 @@ class Kind:
 @cache
 def our_document() -> Any:
     return json.loads(OURS.read_text(encoding="utf-8"))
+
+
+def our_meaning() -> Meaning:
+    """Of the answers of Assay's own wallet."""
+    return _meaning(our_document()["answers"])
 
 
 def requests_of(document: Any) -> Mapping[str, Kind]:

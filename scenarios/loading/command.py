@@ -12,7 +12,7 @@ from scenarios.console import console_for
 from scenarios.loading.faults import KINDS, parse_faults
 from scenarios.loading.limits import read_thresholds
 from scenarios.loading.load import load as run_load
-from scenarios.loading.plan import WARM_UP_S, LoadPlan
+from scenarios.loading.plan import WARM_UP_S, LoadPlan, refuse_what_is_too_much
 from scenarios.loading.refusals import LoadRefused
 from scenarios.loading.show import show_loaded, watching_load
 from scenarios.runner import OUT, new_seed
@@ -80,6 +80,7 @@ def load(  # noqa: PLR0913, PLR0917 - the command's options
         seed=new_seed() if seed is None else seed,
         out=out,
     )
+    refuse_what_is_too_much(plan)
     console = console_for(to_stderr=False)
     with watching_load(console) as watcher:
         loaded = run_load(plan, watcher)

@@ -53,6 +53,10 @@ def _of_one(run: LoadRun) -> tuple[Verdict, str]:
             Verdict.VIOLATED,
             f"{name} kept every cent, but missed {', '.join(broken)} ({payments}).",
         )
+    not_back = [fault.text for fault in run.faults if fault.is_not_back]
+    if not_back:
+        why = f"was not seen to recover from {', '.join(not_back)}"
+        return Verdict.UNKNOWN, f"{name} kept every cent, but {why} ({payments})."
     if undecided:
         return Verdict.UNKNOWN, f"{name} kept every cent; {', '.join(undecided)} cannot be judged."
     return Verdict.HELD, f"{name} kept every cent: {payments}."

@@ -25,6 +25,8 @@ from scenarios.targets.protocol import WalletRef
 TELL_EVERY_S = 1.0
 ENDS_EARLY_S = 0.5
 """Locust's processes do not end at the same moment."""
+SHORT_SHARE = 0.1
+"""Of its time, what may be missing where Locust was slow to begin."""
 
 
 @dataclass(kw_only=True)
@@ -66,7 +68,11 @@ class Course:
         """Negative during the warm-up."""
         if self.figures is None:
             return -self.plan.warm_up_s
-        return time.time() - self.figures.clock_s
+        return self.now_s() - self.figures.clock_s
+
+    def now_s(self) -> float:
+        """On the clock of the histories, which nobody can set."""
+        return self.strikes.recorder.now_s()
 
     def run(self, wallets: Sequence[WalletRef]) -> None:
         """Return when Locust is at its end, and everything that was broken is mended."""
@@ -78,7 +84,10 @@ class Course:
                 opened.callback(looking.stop)
             opened.callback(self.strikes.finish)
             self.doubts += wait_for(self._generator, self.plan, self._why_stop)
+            ended_s = self.since_clock_s()
         self._follow()
+        if self.figures is not None and not self.doubts:
+            self.doubts += why_short(ended_s, self.plan.duration_s)
         if self.watch.problem:
             self.doubts.append(self.watch.problem)
         self.doubts += [s.problem for s in self.strikes.all if s.problem not in {"", *self.doubts}]
@@ -127,13 +136,20 @@ class Course:
                 build=self.site.build.name,
                 at_s=self.since_clock_s(),
                 duration_s=self.plan.duration_s,
-                recent=self.figures.recent(time.time()),
+                recent=self.figures.recent(self.now_s()),
                 payments=self.figures.payments,
                 violations=None if last is None else last.violations,
                 checked=0 if last is None else last.checked,
                 broken=tuple(s.fault.text for s in self.strikes.all if s.is_felt),
             )
         )
+
+
+def why_short(ended_s: float, duration_s: float) -> list[str]:
+    """Why a load that ended by itself at `ended_s` is not the one that was asked for."""
+    if ended_s >= duration_s - max(1.0, SHORT_SHARE * duration_s):
+        return []
+    return [f"the load ended after {ended_s:.0f} s of {duration_s:g} s"]
 
 
 def strikes_of(site: Site, plan: LoadPlan, recorder: Recorder) -> Strikes:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
+from attacks.load.pace import UNSENT
+from attacks.load.requests import Meaning, our_meaning
 from reports.load import Latencies, RequestRow, Series
 from scenarios.loading.recovery import Answers
 from scenarios.tally import TOTAL, percentile
@@ -26,6 +28,8 @@ class Named:
     requests: int = 0
     refused: int = 0
     failures: int = 0
+    done: int = 0
+    """Movements of money once each, however often they were acknowledged."""
     latencies_ms: "array[float]" = field(default_factory=lambda: array("f"))
 
 
@@ -41,8 +45,10 @@ class Recent:
 class Figures:
     """`clock_s` is when the warm-up was over, on the clock of the history."""
 
-    def __init__(self, clock_s: float) -> None:
+    def __init__(self, clock_s: float, meaning: Meaning | None = None) -> None:
+        """`meaning` says which answers are failures; None: as of Assay's own wallet."""
         self.clock_s = clock_s
+        self._meaning = meaning or our_meaning()
         self._named: defaultdict[str, Named] = defaultdict(Named)
         self._answered: Counter[int] = Counter()
         self._payments: Counter[int] = Counter()
@@ -51,7 +57,8 @@ class Figures:
         self._due_ms: defaultdict[int, array[float]] = defaultdict(lambda: array("f"))
         self._due_s, self._served_s, self._took_ms = array("d"), array("d"), array("f")
         self._paid: set[int] = set()
-        self._began_s, self._ended_s = math.inf, -math.inf
+        self._payments_due = 0
+        self._ended_s = clock_s
 
     @property
     def payments(self) -> int:
@@ -65,13 +72,13 @@ class Figures:
 
     @property
     def lasted_s(self) -> float:
-        """From the first request after the warm-up to the last answer."""
-        return max(0.0, self._ended_s - self._began_s)
+        """From the end of the warm-up to the last answer, also when nobody could ask at first."""
+        return self._ended_s - self.clock_s
 
     @property
     def payments_per_s(self) -> float:
-        after = sum(count for second, count in self._payments.items() if second >= 0)
-        return after / self.lasted_s if self.lasted_s else 0.0
+        """Of those that were due after the warm-up: what it left over is none of them."""
+        return self._payments_due / self.lasted_s if self.lasted_s else 0.0
 
     def add(self, operation: Mapping[str, Any]) -> None:
         """An operation as the history has it. Raises KeyError or TypeError when it is none."""
@@ -80,8 +87,8 @@ class Figures:
         second = math.floor(ended_s - self.clock_s)
         took_ms = (ended_s - due_s) * MS
         outcome, status = operation["outcome"], operation["status"]
-        refused = status is not None and 400 <= status < 500
-        failed = outcome != "ok" and not refused
+        failed = self._meaning.is_error(status)
+        refused = outcome == "failed" and not failed
         self._answered[second] += not failed
         self._refused[second] += refused
         self._failures[second] += failed
@@ -90,22 +97,25 @@ class Figures:
         self._took_ms.append(took_ms)
         if not failed:
             self._served_s.append(ended_s - self.clock_s)
-        if outcome == "ok" and operation["moves"]:
-            self._count_payment(operation["key"], second)
+        is_new = outcome == "ok"
+        if is_new and operation["moves"]:
+            is_new = self._is_new_payment(operation["key"])
+            self._payments[second] += is_new
+            self._payments_due += is_new and due_s >= self.clock_s
         if due_s >= self.clock_s:
             named = self._named[operation["name"]]
             named.requests += 1
             named.refused += refused
             named.failures += failed
+            named.done += is_new
             named.latencies_ms.append(took_ms)
-            self._began_s = min(self._began_s, started_s)
             self._ended_s = max(self._ended_s, ended_s)
 
-    def _count_payment(self, key: str | None, second: int) -> None:
+    def _is_new_payment(self, key: str | None) -> bool:
         known = len(self._paid)
         # Eight bytes of each key are enough to know it again.
         self._paid.add(hash(key))
-        self._payments[second] += len(self._paid) > known
+        return len(self._paid) > known
 
     def rows(self) -> tuple[RequestRow, ...]:
         """One a name, then all together; none when nothing was asked."""
@@ -128,15 +138,19 @@ class Figures:
         chosen = [n for name, n in self._named.items() if request in {None, name}]
         if not chosen:
             return None
+        requests = sum(named.requests for named in chosen)
+        if request not in {None, UNSENT} and UNSENT in self._named:
+            # Whose turns those were nobody knows: their waiting counts for every name.
+            chosen.append(Named(latencies_ms=self._named[UNSENT].latencies_ms))
         took_ms = sorted(ms for named in chosen for ms in named.latencies_ms)
         failures = sum(named.failures for named in chosen)
-        done = len(took_ms) - failures - sum(named.refused for named in chosen)
+        done = sum(named.done for named in chosen)
         per_s = 1 / self.lasted_s if self.lasted_s else 0.0
         values = {
             "tps": self.payments_per_s if request is None else done * per_s,
-            "rps": len(took_ms) * per_s,
-            "requests": float(len(took_ms)),
-            "errors": failures / len(took_ms),
+            "rps": requests * per_s,
+            "requests": float(requests),
+            "errors": failures / requests,
             "min": took_ms[0],
             "avg": fmean(took_ms),
             "max": took_ms[-1],

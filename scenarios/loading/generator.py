@@ -13,6 +13,7 @@ import psutil
 
 from attacks.load.plan import Plan, Wallet, write_plan
 from engine.ownership import OwnedProcess
+from engine.stores import free_port
 from scenarios.loading.plan import CLOSED_LOOP, LoadPlan
 from scenarios.loading.site import Site, operator_of
 from scenarios.targets.protocol import WalletRef
@@ -46,7 +47,10 @@ def locust_command(plan: LoadPlan, base_url: str, report: Path) -> list[str]:
         command += ["--tps", f"{plan.tps:g}"]
         command += ["--tps-profile", plan.profile]
     if plan.processes > 1:
-        command += ["--processes", str(plan.processes)]
+        # Two loads on one machine do not meet; who asks from elsewhere is not heard.
+        port = str(free_port())
+        command += ["--processes", str(plan.processes), "--master-bind-host", "127.0.0.1"]
+        command += ["--master-bind-port", port, "--master-port", port]
     return command
 
 

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from attacks.load.driving.options import PEAK, PERIOD_S
+from attacks.load.pace import MOST_OPERATIONS, Name, due_after, profile_of
 from attacks.load.thresholds import Threshold
 from engine.defences import Build
 from scenarios.loading.faults import Fault
+from scenarios.loading.refusals import LoadRefused
 
 WARM_UP_S = 2.0
 CLOSED_LOOP = 0.0
@@ -24,7 +27,7 @@ class LoadPlan:
     users: int
     wallets: int
     tps: float = CLOSED_LOOP
-    profile: str = "constant"
+    profile: Name = "constant"
     mix: str = "payments,readers"
     warm_up_s: float = WARM_UP_S
     duration_s: int
@@ -40,3 +43,18 @@ class LoadPlan:
     @property
     def builds(self) -> tuple[Build, ...]:
         return (self.build,) if self.against is None else (self.build, self.against)
+
+
+def refuse_what_is_too_much(plan: LoadPlan) -> None:
+    """Raises LoadRefused for turns that Locust's processes would not all record."""
+    lasts_s, most = plan.warm_up_s + plan.duration_s, MOST_OPERATIONS * plan.processes
+    profile = profile_of(plan.profile, tps=plan.tps, period_s=PERIOD_S, peak=PEAK)
+    if profile is None or plan.tps * PEAK * lasts_s < most:
+        return
+    full_s = due_after(profile, 0.0, most)
+    if full_s < lasts_s:
+        raise LoadRefused(
+            f"a Locust process records {MOST_OPERATIONS:,} operations at most, which are due "
+            f"within {full_s:,.0f} s of {lasts_s:,.0f} s: take more --processes, or less "
+            "of --tps or --duration-s"
+        )

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from reports.evidence import Verdict
 from reports.load import Latencies, LoadRun
-from reports.load_words import felt_in_words, missing_money
+from reports.load_words import NOTHING_CHECKED, felt_in_words, missing_money
 from reports.store import RunFolder
 from scenarios.console import COLOURS, show_checks, show_doubts
 from scenarios.loading.load import Loaded
@@ -79,7 +79,8 @@ def in_words(now: Moment) -> str:
         parts.append(f"{now.recent.failures} failures")
     parts += [f"{fault} is felt" for fault in now.broken]
     if now.violations is not None:
-        said = "; ".join(now.violations) or f"held ({now.checked:,} operations)"
+        held = f"held ({now.checked:,} operations)" if now.checked else NOTHING_CHECKED
+        said = "; ".join(now.violations) or held
         parts.append(f"invariants so far: {said}")
     return " · ".join(parts)
 

@@ -1,9 +1,10 @@
 """Where a load happens: one engine of the build, its database, wallets with money in them."""
 
+import math
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from engine.process import EngineConfig, EngineError, EngineProcess, start_engin
 from reports.evidence import Verdict
 from scenarios.audit import Check
 from scenarios.loading.plan import LoadPlan
-from scenarios.loading.refusals import LoadFailed, LoadRefused
+from scenarios.loading.refusals import LoadFailed
 from scenarios.stand import POOL_SIZE, Stand
 from scenarios.targets.engine_wallet import EngineWallet
 from scenarios.targets.protocol import TargetError, WalletRef
@@ -25,6 +26,8 @@ from scenarios.targets.protocol import TargetError, WalletRef
 OPENING_MINOR = 100_00
 PREPARE_TIMEOUT_S = 20.0
 """Signing up hashes a password, which takes its time on purpose."""
+TOKENS_OUTLAST_S = 3600
+"""For thousands of wallets that are prepared, and faults that hold a load up."""
 RECONCILIATION = "the engine's own reconciliation agrees"
 
 
@@ -47,14 +50,7 @@ def open_site(stand: Stand, plan: LoadPlan, build: Build, folder: Path) -> Itera
     with ExitStack() as opened:
         database = stand.databases.create(build.defences)
         opened.callback(stand.databases.drop, database)
-        config = EngineConfig(
-            build=build,
-            database_url=stand.postgres.url(database),
-            redis_url=stand.redis.url,
-            redis_namespace=database,
-            pool_size=POOL_SIZE,
-            **_workers(plan.workers),
-        )
+        config = config_of(stand, plan, build, database)
         engine = start_engine(stand.launch, config)
         opened.callback(engine.stop)
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,12 +66,18 @@ def open_site(stand: Stand, plan: LoadPlan, build: Build, folder: Path) -> Itera
         )
 
 
-def _workers(workers: int) -> Mapping[str, Any]:
-    if workers == 1:
-        return {}
-    if "workers" not in {field.name for field in fields(EngineConfig)}:
-        raise LoadRefused("this engine runs in one process only: leave --workers out")
-    return {"workers": workers}
+def config_of(stand: Stand, plan: LoadPlan, build: Build, database: str) -> EngineConfig:
+    # The wallets' owners log in once, before the load, and ask until its end.
+    tokens_last_s = math.ceil(plan.warm_up_s + plan.duration_s) + TOKENS_OUTLAST_S
+    return EngineConfig(
+        build=build,
+        database_url=stand.postgres.url(database),
+        redis_url=stand.redis.url,
+        redis_namespace=database,
+        pool_size=POOL_SIZE,
+        workers=plan.workers,
+        settings={"JWT_LIFETIME_S": str(tokens_last_s)},
+    )
 
 
 def _meta(engine: EngineProcess) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import resource
 import subprocess
 import threading
 from collections import Counter
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -170,6 +170,18 @@ def test_a_service_that_falls_silent_ends_it_after_some_patience(
     assert ended(read_history(tmp_path / "history" / "load.jsonl"))
 
 
+def test_a_load_that_reaches_its_bound_is_not_the_one_that_was_asked_for(
+    plan: Path, tmp_path: Path
+) -> None:
+    small = tmp_path / "small.py"
+    small.write_text("from attacks.load.driving import traffic\ntraffic.MOST_OPERATIONS = 30\n")
+    with service(always(201)) as host:
+        words = ("-f", f"{LOCUSTFILE},{small}", *LONG, "--mix", "payments", "--threshold", "tps>0")
+        done = locust(host, *words, plan=plan)
+    assert done.returncode == 3, done.stdout
+    assert "the load ends here: 30 operations are its bound" in done.stdout
+
+
 def test_a_history_is_never_written_over(plan: Path, tmp_path: Path) -> None:
     folder = tmp_path / "history"
     folder.mkdir()
@@ -189,6 +201,21 @@ def test_a_worker_that_cannot_write_ends_the_load_for_all(plan: Path, tmp_path: 
     assert done.returncode == 2, done.stdout
     assert "worker 1: there is a history in" in done.stdout
     assert (folder / "load.1.jsonl").read_text() == "kept"
+
+
+def test_a_plan_file_is_sent_to_nobody(plan: Path, tmp_path: Path) -> None:
+    port = str(free_port())
+    asks = [*command_of("http://127.0.0.1:9", ("--worker", "--master-port", port))]
+    with service(always(201)) as host, (tmp_path / "log").open("wb") as log:
+        worker = subprocess.Popen(asks, env=environment_of(), stdout=log, stderr=log)
+        try:
+            words = ("--master", "--expect-workers", "1", "--master-bind-port", port)
+            done = locust(host, *LONG, *words, plan=plan)
+        finally:
+            worker.kill()
+            worker.wait(WITHIN_S)
+    assert done.returncode == 2, done.stdout
+    assert "worker 0 has no plan: set its ASSAY_LOAD_PLAN" in done.stdout
 
 
 def test_a_full_disk_under_the_history_ends_the_load(plan: Path, tmp_path: Path) -> None:
@@ -249,6 +276,35 @@ def test_what_is_due_is_recorded_and_a_stall_counts(plan: Path, tmp_path: Path) 
     gaps = [later - earlier for earlier, later in pairwise(o.intended_s or 0 for o in paced)]
     assert gaps == pytest.approx([0.02] * len(gaps), abs=1e-6)
     assert paced[1].duration_s < 1.4 <= paced[1].response_time_s + 0.1
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stall_at_the_end_counts_though_nobody_was_free_to_ask(
+    plan: Path, tmp_path: Path, workers: int
+) -> None:
+    """After twenty answers both users wait until the time is up, and so does what is due."""
+    answered, given_up = count(), threading.Event()
+
+    def answer(*_: Any) -> tuple[int, Any]:
+        if next(answered) >= 20:
+            given_up.wait(WITHIN_S)
+        return 201, {"id": "x"}
+
+    crew = processes(workers) if workers else ()
+    limits = ("p95<500ms", "transfer.p95<500ms", "unsent.requests<10", "errors<1%")
+    words = ("-u", "2", "-r", "2", "-t", "4s", "-s", "1", "--mix", "payments", "--tps", "40")
+    given = [word for limit in limits for word in ("--threshold", limit)]
+    with service(answer) as host:
+        done = locust(host, *words, *crew, *given, plan=plan, history=tmp_path / "h")
+        given_up.set()
+    assert done.returncode == 1, done.stdout
+    assert done.stdout.count("FAILED") == len(limits), done.stdout
+    for path in (tmp_path / "h").glob("load*.jsonl"):
+        paced = [o for o in read_history(path).operations if o.intended_s is not None]
+        due = sorted(operation.intended_s or 0 for operation in paced)
+        gaps = [later - earlier for earlier, later in pairwise(due)]
+        assert gaps == pytest.approx([max(1, workers) / 40] * len(gaps), abs=1e-6), "one is missing"
+        assert {o.outcome for o in paced if o.name == "unsent"} == {"failed"}
 
 
 def test_users_may_follow_the_profile_too(plan: Path, tmp_path: Path) -> None:

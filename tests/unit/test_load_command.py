@@ -1,18 +1,29 @@
 """`assay load` as it is typed: what becomes of the options, and what is refused at once."""
 
+import time
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from typer.testing import CliRunner
 
+from attacks.history import Recorder
 from reports.evidence import Verdict
 from scenarios import cli
 from scenarios.loading import command
+from scenarios.loading.course import Course, why_short
+from scenarios.loading.faults import Strikes, Victims
+from scenarios.loading.figures import Figures
 from scenarios.loading.generator import LOCUSTFILE, locust_command
+from scenarios.loading.histories import Follower
 from scenarios.loading.load import Loaded
 from scenarios.loading.plan import LoadPlan
 from scenarios.loading.refusals import LoadRefused
+from scenarios.loading.site import Site, config_of
+from scenarios.loading.watching import LoadWatcher
+from scenarios.stand import Stand
 from tests.unit.load_samples import document
 
 
@@ -83,6 +94,8 @@ def test_a_load_without_bounds_is_a_usage_error(option: tuple[str, str]) -> None
         (("--threshold-file", "there/is/none"), "No such file"),
         (("--mix", "payments,fun"), "no mix is called 'fun'"),
         (("--against", "hardened"), "against itself"),
+        (("--tps", "1000", "--duration-s", "2000"), "records 2,000,000 operations at most"),
+        (("--tps", "1000", "--profile", "spike", "--duration-s", "1600"), "within 1,500 s of"),
     ],
 )
 def test_what_does_not_parse_is_refused_before_anything_starts(
@@ -92,6 +105,49 @@ def test_what_does_not_parse_is_refused_before_anything_starts(
     assert isinstance(result.exception, LoadRefused)
     assert complaint in str(result.exception)
     assert plans == []
+
+
+def test_what_the_processes_can_record_is_not_refused(plans: list[LoadPlan]) -> None:
+    assert typed("--tps", "1000", "--duration-s", "1990") == 0
+    assert typed("--tps", "1000", "--duration-s", "3900", "--processes", "2") == 0
+    assert typed("--tps", "0.01", "--profile", "spike", "--duration-s", "86400") == 0
+    assert len(plans) == 3
+
+
+def test_a_load_that_ended_early_is_in_doubt() -> None:
+    assert why_short(60.0, 60) == why_short(54.5, 60) == why_short(0.2, 1) == []
+    assert why_short(33.2, 60) == ["the load ended after 33 s of 60 s"]
+
+
+def test_the_engine_has_its_workers_and_tokens_that_outlast_the_load(
+    plans: list[LoadPlan],
+) -> None:
+    typed("--duration-s", "86400", "--workers", "2")
+    stores = SimpleNamespace(url=lambda name: f"postgresql://127.0.0.1/{name}")
+    stand = SimpleNamespace(postgres=stores, redis=SimpleNamespace(url="redis://127.0.0.1"))
+    config = config_of(cast("Stand", stand), plans[0], plans[0].build, "one")
+    assert config.workers == 2
+    assert int(config.settings["JWT_LIFETIME_S"]) > 86400 + plans[0].warm_up_s
+
+
+def test_a_load_under_way_has_the_clock_of_its_histories(
+    plans: list[LoadPlan], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    typed()
+    recorder = Recorder(since_epoch=True, keep=False)
+    store = SimpleNamespace(choice=SimpleNamespace(kind="external"))
+    site = SimpleNamespace(stand=SimpleNamespace(postgres=store), database_url="")
+    course = Course(
+        site=cast("Site", site),
+        plan=plans[0],
+        follower=Follower(folder=tmp_path),
+        strikes=Strikes(victims=cast("Victims", None), recorder=recorder, all=()),
+        watcher=LoadWatcher(),
+    )
+    assert course.since_clock_s() == -plans[0].warm_up_s
+    course.figures = Figures(recorder.now_s() - 5.0)
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert 5.0 <= course.since_clock_s() < 3600, "somebody has set the clock of the machine"
 
 
 def test_locust_gets_what_the_plan_says(plans: list[LoadPlan]) -> None:
@@ -104,3 +160,14 @@ def test_locust_gets_what_the_plan_says(plans: list[LoadPlan]) -> None:
     assert options["--html"] == "locust.html"
     assert options["--exit-code-on-error"] == "0"
     assert "--headless" in given
+    assert "--master-port" not in given
+
+
+def test_processes_of_locust_meet_on_a_port_of_their_own(plans: list[LoadPlan]) -> None:
+    typed("--processes", "2")
+    one, other = (
+        dict(pairwise(locust_command(plans[0], "http://127.0.0.1:1", Path("locust.html"))))
+        for _ in range(2)
+    )
+    assert one["--master-bind-host"] == "127.0.0.1"
+    assert one["--master-port"] == one["--master-bind-port"] != other["--master-port"]

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from scenarios.loading.limits import judged, read_thresholds
 from scenarios.loading.load import Loaded
 from scenarios.loading.losses import losses
 from scenarios.loading.refusals import LoadRefused
-from scenarios.loading.show import show_loaded, watching_load
+from scenarios.loading.show import in_words, show_loaded, watching_load
 from scenarios.loading.watching import Moment
 from scenarios.truth import Balance, Effect, GroundTruth
 from tests.unit.load_samples import document, held_run, lossy_run
@@ -68,12 +69,49 @@ def test_the_warm_up_is_in_no_figure_and_its_payments_are_counted() -> None:
     assert seen.rows()[-1].requests == 2
     assert seen.rows()[-1].latencies.max_ms == pytest.approx(10, abs=0.1)
     assert seen.payments == 3
-    assert seen.payments_per_s == pytest.approx(2 / 0.51)
+    assert seen.payments_per_s == pytest.approx(2 / 1.01)
     assert seen.series().at_s[0] == -2.0
+
+
+def test_a_stall_from_the_warm_up_on_is_not_left_out_of_what_is_measured() -> None:
+    stalled = [asked(-1.0, 6.0, key=f"late-{n}") for n in range(50)]
+    after = [asked(5.0 + n / 10) for n in range(50)]
+    seen = figures(*stalled, *after)
+    assert seen.lasted_s == pytest.approx(9.91)
+    assert seen.payments == 100
+    assert seen.payments_per_s == pytest.approx(50 / 9.91), "only those that were due since"
 
 
 def test_a_retry_is_no_second_payment() -> None:
     assert figures(asked(1.0, key="k"), asked(2.0, key="k")).payments == 1
+
+
+def test_a_rate_by_name_counts_each_key_once_as_well() -> None:
+    warm = asked(-0.5, key="warm")
+    seen = figures(
+        warm, *(asked(n / 10, key=f"{n // 4}") for n in range(40)), asked(3.99, key="warm")
+    )
+    assert seen.measured("transfer", "tps", None) == pytest.approx(10 / 4.0)
+    assert seen.measured(None, "tps", None) == pytest.approx(10 / 4.0)
+    read = figures(*(asked(n / 10, name="read", key=None) for n in range(40)))
+    assert read.measured("read", "tps", None) == pytest.approx(40 / 3.91)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 429])
+def test_a_wrong_request_is_a_failure_and_no_refusal(status: int) -> None:
+    row = figures(asked(1.0, outcome="failed", status=status), asked(1.1)).rows()[-1]
+    assert (row.requests, row.refused, row.failures) == (2, 0, 1)
+
+
+def test_a_turn_that_came_to_nobody_counts_for_every_name() -> None:
+    unsent = asked(9.0, 0.0, name="unsent", outcome="failed", status=None, moves=[])
+    unsent["intended_s"] = CLOCK_S + 4.0
+    seen = figures(asked(1.0), unsent)
+    assert seen.measured(None, "max", None) == pytest.approx(5000)
+    assert seen.measured("transfer", "max", None) == pytest.approx(5000)
+    assert seen.measured("transfer", "requests", None) == 1
+    assert seen.measured("transfer", "errors", None) == 0
+    assert seen.measured(None, "errors", None) == 0.5
 
 
 def test_refusals_are_answers_and_failures_are_none() -> None:
@@ -270,6 +308,15 @@ def test_what_the_recorder_writes_is_what_is_followed(tmp_path: Path) -> None:
 UNDECIDED = held_run().model_copy(update={"verdict": Verdict.UNKNOWN, "doubts": ("it ended",)})
 
 
+NOT_BACK = held_run().model_copy(
+    update={
+        "faults": (
+            held_run().faults[0].model_copy(update={"until_s": 5.0, "recovered_in_s": None}),
+        )
+    }
+)
+
+
 def threshold_met(value: bool | None) -> LoadRun:
     limit = held_run().thresholds[0].model_copy(update={"met": value})
     return held_run().model_copy(update={"thresholds": (limit,)})
@@ -283,6 +330,7 @@ def threshold_met(value: bool | None) -> LoadRun:
         ((UNDECIDED,), False, 3, "nothing can be said for sure"),
         ((threshold_met(False),), False, 1, "missed p95<50ms"),
         ((threshold_met(None),), False, 3, "p95<50ms cannot be judged"),
+        ((NOT_BACK,), False, 3, "was not seen to recover from redis-down@3s+2s"),
         ((), False, 3, "Nothing was loaded"),
         ((held_run(), lossy_run()), True, 0, "17 acknowledged payments without a record"),
         ((held_run(), held_run("fragile")), True, 3, "happened to lose nothing"),
@@ -324,6 +372,11 @@ def test_without_a_terminal_there_is_a_line_every_few_seconds_and_at_the_first_v
     assert "203 answers/s · p95 31 ms · 2 failures · redis-down@3s+2s is felt" in lines[0]
     assert "invariants so far: held (1,010 operations)" in lines[0]
     assert lines[-1].endswith("invariants so far: 0.10 [more]")
+
+
+def test_what_nobody_has_checked_yet_is_not_held() -> None:
+    assert in_words(replace(now(1), checked=0)).endswith("invariants so far: nothing checked yet")
+    assert in_words(replace(now(1, "0.10 more"), checked=0)).endswith("so far: 0.10 more")
 
 
 def test_what_is_printed_ends_with_the_verdict_and_the_report() -> None:

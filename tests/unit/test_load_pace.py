@@ -58,6 +58,15 @@ def test_what_is_due_does_not_wait_for_a_stalled_service() -> None:
     assert claimed(pace, 2) == pytest.approx([first[-1] + 0.1, first[-1] + 0.2])
 
 
+def test_what_was_due_and_nobody_claimed_is_known_at_the_end() -> None:
+    pace = Pace(Constant(tps=10), Clock(100.0))
+    pace.begin(position=1, of=2)
+    assert claimed(pace, 2) == pytest.approx([100.1, 100.3])
+    assert list(pace.claim_rest_s(100.95)) == pytest.approx([100.5, 100.7, 100.9])
+    without = Pace(None, Clock())
+    assert list(without.claim_rest_s(100.0)) == []
+
+
 def test_without_a_rate_nothing_is_ever_due() -> None:
     pace = Pace(profile_of("spike", tps=0, period_s=60, peak=3), Clock())
     pace.begin()

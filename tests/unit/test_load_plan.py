@@ -13,6 +13,7 @@ from attacks.load.plan import (
     PlanError,
     Wallet,
     document_of,
+    money_of,
     plan_of,
     read_plan,
     write_plan,
@@ -90,3 +91,15 @@ def test_an_amount_is_written_as_the_service_writes_it(money: Any, wire: Any) ->
         "amount_major": "3.05",
         "asset": "USD",
     }
+
+
+@pytest.mark.parametrize(
+    ("switch", "written"),
+    [
+        ("minor_units", {"amount": 305, "asset": "USD"}),
+        ("numeric", 3.05),
+        ("float", 3.05),
+    ],
+)
+def test_amounts_are_written_as_the_build_reads_them(switch: str, written: object) -> None:
+    assert Plan(money=money_of(switch), wallets=()).amount(305)["amount"] == written

@@ -15,7 +15,7 @@ from reports.load_junit import render_load_junit
 from reports.load_markdown import render_load_markdown
 from reports.load_page import render_load_html
 from reports.load_store import DOCUMENT, read_load, write_load
-from reports.load_words import felt_in_words, missing_money
+from reports.load_words import felt_in_words, missing_money, so_far_in_words
 from reports.schema import LOAD_SCHEMA_FILE, load_schema_text
 from reports.store import EvidenceError
 from tests.unit.load_samples import document, held_run, lossy_run
@@ -171,6 +171,28 @@ def test_what_is_no_document_is_refused(text: str, complaint: str, tmp_path: Pat
     (tmp_path / DOCUMENT).write_text(text)
     with pytest.raises(EvidenceError, match=complaint):
         read_load(tmp_path)
+
+
+def test_a_service_that_did_not_recover_is_no_pass() -> None:
+    fault = held_run().faults[0].model_copy(update={"recovered_in_s": None})
+    assert fault.is_not_back
+    text = render_load_junit(document(held_run().model_copy(update={"faults": (fault,)})))
+    (case,) = ET.fromstring(text).findall(".//testcase[@classname='faults']")
+    assert [child.tag for child in case] == ["error"]
+    unknown = fault.model_copy(update={"before_per_s": None})
+    assert not unknown.is_not_back, "there is nothing to compare with"
+
+
+def test_what_nobody_has_checked_yet_is_no_mark() -> None:
+    early = held_run().so_far[0].model_copy(update={"checked": 0})
+    assert so_far_in_words(early) == "nothing checked yet"
+    marks = [
+        render_load_html(document(held_run().model_copy(update={"so_far": seen}))).count(
+            '<i style="'
+        )
+        for seen in ((early,), (early, *held_run().so_far))
+    ]
+    assert marks[1] == marks[0] + 1
 
 
 def test_figures_in_words() -> None:

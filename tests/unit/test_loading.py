@@ -211,3 +211,13 @@ def in_a_process_of_its_own(code: str, *arguments: str) -> str:
 def test_the_command_s_process_never_imports_locust() -> None:
     code = "import sys, scenarios.cli; print({'locust', 'gevent'} & set(sys.modules))"
     assert in_a_process_of_its_own(code).strip() == "set()"
+
+
+def test_a_master_listens_at_home_unless_it_is_told_otherwise() -> None:
+    code = (
+        "import sys, locustfile; from locust.argument_parser import parse_options; "
+        "print(parse_options(sys.argv[1:]).master_bind_host)"
+    )
+    assert in_a_process_of_its_own(code, "--master").splitlines()[-1] == "127.0.0.1"
+    away = ("--master", "--master-bind-host", "192.0.2.7")
+    assert in_a_process_of_its_own(code, *away).splitlines()[-1] == "192.0.2.7"

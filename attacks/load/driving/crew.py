@@ -1,7 +1,8 @@
 """How a load starts and ends in one process, or in a master and its workers.
 
 The plan is had once: from ASSAY_LOAD_PLAN, or prepared by the master (or the only process). Workers
-without a plan file ask the master for it. The master splits the pace among the workers that are
+without a plan file ask the master for what it prepared; a file is for its owner's eyes, and no
+master sends it. The master splits the pace among the workers that are
 there, says when one is lost, and ends the load for all when one of them has a reason to.
 """
 
@@ -19,15 +20,23 @@ from locust import runners
 from locust.runners import STATE_INIT, MasterRunner, WorkerRunner
 
 from attacks.history import Recorder
-from attacks.load.driving.customer import Customer
-from attacks.load.driving.options import EVERYTHING, OptionError, add_options, profile_in, why_not
+from attacks.load.driving.customer import AnsweredError, Customer
+from attacks.load.driving.options import (
+    EVERYTHING,
+    OptionError,
+    add_options,
+    listen_at_home,
+    profile_in,
+    why_not,
+)
 from attacks.load.driving.preparing import Preparation, must_be_there
-from attacks.load.driving.traffic import ENVIRONMENT, HistoryFileError, Traffic, soon
+from attacks.load.driving.traffic import ENVIRONMENT, UNKNOWN, HistoryFileError, Traffic, soon
+from attacks.load.pace import UNSENT
 from attacks.load.plan import PlanError, document_of, plan_of, read_plan
 from attacks.load.thresholds.plugin import Thresholds
 
 LOG = logging.getLogger("assay.load")
-USAGE, UNKNOWN = 2, 3
+USAGE = 2
 PLAN, WANTED, SHARE, OVER = "load-plan", "load-plan-wanted", "load-share", "load-over"
 """Messages between a master and its workers."""
 LOOK_EVERY_S = 1.0
@@ -43,6 +52,7 @@ def install(events: Any, customers: Sequence[type[Customer]], thresholds: Thresh
     crew = Crew(customers, thresholds)
     mixes = [customer.mix for customer in customers]
     events.init_command_line_parser.add_listener(lambda parser, **_: add_options(parser, mixes))
+    events.init_command_line_parser.add_listener(lambda parser, **_: listen_at_home(parser))
     events.init.add_listener(crew.on_init)
     events.test_start.add_listener(crew.on_test_start)
     events.test_stopping.add_listener(crew.on_test_stopping)
@@ -61,6 +71,7 @@ class Crew:
         self._parent = 0
         self._traffic: Traffic
         self._history: Path | None = None
+        self._plan_is_a_file = False
         self._wanted_by: set[str] = set()
         self._members: dict[str, int] = {}
         self._lost: set[str] = set()
@@ -88,6 +99,7 @@ class Crew:
             customer.traffic, customer.thresholds = traffic, self._thresholds
         kinds = ("tps", *(f"{name}.tps" for name in ("transfer", "deposit", "withdrawal")))
         self._thresholds.counts(*kinds)
+        self._thresholds.anybody_s(UNSENT)
         self._read_plan()
         self._open_history(is_worker=is_worker)
         if is_worker:
@@ -134,7 +146,27 @@ class Crew:
     def on_test_stopping(self, **_: Any) -> None:
         self._running = False
         self._share = None
-        self._traffic.stopping.set()
+        self._traffic.stop()
+        self._tell_unsent()
+
+    def _tell_unsent(self) -> None:
+        """Turns that came to nobody are in Locust's figures too, as failures that waited."""
+        runner = self._environment.runner
+        for turn in self._traffic.unsent():
+            self._environment.events.request.fire(
+                request_type="",
+                name=turn.name,
+                response_time=turn.response_time_s * 1000,
+                response_length=0,
+                exception=AnsweredError(turn.answer),
+                context={},
+                response=None,
+                start_time=turn.started_s,
+                url="",
+            )
+        if isinstance(runner, WorkerRunner):
+            # Not after the last answers: the master waits half a second for figures, and is gone.
+            runner._send_stats()  # noqa: SLF001 - there is no other way to say it now
 
     def on_quit(self, **_: Any) -> None:
         """After the last user was stopped and had its last request recorded."""
@@ -147,6 +179,7 @@ class Crew:
         if path:
             try:
                 self._traffic.use(read_plan(Path(path)))
+                self._plan_is_a_file = True
             except PlanError as error:
                 self._dismiss()
                 _refuse(str(error))
@@ -184,7 +217,11 @@ class Crew:
             self._environment.runner.send_message(PLAN, document, client_id=worker)
 
     def _plan_wanted(self, msg: Any, **_: Any) -> None:
-        if self._traffic.plan is None:
+        if self._plan_is_a_file:
+            index = self._environment.runner.get_worker_index(msg.node_id)
+            why = "has no plan: set its ASSAY_LOAD_PLAN, for the master's file is not sent"
+            self._traffic.end(f"worker {index} {why}", USAGE)
+        elif self._traffic.plan is None:
             self._wanted_by.add(msg.node_id)
         else:
             self._send_plan(msg.node_id)
@@ -206,7 +243,7 @@ class Crew:
             gevent.sleep(LOOK_EVERY_S)
         LOG.error("the master is gone: its worker %d ends the load", self._traffic.process)
         self._fail(ENVIRONMENT)
-        self._traffic.stopping.set()
+        self._traffic.stop()
         self._environment.runner.quit()
 
     def _plan_came(self, msg: Any, **_: Any) -> None:
@@ -305,7 +342,7 @@ class Crew:
         if isinstance(runner, WorkerRunner):
             # The master ends it for all.
             runner.send_message(OVER, {"why": _why, "exit_code": exit_code})
-            self._traffic.stopping.set()
+            self._traffic.stop()
         else:
             soon(self._stop)
 

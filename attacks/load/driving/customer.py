@@ -62,11 +62,10 @@ class Customer(FastHttpUser):
 
     def due_s(self) -> float | None:
         """Wait for the next turn and say when it was due; None: at once. Raises StopUser."""
+        if self.traffic.stopping.is_set():
+            raise StopUser
         due_s = self.traffic.pace.claim_s()
-        if due_s is None:
-            if self.traffic.stopping.is_set():
-                raise StopUser
-        elif not self.traffic.wait_until(due_s):
+        if due_s is not None and not self.traffic.wait_until(due_s):
             raise StopUser
         return due_s
 

@@ -91,6 +91,11 @@ def add_options(parser: Any, mixes: Sequence[str]) -> None:
     )
 
 
+def listen_at_home(parser: Any) -> None:
+    """Locust's master listens on every interface, and whoever connects may ask for its plan."""
+    parser.set_defaults(master_bind_host="127.0.0.1")
+
+
 class OptionError(Exception):
     """One clear line: the web UI lets anything through."""
 

@@ -17,7 +17,7 @@ from locust.contrib.fasthttp import FastHttpSession
 from locust.event import EventHook
 
 from attacks.history import Move, Operation, Recorder
-from attacks.load.plan import ASSET, Operator, Plan, PlanError, Wallet, major
+from attacks.load.plan import ASSET, Operator, Plan, PlanError, Wallet, major, money_of
 
 OPENING_MINOR = 100_00
 DEPOSIT_HINT = ": is the operator's PIN another? set OPERATOR_PIN"
@@ -66,14 +66,14 @@ class Preparation:
         meta = self._call("GET", "/v1/meta")
         try:
             defences = meta["defences"]
-            money = "float" if defences["money"] == "float" else "minor_units"
+            money = money_of(defences["money"])
             self._tokens = defences["authentication"] != "none"
             self._asks_for_pin = self._tokens and defences["pin"] != "off"
         except (KeyError, TypeError) as error:
             raise PlanError(
                 f"{self._host} is no wallet of Assay's: name the wallets in ASSAY_LOAD_PLAN"
             ) from error
-        self._plan = Plan(money="float" if money == "float" else "minor_units", wallets=())
+        self._plan = Plan(money=money, wallets=())
         self._log_operator_in()
         pool = Pool(AT_ONCE)
         try:

@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any, TextIO
@@ -11,18 +11,17 @@ import gevent
 from gevent.event import Event
 
 from attacks.history import Operation, Recorder
-from attacks.load.pace import Pace, Profile
+from attacks.load.pace import MOST_OPERATIONS, UNSENT, Pace, Profile
 from attacks.load.plan import Plan
 from attacks.load.requests import Answer, Kind
 
 LOG = logging.getLogger("assay.load")
-MOST_OPERATIONS = 2_000_000
-"""In one process: ten minutes at 1,000 a second, three times over."""
 FIRST_ANSWERS = 20
 """When so many were all errors, the target or the plan is wrong."""
-ENVIRONMENT = 4
+UNKNOWN, ENVIRONMENT = 3, 4
 REFUSED = "connection refused"
 ENDED = "load ended"
+YIELD_EVERY = 1000
 Over = Callable[[str, int | None], None]
 """Told why the load ends here, and with which exit code; None: with that of its results."""
 
@@ -41,6 +40,7 @@ class Traffic:
         self.ready = Event()
         """There is a plan, and the process knows its share of the pace."""
         self.stopping = Event()
+        self._stopped_s = 0.0
         self.process = 0
         self.plan: Plan | None = None
         self.kinds: Mapping[str, Kind] = {}
@@ -95,18 +95,23 @@ class Traffic:
         return f"{self._run}-{next(self._keys)}"
 
     def record(self, operation: Operation, answer: Answer) -> None:
+        if not self._write(operation):
+            return
+        if self._recorded >= MOST_OPERATIONS:
+            self.end(f"the load ends here: {MOST_OPERATIONS} operations are its bound", UNKNOWN)
+        self._heed_errors(answer)
+        self._heed_silence(answer)
+
+    def _write(self, operation: Operation) -> bool:
         try:
             self.recorder.operation(operation)
         except (OSError, ValueError) as error:
             self._unrecorded += 1
             why = getattr(error, "strerror", None) or error
             self.end(f"the history {self._path} cannot be written any more: {why}", ENVIRONMENT)
-            return
+            return False
         self._recorded += 1
-        if self._recorded >= MOST_OPERATIONS:
-            self.end(f"the load ends here: {MOST_OPERATIONS} operations are its bound")
-        self._heed_errors(answer)
-        self._heed_silence(answer)
+        return True
 
     def _heed_errors(self, answer: Answer) -> None:
         """A target that is wrong from the start is said at once, not after ten minutes."""
@@ -143,9 +148,44 @@ class Traffic:
     def wait_until(self, due_s: float) -> bool:
         """Whether the load still goes on when it is due."""
         wait_s = due_s - self.recorder.now_s()
-        if wait_s <= 0:
-            return not self.stopping.is_set()
-        return not self.stopping.wait(wait_s)
+        if wait_s > 0:
+            self.stopping.wait(wait_s)
+        return not self.stopping.is_set() or due_s <= self._stopped_s
+
+    def stop(self) -> None:
+        """No turn begins that is due later."""
+        if not self.stopping.is_set():
+            self._stopped_s = self.recorder.now_s()
+            self.stopping.set()
+
+    def unsent(self) -> Iterator[Operation]:
+        """After `stop`: the turns that were due and that nobody was free to send, recorded.
+
+        Left out, a service that stalls at the end of a load would look quick.
+        """
+        if not self.ready.is_set():
+            return
+        for number, due_s in enumerate(self.pace.claim_rest_s(self._stopped_s), start=1):
+            if self._recorded >= MOST_OPERATIONS:
+                LOG.error("the turns that nobody sent are too many to be recorded")
+                return
+            operation = Operation(
+                id=self.recorder.new_id(),
+                actor=f"{self.process}/nobody",
+                name=UNSENT,
+                text="a turn that was due",
+                round=None,
+                intended_s=due_s,
+                started_s=self._stopped_s,
+                ended_s=self._stopped_s,
+                outcome="failed",
+                status=None,
+                answer="never sent: the time was up",
+            )
+            self._write(operation)
+            yield operation
+            if not number % YIELD_EVERY:
+                gevent.sleep(0)  # Answers are still coming.
 
     def close(self) -> None:
         """A history without its last line is not whole."""

@@ -49,6 +49,10 @@ class Threshold:
         return self.metric if self.request is None else f"{self.request}.{self.metric}"
 
     @property
+    def is_time(self) -> bool:
+        return self.metric in TIMES or self.percentile is not None
+
+    @property
     def percentile(self) -> float | None:
         """0.95 for `p95`; None for what is no percentile."""
         digits = self.metric[1:]

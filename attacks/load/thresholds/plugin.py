@@ -58,6 +58,7 @@ class Thresholds:
         self._environment: Any = None
         self._counts: Counter[str] = Counter()
         self._counted: set[str] = set()
+        self._anybody_s = ""
         self._told: dict[str, float] = {}
         self._began = False
         self._looking: gevent.Greenlet | None = None
@@ -69,6 +70,10 @@ class Thresholds:
     def counts(self, *metrics: str) -> None:
         """These are counted, also where nothing came of it: 0 rather than Locust's own figure."""
         self._counted.update(metrics)
+
+    def anybody_s(self, request: str) -> None:
+        """Requests of this name might have been of any: their times count for every name."""
+        self._anybody_s = request
 
     def tell(self, metric: str, value: float) -> None:
         """What Locust cannot know, as it is."""
@@ -93,6 +98,10 @@ class Thresholds:
             return self._counts[threshold.key] / lasted_s if lasted_s > 0 else 0.0
         if entry is None:
             return 0.0 if threshold.request is None and threshold.metric in _ZERO else None
+        if threshold.is_time and threshold.request not in {None, self._anybody_s}:
+            waited = _entry(stats, self._anybody_s)
+            if waited is not None:
+                entry.extend(waited)
         return _figure(entry, threshold, lasted_s)
 
     # What Locust calls. -------------------------------------------------------------------------

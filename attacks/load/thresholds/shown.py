@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
-from .expressions import SHARES, TIMES, Threshold
+from .expressions import SHARES
 from .judging import Result, Verdict
 
 NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -18,7 +18,7 @@ def measured(result: Result) -> str:
     threshold = result.threshold
     if threshold.metric in SHARES:
         return f"{result.value * 100:.4g} %"
-    return f"{result.value:.6g} ms" if _is_time(threshold) else f"{result.value:.6g}"
+    return f"{result.value:.6g} ms" if threshold.is_time else f"{result.value:.6g}"
 
 
 def table(results: Sequence[Result]) -> str:
@@ -57,7 +57,3 @@ def junit(results: Sequence[Result], *, suite: str = "thresholds") -> str:
     ET.indent(root)
     text = ET.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
-
-
-def _is_time(threshold: Threshold) -> bool:
-    return threshold.metric in TIMES or threshold.percentile is not None
