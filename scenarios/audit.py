@@ -6,10 +6,11 @@ without the whole history only what the database contradicts by itself is called
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from attacks.history import Event, History, Operation
 from reports.evidence import Verdict
+from reports.load import Losses
 from scenarios.invariants import (
     Finding,
     Invariant,
@@ -21,6 +22,7 @@ from scenarios.invariants import (
     never_overdrawn,
 )
 from scenarios.invariants.observed import in_round
+from scenarios.losses import losses
 from scenarios.truth import GroundTruth
 
 EXIT_CODES = {Verdict.HELD: 0, Verdict.VIOLATED: 1, Verdict.UNKNOWN: 3}
@@ -73,6 +75,8 @@ class Audit:
     """Why the load as a whole proves nothing."""
     payments: int = 0
     """Acknowledged, each counted once however often it was sent."""
+    losses: Losses = field(default_factory=Losses)
+    """How much is wrong, in figures."""
 
     @property
     def verdict(self) -> Verdict:
@@ -113,7 +117,12 @@ def audit(
     checks = [_checked(claim, observed, whole=whole) for claim in CLAIMS]
     if engine_says is not None:
         checks.append(engine_says)
-    return Audit(checks=tuple(checks), doubts=tuple(reasons), payments=payments)
+    return Audit(
+        checks=tuple(checks),
+        doubts=tuple(reasons),
+        payments=payments,
+        losses=losses(history, truth, whole=whole),
+    )
 
 
 def _checked(claim: Claim, observed: Observed, *, whole: bool) -> Check:

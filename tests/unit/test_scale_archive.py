@@ -13,6 +13,7 @@ import pytest
 
 from attacks.history import History
 from reports.evidence import Verdict
+from reports.load import Losses
 from scenarios.audit import Audit, Check
 from scenarios.scale import ArchiveError, archive, audit_archive
 from scenarios.scale.archive import CONTENTS, archive_from
@@ -111,6 +112,29 @@ def test_a_partial_history_does_not_hide_what_the_database_shows_by_itself(tmp_p
     assert verdict_of(judged, "overdrawn").verdict is Verdict.VIOLATED
     assert verdict_of(judged, "records explain").verdict is Verdict.VIOLATED
     assert verdict_of(judged, "recorded once").verdict is Verdict.UNKNOWN
+
+
+def test_a_history_that_the_caller_knows_to_be_partial_accuses_nobody(tmp_path: Path) -> None:
+    archived(tmp_path, History(operations=PAID[:1]), TRUTH)
+    assert verdict_of(audit_archive(tmp_path), "recorded once").verdict is Verdict.VIOLATED
+    judged = audit_archive(tmp_path, doubts=("a process left no history",), whole=False)
+    assert verdict_of(judged, "recorded once").verdict is Verdict.UNKNOWN
+    assert judged.doubts[0] == "a process left no history"
+    assert (judged.losses.invented_minor, judged.losses.wallets_overdrawn) == (None, 0)
+
+
+def test_losses_are_counted(tmp_path: Path) -> None:
+    asked = (*PAID, operation(4, move("1", "2", 5), round=None, key="c"))
+    again = effect("p2", "1", "2", 30)
+    archived(
+        tmp_path, History(operations=asked), truth({"1": -1, "2": 111}, (*TRUTH.effects, again))
+    )
+    assert audit_archive(tmp_path).losses == Losses(
+        invented_minor=10.0,
+        payments_without_record=1,
+        records_without_payment=1,
+        wallets_overdrawn=1,
+    )
 
 
 def test_an_empty_history_proves_nothing(tmp_path: Path) -> None:
