@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from attacks.history import Move, Operation, Outcome
+from attacks.history import PREPARATION, Move, Operation, Outcome
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer
 from scenarios.scale import ArchiveError, LiveAudit
@@ -51,7 +51,7 @@ def line(
     )
     operation = Operation(
         id=number,
-        actor="user 1",
+        actor="user 1" if payer else PREPARATION,
         name="transfer" if payer else "deposit",
         text="",
         round=None,

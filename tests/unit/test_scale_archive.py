@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from attacks.history import History
+from attacks.history import PREPARATION, History
 from reports.evidence import Verdict
 from reports.load import Losses
 from scenarios.audit import Audit, Check
@@ -25,7 +25,7 @@ from tests.unit.histories.archived import TruthRows, archived
 from tests.unit.histories.small import effect, move, operation, truth
 
 PAID = (
-    operation(1, move(None, "1", 100), name="deposit", round=None, key="a"),
+    operation(1, move(None, "1", 100), name="deposit", round=None, key="a", actor=PREPARATION),
     operation(2, move("1", "2", 30), round=None, key="b"),
     operation(3, move("1", "2", 30), round=None, key="b"),
 )
@@ -121,6 +121,21 @@ def test_a_history_that_the_caller_knows_to_be_partial_accuses_nobody(tmp_path: 
     assert verdict_of(judged, "recorded once").verdict is Verdict.UNKNOWN
     assert judged.doubts[0] == "a process left no history"
     assert (judged.losses.invented_minor, judged.losses.wallets_overdrawn) == (None, 0)
+
+
+def test_a_wallet_that_was_only_prepared_is_no_load_and_money_going_out_is_one(
+    tmp_path: Path,
+) -> None:
+    opened = truth({"1": 100}, TRUTH.effects[:1])
+    archived(tmp_path, History(operations=PAID[:1]), opened)
+    judged = audit_archive(tmp_path)
+    assert (judged.payments, judged.doubts) == (0, ("no payment was acknowledged",))
+    out = operation(2, move("1", None, 30), name="withdrawal", round=None)
+    for key, sent in ((None, (out,)), ("b", (replace(out, key="b"), replace(out, id=3, key="b")))):
+        found = truth({"1": 70}, (*opened.effects, effect("w", "1", None, 30)))
+        archived(tmp_path, History(operations=(PAID[0], *sent)), found, keys=("a", key))
+        judged = audit_archive(tmp_path)
+        assert (judged.payments, judged.verdict) == (1, Verdict.HELD)
 
 
 def test_losses_are_counted(tmp_path: Path) -> None:
