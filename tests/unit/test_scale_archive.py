@@ -1,5 +1,6 @@
 """What becomes of histories that are torn, empty or none, and of a disk that is full."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -192,6 +193,18 @@ def test_a_line_that_is_none_of_a_history_is_named(tmp_path: Path, line: str) ->
     assert str(caught.value).startswith("load.2.jsonl:2 is not a line of a history: ")
     assert "\n" not in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["load.1.jsonl", "load.2.jsonl"]
+
+
+def test_what_a_killed_judge_left_is_cleared(tmp_path: Path) -> None:
+    archived(tmp_path, History(operations=PAID), TRUTH)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    mine = [tmp_path / f".{name}-{os.getpid()}-x" for name in ("spill", "archive")]
+    left = [tmp_path / f".{name}-{ended.pid}-x" for name in ("spill", "archive")]
+    for folder in (*mine, *left):
+        folder.mkdir()
+    archive_from(tmp_path, TruthRows(truth=TRUTH))
+    assert sorted(tmp_path.glob(".*")) == sorted(mine), "those of the living are theirs"
 
 
 def test_a_folder_without_a_history_is_said(tmp_path: Path) -> None:
