@@ -18,6 +18,10 @@ import orjson
 
 Outcome = Literal["ok", "failed", "unknown"]
 """Acknowledged; definitely not done; nobody can say."""
+PREPARATION = "preparation"
+"""The actor of what is done before a load, so that there are wallets with money in them."""
+ENDED = "load ended"
+"""The note that each process of a load writes last: a history without it is not whole."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,11 @@ without the whole history only what the database contradicts by itself is called
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from attacks.history import Event, History, Operation
+from attacks.history import PREPARATION, Event, History, Operation
 from reports.evidence import Verdict
+from reports.load import Losses
 from scenarios.invariants import (
     Finding,
     Invariant,
@@ -20,7 +21,8 @@ from scenarios.invariants import (
     money_is_conserved,
     never_overdrawn,
 )
-from scenarios.invariants.observed import in_round
+from scenarios.invariants.observed import in_round, works
+from scenarios.losses import losses
 from scenarios.truth import GroundTruth
 
 EXIT_CODES = {Verdict.HELD: 0, Verdict.VIOLATED: 1, Verdict.UNKNOWN: 3}
@@ -72,7 +74,9 @@ class Audit:
     doubts: tuple[str, ...] = ()
     """Why the load as a whole proves nothing."""
     payments: int = 0
-    """Acknowledged, each counted once however often it was sent."""
+    """Works that moved money and were acknowledged, the preparation left out."""
+    losses: Losses = field(default_factory=Losses)
+    """How much is wrong, in figures."""
 
     @property
     def verdict(self) -> Verdict:
@@ -101,9 +105,7 @@ def audit(
     `whole` is False when operations may be missing from the history; `doubts` says why. `truth` is
     None when it could not be read.
     """
-    payments = len(
-        {o.key for o in history.operations if o.name == "transfer" and o.outcome == "ok"}
-    )
+    payments = _payments(o for o in history.operations if o.round is None)
     reasons = [*doubts]
     if not payments:
         reasons.append("no payment was acknowledged")
@@ -113,7 +115,19 @@ def audit(
     checks = [_checked(claim, observed, whole=whole) for claim in CLAIMS]
     if engine_says is not None:
         checks.append(engine_says)
-    return Audit(checks=tuple(checks), doubts=tuple(reasons), payments=payments)
+    return Audit(
+        checks=tuple(checks),
+        doubts=tuple(reasons),
+        payments=payments,
+        losses=losses(history, truth, whole=whole),
+    )
+
+
+def _payments(operations: Iterable[Operation]) -> int:
+    return sum(
+        work.outcome == "ok" and any(o.actor != PREPARATION for o in work.operations)
+        for work in works(operations)
+    )
 
 
 def _checked(claim: Claim, observed: Observed, *, whole: bool) -> Check:

@@ -6,14 +6,14 @@ Assay's own wallet. What no rule declares definite is unknown: nobody can say wh
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from attacks.history import Outcome
+from attacks.history import Operation, Outcome
 from attacks.load.templates import (
     Template,
     TemplateError,
@@ -116,6 +116,8 @@ class Kind:
     meaning: Meaning
     id_field: str | None = None
     done_if: Condition | None = None
+    apart: bool = False
+    """Some of its moves may happen without the others."""
 
     def filled(self, values: Mapping[str, Any]) -> Sent:
         """A header with a hole whose value is None is left out."""
@@ -165,6 +167,22 @@ class Kind:
             replayed=replayed,
         )
 
+    def recorded(self, operation: Operation, new_id: Callable[[], int]) -> tuple[Operation, ...]:
+        """As it goes into the history. Where nobody can say which of its moves happened, each is a
+        piece of work of its own: judges take what one operation moves as whole or not at all.
+        """
+        if not self.apart or operation.outcome != "unknown":
+            return (operation,)
+        return tuple(
+            replace(
+                operation,
+                id=new_id() if number else operation.id,
+                moves=(move,),
+                key=f"{operation.key}/{number + 1}",
+            )
+            for number, move in enumerate(operation.moves)
+        )
+
 
 @cache
 def our_document() -> Any:
@@ -204,7 +222,7 @@ def _meaning(answers: Mapping[str, Any]) -> Meaning:
 def _kind(name: str, how: Mapping[str, Any], meaning: Meaning) -> Kind:
     if name not in GIVEN:
         raise RequestsError(f"nobody makes a request {name!r}; there are: {', '.join(GIVEN)}")
-    unknown = set(how) - {"method", "path", "headers", "json", "text", "id", "done_if"}
+    unknown = set(how) - {"method", "path", "headers", "json", "text", "id", "done_if", "apart"}
     if unknown:
         raise RequestsError(f"request {name!r}: what is {min(unknown)!r}?")
     headers = dict(how.get("headers", {}))
@@ -224,6 +242,7 @@ def _kind(name: str, how: Mapping[str, Any], meaning: Meaning) -> Kind:
         meaning=meaning,
         id_field=how.get("id"),
         done_if=None if done_if is None else _condition(done_if),
+        apart=bool(how.get("apart", False)),
     )
     _must_be_known(kind)
     return kind

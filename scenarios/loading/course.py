@@ -48,7 +48,9 @@ class Course:
     def __post_init__(self) -> None:
         site = self.site
         self.watch = Watch(
-            open_judge=lambda: LiveAudit(site.database_url, site.target, site.folder),
+            open_judge=lambda: LiveAudit(
+                site.database_url, site.target, site.folder, place=site.stand.workspace.path
+            ),
             since_clock_s=self.since_clock_s,
         )
         stand = self.site.stand

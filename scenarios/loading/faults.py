@@ -230,6 +230,9 @@ class Strikes:
         self._over.set()
         for thread in self._threads:
             thread.join()
+        for strike in self.all:
+            if strike.is_felt and not strike.problem:
+                strike.problem = f"{strike.fault.text} was not mended"
 
     def _do(self, strike: Strike, clock_s: float) -> None:
         fault, kind = strike.fault, KINDS[strike.fault.kind]
@@ -245,6 +248,8 @@ class Strikes:
             strike.mended_s = self.recorder.now_s()
         except (EngineError, StoreError, OSError) as error:
             strike.problem = f"{fault.text}: {error}"
+        except Exception as error:  # noqa: BLE001 - nobody else hears of it in this thread
+            strike.problem = f"{fault.text}: {error!r}"
 
     def _recorded(self, fault: Fault) -> AbstractContextManager[None]:
         return self.recorder.lasting(fault.kind, f"{fault.text}: {KINDS[fault.kind].meaning}")

@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-ENDED = "load ended"
-"""What each of Locust's processes writes last: a history without it is not whole."""
+from attacks.history import ENDED
+
 PATTERN = "load*.jsonl"
 CHUNK = 1 << 20
 

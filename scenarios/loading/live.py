@@ -50,8 +50,14 @@ class Watch:
                     if not judged.trouble:
                         self.seen.append(_so_far(judged, at_s))
                     pause_s = max(EVERY_S, judged.lasted_s / SHARE_OF_TIME)
-        except ArchiveError as error:
-            self.problem = f"the invariants could not be judged while the load went on: {error}"
+        except Exception as error:  # noqa: BLE001 - a judge that is gone has to be said
+            self.problem = (
+                f"the invariants could not be judged while the load went on: {_words(error)}"
+            )
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, ArchiveError) else repr(error)
 
 
 def _so_far(judged: Judged, at_s: float) -> SoFar:

@@ -1,10 +1,10 @@
 """From what was seen of a load to the document that it leaves."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from reports.evidence import Build
-from reports.load import AuditCheck, FaultStruck, LoadRun, Losses
+from reports.load import AuditCheck, FaultStruck, LoadRun
 from reports.load import LoadPlan as PlanRecord
 from scenarios.audit import Audit
 from scenarios.loading.course import Course
@@ -20,7 +20,6 @@ class Audited:
     """What came of looking for every cent."""
 
     audit: Audit
-    losses: Losses = field(default_factory=Losses)
     partial: bool = False
     lasted_s: float = 0.0
 
@@ -63,7 +62,7 @@ def run_of(
             AuditCheck(claim=c.claim, verdict=c.verdict, detail=c.detail) for c in verdicts.checks
         ),
         audited_in_s=round(audited.lasted_s, 3),
-        losses=audited.losses,
+        losses=verdicts.losses,
     )
     if course is None or course.figures is None:
         return run

@@ -1,24 +1,21 @@
 """One build under load, from its first wallet to its last cent."""
 
 import time
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg2
-import psycopg2.extensions
 
-from attacks.history import History, Recorder, read_history
+from attacks.history import Recorder
 from engine.defences import Build
 from reports.evidence import Verdict
-from reports.load import LoadRun, Losses
-from scenarios.audit import Audit, Check, audit, merged
+from reports.load import LoadRun
+from scenarios.audit import Audit
 from scenarios.evidence import build_of
 from scenarios.loading.course import Course, strikes_of
 from scenarios.loading.generator import REPORT
 from scenarios.loading.histories import Follower
-from scenarios.loading.losses import losses
 from scenarios.loading.outcome import Audited, run_of
 from scenarios.loading.plan import CLOSED_LOOP, LoadPlan
 from scenarios.loading.refusals import LoadFailed
@@ -28,8 +25,6 @@ from scenarios.scale import ArchiveError, archive, audit_archive
 from scenarios.stand import QUIET_WITHIN_S, Stand, became_quiet
 
 FAULTS = "faults.jsonl"
-MOST_IN_MEMORY = 200_000
-"""Operations. With more, histories and database are judged as Parquet."""
 
 
 def run_build(
@@ -94,49 +89,19 @@ def _audited(site: Site, course: Course) -> Audited:
         if not became_quiet(site.database_url):
             doubts.append(f"the engine was still at work {QUIET_WITHIN_S:g} s after the load")
         engine_says = reconciliation(site.engine)
-        judge = _judged_in_memory if course.requests <= MOST_IN_MEMORY else _judged_at_scale
         with closing(psycopg2.connect(site.database_url)) as connection:
-            verdicts, lost = judge(site, course, connection, doubts, engine_says)
+            archive(site.folder, connection, site.target)
+        verdicts = audit_archive(
+            site.folder, doubts=doubts, whole=partial is None, engine_says=engine_says
+        )
     except (psycopg2.Error, ArchiveError, ValueError, OSError) as error:
         doubts.append(f"the audit could not be made: {' '.join(str(error).split())}")
-        verdicts, lost = Audit(doubts=tuple(doubts)), Losses()
+        verdicts = Audit(doubts=tuple(doubts))
     if verdicts.verdict is Verdict.HELD and any(seen.violations for seen in course.watch.seen):
         why = "the invariants so far were violated, and in the end they are not"
         verdicts = replace(verdicts, doubts=(*verdicts.doubts, why))
     return Audited(
         audit=verdicts,
-        losses=lost,
         partial=partial is not None,
         lasted_s=time.monotonic() - began_s,
     )
-
-
-def _judged_in_memory(
-    site: Site,
-    course: Course,
-    connection: psycopg2.extensions.connection,
-    doubts: Sequence[str],
-    engine_says: Check,
-) -> tuple[Audit, Losses]:
-    truth = site.target.read_truth(connection)
-    history, whole = _whole_history(site.folder, course), course.why_partial() is None
-    verdicts = audit(history, truth, doubts=doubts, whole=whole, engine_says=engine_says)
-    return verdicts, losses(history, truth, whole=whole)
-
-
-def _judged_at_scale(
-    site: Site,
-    course: Course,  # noqa: ARG001 - as `_judged_in_memory`
-    connection: psycopg2.extensions.connection,
-    doubts: Sequence[str],
-    engine_says: Check,
-) -> tuple[Audit, Losses]:
-    """In bounded memory, with the same verdicts; the losses are not counted."""
-    archive(site.folder, connection, site.target)
-    return audit_archive(site.folder, doubts=doubts, engine_says=engine_says), Losses()
-
-
-def _whole_history(folder: Path, course: Course) -> History:
-    """Preparation and load; lines that cannot be read are missing, which `why_partial` says."""
-    files = (folder / "preparation.jsonl", *course.follower.files)
-    return merged(read_history(path, torn=True) for path in files)

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from attacks.history import Recorder
+from attacks.history import PREPARATION, Recorder
 from attacks.http.sender import Sender
 from attacks.load.plan import Operator
 from engine.defences import Build
@@ -104,7 +104,7 @@ def _wallet(target: EngineWallet, sender: Sender) -> WalletRef:
     """Raises TargetError."""
     wallet = target.open_wallet(sender.ask, can_pay=True)
     deposit = target.deposit(wallet, OPENING_MINOR, key=secrets.token_hex(12))
-    operation = sender.send(deposit, actor="preparation")
+    operation = sender.send(deposit, actor=PREPARATION)
     if operation.outcome != "ok":
         raise TargetError(f"{operation.text} was answered {operation.answer}")
     return wallet

@@ -5,10 +5,7 @@ outside the service is null. `judged` marks the rows that are about a wallet whi
 names. `archive.json` is written last: without it the archive is not whole.
 """
 
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +15,7 @@ import psycopg2.extensions
 
 from scenarios.scale.ground_truth import PostgresTruth, TruthSource, begin_snapshot, load_truth
 from scenarios.scale.histories import Lines, not_ended, stage
-from scenarios.scale.store import ArchiveError, Store, one_line, open_store, quoted
+from scenarios.scale.store import ArchiveError, Store, one_line, open_store, quoted, scratch
 from scenarios.targets.truth_queries import ScaleTarget
 
 MANIFEST = "archive.json"
@@ -136,7 +133,7 @@ def archive_from(folder: Path, source: TruthSource | None) -> Archive:
     if not files:
         raise ArchiveError(f"{folder.name} has no history: no file there ends in .jsonl")
     (folder / MANIFEST).unlink(missing_ok=True)
-    with open_store(folder) as store, _unfinished(folder) as unfinished:
+    with open_store(folder) as store, scratch(folder, "archive") as unfinished:
         read = stage(store, files, unfinished / "staged.parquet")
         reasons = (*read.reasons, *not_ended(store, files))
         kept = _write(store, source, unfinished)
@@ -183,16 +180,6 @@ def _manifest(
         records_kept="effects" in kept,
         legs_kept="legs" in kept,
     )
-
-
-@contextmanager
-def _unfinished(folder: Path) -> Iterator[Path]:
-    """A folder beside the finished files, on the same disk, that goes in any case."""
-    made = tempfile.mkdtemp(prefix=".archive-", dir=folder)
-    try:
-        yield Path(made)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 class _Nothing:

@@ -125,11 +125,9 @@ def nothing_overdrawn(store: Store) -> Found:
 
 def conserved(store: Store) -> Found:
     """Σ of the balances = acknowledged money in less acknowledged money out."""
-    (total,) = store.row(TOTAL)
-    odd = (Decimal(amount) for (amount,) in store.stream(ODD_BALANCES))
     (certain,) = store.row(CERTAIN_NET)
     least, most = store.row(OPEN_NET)
-    together = Balance(wallet="*", asset="", amount_minor=_sum(Decimal(total), odd))
+    together = Balance(wallet="*", asset="", amount_minor=total(store))
     # The small judge over three pieces of work instead of all: its sentence has the same sums.
     sums: tuple[tuple[int, Outcome], ...] = (
         (certain, "ok"),
@@ -141,6 +139,24 @@ def conserved(store: Store) -> Found:
     )
     words = money_is_conserved(_observed(balances=(together,), operations=asked))
     return Found(count=len(words), first=words[0].summary if words else "")
+
+
+def invented(store: Store) -> Decimal | None:
+    """What is there beyond (below: negative) anything that the answers allow; None: no number."""
+    there = total(store)
+    if not there.is_finite():
+        return None
+    (certain,) = map(Decimal, store.row(CERTAIN_NET))
+    least, most = map(Decimal, store.row(OPEN_NET))
+    over, under = there - certain - most, there - certain - least
+    return over if over > 0 else min(under, Decimal(0))
+
+
+def total(store: Store) -> Decimal:
+    """Of all balances; NaN when one of them is no number."""
+    (whole,) = store.row(TOTAL)
+    odd = (Decimal(amount) for (amount,) in store.stream(ODD_BALANCES))
+    return _sum(Decimal(whole), odd)
 
 
 def answers_explain(store: Store) -> Found:

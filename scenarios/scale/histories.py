@@ -11,11 +11,9 @@ from pathlib import Path
 
 import orjson
 
-from attacks.history import Event, Move, Operation
+from attacks.history import ENDED, Event, Move, Operation
 from scenarios.scale.store import ArchiveError, Store, quoted
 
-ENDED = "load ended"
-"""What a process of a load writes last."""
 LARGEST_MINOR = 2**63 - 1
 LONGEST_LINE = 64 * 2**20
 COLUMNS = """{

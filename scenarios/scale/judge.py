@@ -6,16 +6,18 @@ the small judge goes by bounds, this one may see more (see `scenarios.scale.bala
 
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 
 from reports.evidence import Verdict
+from reports.load import Losses
 from scenarios.audit import WIDEST, Audit, Check
 from scenarios.scale import balances, keys, ledger, records, works
 from scenarios.scale.archive import CONTENTS, Archive, read_manifest
 from scenarios.scale.findings import Found
+from scenarios.scale.losses import losses
 from scenarios.scale.store import ArchiveError, Store, one_line, open_store, quoted
 
 
@@ -64,27 +66,42 @@ CLAIMS = (
 
 
 def audit_archive(
-    folder: Path, *, doubts: Sequence[str] = (), engine_says: Check | None = None
+    folder: Path,
+    *,
+    doubts: Sequence[str] = (),
+    whole: bool = True,
+    engine_says: Check | None = None,
 ) -> Audit:
     """Judge what `archive` made of a folder. Raises ArchiveError when there is nothing to judge.
 
-    A claim by the history is unknown when operations may be missing there.
+    A claim by the history is unknown when operations may be missing there. `whole` is False when
+    the caller knows of some that are; `doubts` says why.
     """
     made = read_manifest(folder)
+    made = replace(made, whole=made.whole and whole)
     with open_store(folder) as store:
         _open_tables(store, folder)
         works.prepare(store)
         payments = works.payments(store)
-        reasons = [*doubts, *made.reasons]
+        reasons = [*doubts, *(made.reasons if whole else ())]
         if not payments:
             reasons.append("no payment was acknowledged")
         if not made.truth:
             return Audit(doubts=(*reasons, "there is no ground truth"), payments=payments)
         balances.prepare(store)
         checks = [_checked(claim, store, made) for claim in CLAIMS]
+        lost = _losses(store, made)
     if engine_says is not None:
         checks.append(engine_says)
-    return Audit(checks=tuple(checks), doubts=tuple(reasons), payments=payments)
+    return Audit(checks=tuple(checks), doubts=tuple(reasons), payments=payments, losses=lost)
+
+
+def _losses(store: Store, made: Archive) -> Losses:
+    """None is known where the sums are too large for DuckDB; the claim about them says so."""
+    try:
+        return losses(store, whole=made.whole, records_kept=made.records_kept)
+    except (duckdb.Error, ArithmeticError):
+        return Losses()
 
 
 def _open_tables(store: Store, folder: Path) -> None:

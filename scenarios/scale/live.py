@@ -8,7 +8,6 @@ the last snapshot saw (PostgreSQL's transaction ids), never by ids or timestamps
 before the commit. Rows that are deleted later on are left to the audit at the end.
 """
 
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+import duckdb
 import psycopg2
 import psycopg2.extensions
 
@@ -24,7 +24,7 @@ from scenarios.scale.findings import Found
 from scenarios.scale.ground_truth import PostgresTruth, begin_snapshot, load_truth
 from scenarios.scale.histories import stage
 from scenarios.scale.live_tables import NEW_LINES
-from scenarios.scale.store import ArchiveError, Store, one_line, open_store
+from scenarios.scale.store import ArchiveError, Store, one_line, open_store, scratch
 from scenarios.targets.truth_queries import ScaleTarget, TruthQueries
 
 CONNECT_WITHIN_S = 3
@@ -51,13 +51,17 @@ class SoFar:
 class LiveAudit:
     """Looks at a load from beside it. For one thread; to be closed."""
 
-    def __init__(self, database_url: str, target: ScaleTarget, folder: Path) -> None:
-        """`folder` has the histories (*.jsonl), or will have. Raises ArchiveError."""
+    def __init__(
+        self, database_url: str, target: ScaleTarget, folder: Path, *, place: Path
+    ) -> None:
+        """`folder` has the histories (*.jsonl), or will have; in `place` it keeps what it has read.
+
+        Raises ArchiveError.
+        """
         self._url, self._target, self._folder = database_url, target, folder
         self._opened = ExitStack()
-        place = Path(self._opened.enter_context(tempfile.TemporaryDirectory(prefix="assay-live-")))
-        self._store: Store = self._opened.enter_context(open_store(place))
-        self._place = place
+        self._place = self._opened.enter_context(scratch(place, "live"))
+        self._store: Store = self._opened.enter_context(open_store(self._place))
         self._offsets: dict[Path, int] = {}
         self._last = self._read = self._judged = self._checked = 0
         self._since: str | None = None
@@ -82,7 +86,18 @@ class LiveAudit:
         self._opened.close()
 
     def step(self) -> SoFar:
-        """Read what is new and judge. Raises ArchiveError for a line that is none of a history."""
+        """Read what is new and judge.
+
+        Raises ArchiveError for a line that is none of a history, and for a disk that is full.
+        """
+        try:
+            return self._stepped()
+        except (duckdb.Error, OSError) as error:
+            raise ArchiveError(
+                f"{self._folder.name} cannot be judged: {one_line(error)}"
+            ) from error
+
+    def _stepped(self) -> SoFar:
         began_s = time.monotonic()
         self._read_lines()
         trouble = ""

@@ -6,6 +6,7 @@ They have the names and columns of an archive, so that the same SQL judges them.
 
 from decimal import Decimal
 
+from attacks.history import PREPARATION
 from scenarios.invariants.observed import shown
 from scenarios.invariants.records import miscounted
 from scenarios.scale.findings import Found, wallet_names
@@ -60,9 +61,9 @@ SELECT side AS wallet FROM (
 NEW_LINES = (
     NEW_WALLETS.format(named=NAMED),
     f"UPDATE wallets SET judged = true WHERE NOT judged AND wallet IN ({NAMED})",
-    """
+    f"""
     CREATE OR REPLACE TABLE fresh AS
-    SELECT s.number AS operation, s.hashed, s.name = 'transfer' AS payment, s.moves
+    SELECT s.number AS operation, s.hashed, s.actor <> '{PREPARATION}' AS payment, s.moves
     FROM staged s WHERE s.event IS NULL AND s.outcome = 'ok' AND s.round IS NULL
     AND len(s.moves) > 0
     AND (s.hashed IS NULL OR s.hashed NOT IN (

@@ -1,5 +1,7 @@
 """DuckDB inside this process: bounded memory, and a place on disk for what does not fit into it."""
 
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import psutil
 
 MEMORY_LIMIT = "1GB"
 """Of DuckDB's own buffers; what needs more goes to disk. The process takes some 20 % beside it."""
@@ -50,11 +53,11 @@ def open_store(folder: Path, *, memory_limit: str = MEMORY_LIMIT) -> Iterator[St
     """
     try:
         with (
-            tempfile.TemporaryDirectory(prefix=".spill-", dir=folder) as spill,
+            scratch(folder, "spill") as spill,
             duckdb.connect(
                 config={
                     "memory_limit": memory_limit,
-                    "temp_directory": spill,
+                    "temp_directory": str(spill),
                     "preserve_insertion_order": False,
                     # Nothing is fetched from anywhere.
                     "autoinstall_known_extensions": False,
@@ -65,6 +68,20 @@ def open_store(folder: Path, *, memory_limit: str = MEMORY_LIMIT) -> Iterator[St
             yield Store(connection)
     except (duckdb.Error, OSError) as error:
         raise ArchiveError(f"{folder.name} cannot be judged: {one_line(error)}") from error
+
+
+@contextmanager
+def scratch(folder: Path, name: str) -> Iterator[Path]:
+    """A new folder in there that goes in any case. What a process left that was killed goes too."""
+    for left in folder.glob(f".{name}-*-*"):
+        owner = left.name.split("-")[1]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{name}-{os.getpid()}-", dir=folder))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def one_line(error: BaseException) -> str:

@@ -5,6 +5,7 @@ Nearly every key is used once, so only those that are not cost a grouping by the
 found by a 64-bit hash of the key. Keys that merely share a hash are told apart after that.
 """
 
+from attacks.history import PREPARATION
 from scenarios.scale.store import Store
 
 PARTS = 2**17
@@ -36,9 +37,10 @@ FROM (
 ) m JOIN again_operations o USING (operation)
 """
 """Both sides are cut down first: a join of all with all spills, and takes four times as long."""
-TOGETHER = """
+TOGETHER = f"""
 CREATE OR REPLACE TABLE together AS
-SELECT min(operation) AS work, min(outcome) AS outcome, count(*) AS operations, key, asked
+SELECT min(operation) AS work, min(outcome) AS outcome, count(*) AS operations, key, asked,
+       bool_and(actor = '{PREPARATION}') AS prepared
 FROM sent_again GROUP BY key, asked
 """
 WORK_MOVES = """
@@ -95,15 +97,13 @@ STATEMENTS = (
     BOOKS,
     OPEN,
 )
-PAYMENTS = """
-SELECT (SELECT count(*) FROM operations WHERE name = 'transfer' AND outcome = 'ok'
-        AND round IS NULL AND hashed NOT IN (SELECT hashed FROM repeated))
-     + (SELECT count(DISTINCT key) FROM operations WHERE name = 'transfer' AND outcome = 'ok'
-        AND round IS NULL AND hashed IN (SELECT hashed FROM repeated))
-     + (SELECT CASE WHEN count(*) > 0 THEN 1 ELSE 0 END FROM operations
-        WHERE name = 'transfer' AND outcome = 'ok' AND round IS NULL AND hashed IS NULL)
+PAYMENTS = f"""
+SELECT (SELECT count(*) FROM operations WHERE outcome = 'ok' AND moves > 0 AND round IS NULL
+        AND actor <> '{PREPARATION}'
+        AND (hashed IS NULL OR hashed NOT IN (SELECT hashed FROM repeated)))
+     + (SELECT count(*) FROM together WHERE outcome = 0 AND NOT prepared)
 """
-"""Acknowledged ones, each counted once however often it was sent."""
+"""Works that moved money and were acknowledged, each counted once however often it was sent."""
 
 
 def prepare(store: Store) -> None:

@@ -22,6 +22,7 @@ from scenarios.loading import generator
 from scenarios.loading.load import load
 from scenarios.loading.plan import LoadPlan
 from scenarios.loading.watching import LoadWatcher
+from scenarios.scale.judge import CLAIMS
 
 pytestmark = pytest.mark.slow
 
@@ -146,8 +147,8 @@ def test_hardened_keeps_every_cent_through_faults(tmp_path: Path, temporary: Pat
     )
     assert len(read_history(histories / "preparation.jsonl").operations) == 10
     assert (histories / "locust.html").exists()
-    texts = [path.read_text() for path in folder.rglob("*") if path.is_file()]
-    assert all("Bearer" not in text and "eyJ" not in text for text in texts)
+    contents = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    assert all(b"Bearer" not in content and b"eyJ" not in content for content in contents)
 
 
 def test_fragile_under_the_same_load_shows_the_missing_money(
@@ -267,14 +268,15 @@ def test_a_full_disk_under_the_history_makes_it_partial(
 
 
 @pytest.mark.parametrize(("build", "verdict"), [("hardened", "held"), ("fragile", "violated")])
-def test_a_load_too_large_for_memory_is_judged_as_parquet(
-    build: str, verdict: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_small_load_is_judged_by_every_claim_too(
+    build: str, verdict: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("scenarios.loading.run.MOST_IN_MEMORY", 0)
     loaded = load(plan_in(tmp_path / "out", build=parse_build(build)), LoadWatcher())
     (run,) = loaded.document.runs
     assert run.verdict == verdict, run.doubts
-    assert run.losses.invented_minor is None
+    assert {check.claim for check in run.checks} >= {claim.name for claim in CLAIMS}
+    assert bool(run.losses.invented_minor) == (verdict == "violated")
+    assert run.losses.payments_without_record == 0
     assert (loaded.folder / run.histories / "operations.parquet").exists()
 
 

@@ -2,15 +2,17 @@
 wrong is seen while it goes on."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
+import duckdb
 import psycopg2
 import pytest
 
-from attacks.history import Move, Operation, Outcome
+from attacks.history import PREPARATION, Move, Operation, Outcome
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer
 from scenarios.scale import ArchiveError, LiveAudit
@@ -36,8 +38,11 @@ def house(
 @pytest.fixture
 def live(house: House, tmp_path: Path) -> Iterator[LiveAudit]:
     target = EngineWallet(house.http.get("/v1/meta").json(), "")
-    with LiveAudit(house.database_url, target, tmp_path) as opened:
+    place = tmp_path / "place"
+    place.mkdir()
+    with LiveAudit(house.database_url, target, tmp_path, place=place) as opened:
         yield opened
+    assert list(place.iterdir()) == []
 
 
 def line(
@@ -51,7 +56,7 @@ def line(
     )
     operation = Operation(
         id=number,
-        actor="user 1",
+        actor="user 1" if payer else PREPARATION,
         name="transfer" if payer else "deposit",
         text="",
         round=None,
@@ -214,4 +219,23 @@ def test_a_database_that_goes_away_is_trouble_and_no_violation(
 def test_a_line_that_is_none_of_a_history_is_said(live: LiveAudit, tmp_path: Path) -> None:
     append(tmp_path, "nonsense\n")
     with pytest.raises(ArchiveError, match=r"load\.1\.jsonl:1 is not a line of a history"):
+        live.step()
+
+
+def test_a_place_that_is_gone_is_one_line(house: House, live: LiveAudit, tmp_path: Path) -> None:
+    opened(house, tmp_path)
+    shutil.rmtree(next((tmp_path / "place").iterdir()))
+    with pytest.raises(ArchiveError) as caught:
+        live.step()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_disk_that_is_full_is_one_line(
+    live: LiveAudit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise duckdb.IOException("No space left on device")
+
+    monkeypatch.setattr("scenarios.scale.live_tables.acknowledged", full)
+    with pytest.raises(ArchiveError, match="cannot be judged: No space left on device"):
         live.step()

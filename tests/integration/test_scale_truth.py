@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from attacks.history import Move, Operation, Outcome, Recorder, read_history
+from attacks.history import PREPARATION, Move, Operation, Outcome, Recorder, read_history
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer
 from reports.evidence import Verdict
@@ -62,7 +62,7 @@ class Site:
         self.recorder.operation(
             Operation(
                 id=self.recorder.new_id(),
-                actor="user 1",
+                actor=PREPARATION if name == "deposit" else "user 1",
                 name=name,
                 text=name,
                 round=None,

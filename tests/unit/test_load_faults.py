@@ -156,6 +156,26 @@ def test_a_victim_that_does_not_come_back_is_a_problem() -> None:
     assert "it did not get ready" in struck.problem
 
 
+def test_a_victim_that_breaks_in_an_unforeseen_way_is_a_problem_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def crash(_: Engine) -> None:
+        raise KeyError("who?")
+
+    monkeypatch.setattr(Engine, "kill", crash)
+    struck = strikes(Engine(), "kill-engine@0s", io.StringIO())
+    struck.begin(struck.recorder.now_s())
+    struck.finish()
+    assert struck.problem == "kill-engine@0s: KeyError('who?')"
+
+
+def test_what_was_struck_and_not_mended_is_a_problem_whatever_the_reason() -> None:
+    struck = strikes(Engine(), "kill-engine@0s", io.StringIO())
+    struck.all[0].struck_s = 1.0
+    struck.finish()
+    assert struck.problem == "kill-engine@0s was not mended"
+
+
 Served = list[tuple[float, float]]
 """When each was answered, and how long it took in milliseconds."""
 

@@ -20,10 +20,10 @@ from scenarios.loading.figures import Figures, Recent
 from scenarios.loading.histories import ENDED, Follower
 from scenarios.loading.limits import judged, read_thresholds
 from scenarios.loading.load import Loaded
-from scenarios.loading.losses import losses
 from scenarios.loading.refusals import LoadRefused
 from scenarios.loading.show import in_words, show_loaded, watching_load
 from scenarios.loading.watching import Moment
+from scenarios.losses import losses
 from scenarios.truth import Balance, Effect, GroundTruth
 from tests.unit.load_samples import document, held_run, lossy_run
 

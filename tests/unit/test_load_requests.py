@@ -2,15 +2,20 @@
 
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attacks.history import History, Move
 from attacks.load.plan import Plan, Wallet
 from attacks.load.requests import GIVEN, Kind, RequestsError, our_document, requests_of
 from attacks.load.templates import TemplateError, json_template, path_template, text_template
+from reports.evidence import Verdict
+from scenarios.audit import audit
+from tests.unit.histories.small import effect, move, operation, truth
 
 KINDS = requests_of(our_document())
 TRANSFER = KINDS["transfer"]
@@ -134,6 +139,34 @@ def test_less_than_everything_is_no_acknowledgement() -> None:
     for content in (b'{"status": "EXECUTING"}', b"{}", b"text"):
         answer = execute.answer(202, nothing, content)
         assert (answer.outcome, answer.text, answer.error) == ("unknown", "202 not all of it", "")
+
+
+def test_moves_that_happen_apart_are_open_one_by_one() -> None:
+    moves = tuple(Move(payer="1", payee=payee, amount_minor=5) for payee in "234")
+    sent = operation(7, *moves, name="execute-batch", key="batch 9", outcome="unknown")
+    lines = KINDS["execute-batch"].recorded(sent, iter((8, 9)).__next__)
+    assert [(line.id, line.key, line.moves) for line in lines] == [
+        (7, "batch 9/1", moves[:1]), (8, "batch 9/2", moves[1:2]), (9, "batch 9/3", moves[2:]),
+    ]  # fmt: skip
+    done = replace(sent, outcome="ok")
+    assert KINDS["execute-batch"].recorded(done, int) == (done,)
+    assert KINDS["transfer"].recorded(sent, int) == (sent,)
+
+
+def test_a_batch_that_was_paid_in_part_accuses_nobody() -> None:
+    opened = operation(1, move(None, "1", 8), name="deposit", round=None)
+    moves = (move("1", "2", 5), move("1", "3", 5), move("1", "4", 3))
+    sent = operation(2, *moves, name="execute-batch", key="batch 9", outcome="unknown", round=None)
+    paid = operation(9, move("2", "3", 1), round=None)
+    found = truth(
+        {"1": 0, "2": 4, "3": 1, "4": 3},
+        (effect("d", None, "1", 8), effect("a", "1", "2", 5), effect("b", "1", "4", 3),
+         effect("c", "2", "3", 1)),
+    )  # fmt: skip
+    lines = KINDS["execute-batch"].recorded(sent, iter((3, 4)).__next__)
+    judged = audit(History(operations=(opened, *lines, paid)), found)
+    assert {check.verdict for check in judged.checks} <= {Verdict.HELD, Verdict.NOT_APPLICABLE}
+    assert audit(History(operations=(opened, sent, paid)), found).verdict is Verdict.VIOLATED
 
 
 THEIRS: dict[str, Any] = {

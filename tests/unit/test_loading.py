@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from attacks.history import History, Move, Operation
+from attacks.history import PREPARATION, History, Move, Operation
 from reports.evidence import Verdict
 from scenarios.audit import CLAIMS, Audit, Check, audit, merged
 from scenarios.invariants import Finding, Observed
@@ -21,7 +21,7 @@ def paid(  # noqa: PLR0917 - reads as a sentence: who, whom, how much
 ) -> Operation:
     return Operation(
         id=number,
-        actor="user 1",
+        actor="user 1" if payer else PREPARATION,
         name="transfer" if payer else "deposit",
         text=f"transfer {minor}",
         round=None,
@@ -133,6 +133,25 @@ def test_nothing_acknowledged_proves_nothing() -> None:
 def test_a_retry_is_no_second_payment() -> None:
     history = History(operations=(*HISTORY.operations, paid(4, "1", "2", 30, key="key-3")))
     judged = audit(history, truth())
+    assert (judged.payments, judged.exit_code) == (1, 0)
+
+
+def cashed(name: str, payer: str | None, payee: str | None) -> History:
+    move = Move(payer=payer, payee=payee, amount_minor=30)
+    return History(operations=(*OPENED, replace(PAYMENT, name=name, moves=(move,))))
+
+
+@pytest.mark.parametrize(
+    ("history", "first"),
+    [(cashed("withdrawal", "1", None), 70), (cashed("deposit", None, "1"), 130)],
+)
+def test_money_that_comes_in_or_goes_out_under_load_is_a_payment(
+    history: History, first: int
+) -> None:
+    (move,) = history.operations[-1].moves
+    recorded = Effect(id="p", payer=move.payer, payee=move.payee, amount_minor=Decimal(30))
+    found = truth(first=first, second=100, payments=0)
+    judged = audit(history, replace(found, effects=(*found.effects, recorded)))
     assert (judged.payments, judged.exit_code) == (1, 0)
 
 

@@ -1,5 +1,6 @@
 """What becomes of histories that are torn, empty or none, and of a disk that is full."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from attacks.history import History
+from attacks.history import PREPARATION, History
 from reports.evidence import Verdict
+from reports.load import Losses
 from scenarios.audit import Audit, Check
 from scenarios.scale import ArchiveError, archive, audit_archive
 from scenarios.scale.archive import CONTENTS, archive_from
@@ -24,7 +26,7 @@ from tests.unit.histories.archived import TruthRows, archived
 from tests.unit.histories.small import effect, move, operation, truth
 
 PAID = (
-    operation(1, move(None, "1", 100), name="deposit", round=None, key="a"),
+    operation(1, move(None, "1", 100), name="deposit", round=None, key="a", actor=PREPARATION),
     operation(2, move("1", "2", 30), round=None, key="b"),
     operation(3, move("1", "2", 30), round=None, key="b"),
 )
@@ -113,6 +115,44 @@ def test_a_partial_history_does_not_hide_what_the_database_shows_by_itself(tmp_p
     assert verdict_of(judged, "recorded once").verdict is Verdict.UNKNOWN
 
 
+def test_a_history_that_the_caller_knows_to_be_partial_accuses_nobody(tmp_path: Path) -> None:
+    archived(tmp_path, History(operations=PAID[:1]), TRUTH)
+    assert verdict_of(audit_archive(tmp_path), "recorded once").verdict is Verdict.VIOLATED
+    judged = audit_archive(tmp_path, doubts=("a process left no history",), whole=False)
+    assert verdict_of(judged, "recorded once").verdict is Verdict.UNKNOWN
+    assert judged.doubts[0] == "a process left no history"
+    assert (judged.losses.invented_minor, judged.losses.wallets_overdrawn) == (None, 0)
+
+
+def test_a_wallet_that_was_only_prepared_is_no_load_and_money_going_out_is_one(
+    tmp_path: Path,
+) -> None:
+    opened = truth({"1": 100}, TRUTH.effects[:1])
+    archived(tmp_path, History(operations=PAID[:1]), opened)
+    judged = audit_archive(tmp_path)
+    assert (judged.payments, judged.doubts) == (0, ("no payment was acknowledged",))
+    out = operation(2, move("1", None, 30), name="withdrawal", round=None)
+    for key, sent in ((None, (out,)), ("b", (replace(out, key="b"), replace(out, id=3, key="b")))):
+        found = truth({"1": 70}, (*opened.effects, effect("w", "1", None, 30)))
+        archived(tmp_path, History(operations=(PAID[0], *sent)), found, keys=("a", key))
+        judged = audit_archive(tmp_path)
+        assert (judged.payments, judged.verdict) == (1, Verdict.HELD)
+
+
+def test_losses_are_counted(tmp_path: Path) -> None:
+    asked = (*PAID, operation(4, move("1", "2", 5), round=None, key="c"))
+    again = effect("p2", "1", "2", 30)
+    archived(
+        tmp_path, History(operations=asked), truth({"1": -1, "2": 111}, (*TRUTH.effects, again))
+    )
+    assert audit_archive(tmp_path).losses == Losses(
+        invented_minor=10.0,
+        payments_without_record=1,
+        records_without_payment=1,
+        wallets_overdrawn=1,
+    )
+
+
 def test_an_empty_history_proves_nothing(tmp_path: Path) -> None:
     (tmp_path / "load.jsonl").write_bytes(b"")
     made = archive_from(tmp_path, TruthRows(truth=GroundTruth()))
@@ -153,6 +193,18 @@ def test_a_line_that_is_none_of_a_history_is_named(tmp_path: Path, line: str) ->
     assert str(caught.value).startswith("load.2.jsonl:2 is not a line of a history: ")
     assert "\n" not in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["load.1.jsonl", "load.2.jsonl"]
+
+
+def test_what_a_killed_judge_left_is_cleared(tmp_path: Path) -> None:
+    archived(tmp_path, History(operations=PAID), TRUTH)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    mine = [tmp_path / f".{name}-{os.getpid()}-x" for name in ("spill", "archive")]
+    left = [tmp_path / f".{name}-{ended.pid}-x" for name in ("spill", "archive")]
+    for folder in (*mine, *left):
+        folder.mkdir()
+    archive_from(tmp_path, TruthRows(truth=TRUTH))
+    assert sorted(tmp_path.glob(".*")) == sorted(mine), "those of the living are theirs"
 
 
 def test_a_folder_without_a_history_is_said(tmp_path: Path) -> None:

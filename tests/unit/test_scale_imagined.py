@@ -46,6 +46,7 @@ def assert_alike(history: History, truth: GroundTruth) -> Audit:
     small, found = audit(history, truth), large(history, truth)
     assert verdicts(found, small) == verdicts(small, small)
     assert (found.payments, found.doubts) == (small.payments, small.doubts)
+    assert found.losses == small.losses
     return found
 
 

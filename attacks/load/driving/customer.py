@@ -134,7 +134,8 @@ class Customer(FastHttpUser):
                 answer=answer.text,
                 values=answer.values,
             )
-            traffic.record(operation, answer)
+            for line in kind.recorded(operation, recorder.new_id):
+                traffic.record(line, answer)
         if moves and answer.outcome == "ok" and not again:
             self.thresholds.count("tps")
             self.thresholds.count(f"{name}.tps")

@@ -16,7 +16,7 @@ from gevent.pool import Pool
 from locust.contrib.fasthttp import FastHttpSession
 from locust.event import EventHook
 
-from attacks.history import Move, Operation, Recorder
+from attacks.history import PREPARATION, Move, Operation, Recorder
 from attacks.load.plan import ASSET, Operator, Plan, PlanError, Wallet, major, money_of
 
 OPENING_MINOR = 100_00
@@ -145,7 +145,7 @@ class Preparation:
         self._recorder.operation(
             Operation(
                 id=self._recorder.new_id(),
-                actor="preparation",
+                actor=PREPARATION,
                 name="deposit",
                 text=f"deposit {major(OPENING_MINOR)} -> {wallet.id}",
                 round=None,

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import gevent
 from gevent.event import Event
 
-from attacks.history import Operation, Recorder
+from attacks.history import ENDED, Operation, Recorder
 from attacks.load.pace import MOST_OPERATIONS, UNSENT, Pace, Profile
 from attacks.load.plan import Plan
 from attacks.load.requests import Answer, Kind
@@ -20,7 +20,6 @@ FIRST_ANSWERS = 20
 """When so many were all errors, the target or the plan is wrong."""
 UNKNOWN, ENVIRONMENT = 3, 4
 REFUSED = "connection refused"
-ENDED = "load ended"
 YIELD_EVERY = 1000
 Over = Callable[[str, int | None], None]
 """Told why the load ends here, and with which exit code; None: with that of its results."""

@@ -17,7 +17,10 @@ def losses(history: History, truth: GroundTruth, *, whole: bool) -> Losses:
     """`whole` is False when operations may be missing: then only the overdrawn are counted."""
     known = wallets_of(history.operations)
     own = [balance for name, balance in truth.balances.items() if name in known]
-    overdrawn = sum(b.amount_minor < 0 and not b.may_be_negative for b in own)
+    overdrawn = sum(
+        not b.may_be_negative and not (b.amount_minor.is_finite() and b.amount_minor >= 0)
+        for b in own
+    )
     if not whole:
         return Losses(wallets_overdrawn=overdrawn)
     done = works(history.operations)
