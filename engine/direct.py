@@ -54,15 +54,21 @@ class Direct:
     def _rows(self, connection: sa.Connection, values: Mapping[str, Any]) -> list[Any]:
         driver: Any = connection.connection.dbapi_connection
         values = {**self._constants, **values}
+        heard: Any = connection.dispatch if _has_listeners(connection) else None
         try:
             with driver.cursor() as cursor:
-                for listener in connection.dispatch.before_cursor_execute:
-                    listener(connection, cursor, self.sql, values, None, False)
+                if heard:
+                    heard.before_cursor_execute(connection, cursor, self.sql, values, None, False)
                 cursor.execute(self.sql, values)
                 rows = cursor.fetchall() if cursor.description else []
-                for listener in connection.dispatch.after_cursor_execute:
-                    listener(connection, cursor, self.sql, values, None, False)
+                if heard:
+                    heard.after_cursor_execute(connection, cursor, self.sql, values, None, False)
         except psycopg2.Error as error:
             # As if SQLAlchemy had executed it: a lost connection takes the pool's others along.
             connection._handle_dbapi_exception(error, self.sql, None, None, None)  # noqa: SLF001
         return rows
+
+
+def _has_listeners(connection: sa.Connection) -> bool:
+    """Asked as SQLAlchemy asks: to look through them all takes as long as a statement."""
+    return bool(connection._has_events or connection.engine._has_events)  # noqa: SLF001

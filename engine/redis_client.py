@@ -191,7 +191,7 @@ class _Lean(Redis):
         connection = self._usable()
         try:
             connection.send_command(*args)
-            return self.parse_response(connection, args[0], **options)
+            return self.parse_response(connection, args[0], **options)  # type: ignore[no-untyped-call]
         finally:
             self._idle.append(connection)  # One that failed has hung up, and connects again.
 

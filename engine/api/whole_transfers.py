@@ -9,9 +9,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from engine.api.context import Call, Handle, KeyedRoute, limit, refuse_revoked
+from engine.api.context import Call, Handle, StraightRoute, limit, refuse_revoked
 from engine.api.execution import as_response, keyed_request, movement_view, pin_of
-from engine.api.one_thread import finished
 from engine.api.problems import ErrorStyle
 from engine.refusals import Refused
 from engine.services import Services
@@ -19,7 +18,7 @@ from engine.wallets import Answer, Movement
 from engine.whole_transfers import Guess, RefusedByCall, TransferOrder, WholeTransfers
 
 
-class WholeTransferRoute(KeyedRoute):
+class WholeTransferRoute(StraightRoute):
     """The call itself looks whether the token was logged out; whoever is refused before it is asked
     that first, as on every other route."""
 
@@ -31,7 +30,7 @@ class WholeTransferRoute(KeyedRoute):
             self.check(request)
             if unreadable:
                 raise unreadable
-            return finished(handle(request))
+            return self.answered(request, handle)
         except RefusedByCall:
             raise
         except (Refused, RequestValidationError, HTTPException):
