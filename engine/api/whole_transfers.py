@@ -47,8 +47,9 @@ def transfer_whole(
         call.token_known()
         raise
     if answer.status >= 400 and not answer.replayed:
-        # The database chose the words: which problem it is stands in them.
-        services.metrics.refusals.labels(answer.body["type"].rpartition(":")[2]).inc()
+        # The database chose the words: which problem it is stands in them, if it is told at all.
+        problem = answer.body.get("type", "untold").rpartition(":")[2]
+        services.metrics.refusals.labels(problem).inc()
     return as_response(services, call, answer)
 
 
