@@ -26,7 +26,6 @@ from engine.refusals import (
     Refused,
 )
 from engine.retry import Retry
-from engine.revocation import REVOKED, revoked_token
 from engine.schema import User
 from engine.settings import Settings
 from engine.unit_of_work import commit
@@ -45,10 +44,9 @@ FAILURES = sa.case((USERS.c.pin_locked_until.is_(None), USERS.c.pin_failures), e
 LOCKED_UNTIL = sa.func.now() + sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.bindparam("lockout_s"))
 NOTHING_TO_LOSE = sa.func.set_config("synchronous_commit", "off", True)
 """A count that a right PIN has set back may come back with a crash: no wrong one is forgotten."""
-IS_REVOKED = sa.exists().where(REVOKED.c.jti == sa.bindparam("jti"))
 TRY = Direct(
     sa.update(USERS)
-    .where(THIS_USER, USERS.c.pin_hash.is_not(None), IS_OPEN, sa.not_(IS_REVOKED))
+    .where(THIS_USER, USERS.c.pin_hash.is_not(None), IS_OPEN)
     .values(
         pin_failures=sa.case((IS_RIGHT, 0), else_=FAILURES),
         pin_locked_until=sa.case(
@@ -71,7 +69,6 @@ LOOK = sa.select(
     USERS.c.pin_hash.is_not(None).label("is_set"),
     sa.not_(IS_OPEN).label("locked"),
     USERS.c.pin_failures,
-    IS_REVOKED.label("revoked"),
 ).where(THIS_USER)
 FIRST = (
     sa.update(USERS)
@@ -124,8 +121,6 @@ def _uncounted(session: Session, guess: dict[str, Any]) -> None:
 
 def _refuse_uncounted(row: Any) -> None:
     """A try that was not compared with anything."""
-    if row is not None and row.revoked:
-        raise revoked_token()
     raise refused_pin("pin-not-set" if row is None or not row.is_set else "pin-locked")
 
 
@@ -153,8 +148,6 @@ class Pins:
             "lockout": _counted_with_it,
         }
         self._judge = judges[defences.pin]
-        self.look_at_tokens = self._judge is _counted_with_it
-        """A token that was logged out is refused with the PIN, before it is compared."""
         self._pepper = settings.pin_pepper.encode()
         self._lockout_s = settings.pin_lockout_s
         self._retry = retry
@@ -167,13 +160,12 @@ class Pins:
     def check(self, open_session: OpenSession, principal: Principal, pin: str | None) -> None:
         """In a database transaction of its own, over before it returns.
 
-        Raises Refused: PIN required, malformed, not set, wrong, or locked; or the token's refusal.
+        Raises Refused: PIN required, malformed, not set, wrong, or locked.
         """
         judge = self._judge
         if judge is None or principal.user_id is None:
             return  # Where nobody has to say who they are there is nobody to ask.
-        token = principal.token
-        guess = {**self.guess(principal.user_id, pin), "jti": token.jti if token else None}
+        guess = self.guess(principal.user_id, pin)
         self._retry.run(lambda: self._look(open_session, judge, guess))
 
     def _look(self, open_session: OpenSession, judge: Judge, guess: dict[str, Any]) -> None:

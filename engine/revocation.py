@@ -28,10 +28,6 @@ REVOKE = insert(REVOKED).on_conflict_do_nothing()
 FORGET = sa.delete(REVOKED).where(REVOKED.c.expires_at < sa.bindparam("before"))
 
 
-def revoked_token() -> Refused:
-    return Refused(UNAUTHENTICATED, "the token was logged out")
-
-
 class Revocations:
     """`heeded`: otherwise a log-out is only a word, as it is where clients just forget a token."""
 
@@ -46,7 +42,7 @@ class Revocations:
             return
         jti = principal.token.jti
         if self._retry.run(lambda: self._is_revoked(jti)):
-            raise revoked_token()
+            raise Refused(UNAUTHENTICATED, "the token was logged out")
 
     def _is_revoked(self, jti: str) -> bool:
         with self._new_session() as session:

@@ -16,7 +16,6 @@ from uuid import UUID
 
 from fastapi import Depends, Header, Path, Query, Request, Response, Security
 from fastapi.concurrency import run_in_threadpool
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import BeforeValidator, SecretStr
@@ -134,25 +133,6 @@ class StraightRoute(KeyedRoute):
             return None
         body, errors = self.body_field.validate(value, loc=("body",))
         return None if errors else body
-
-
-class LateTokenRoute(StraightRoute):
-    """The endpoint's own first statement looks whether the token was logged out, and says so by
-    `Call.token_known`; whoever is refused before is asked that first, as on every other route."""
-
-    def handle_admitted(
-        self, request: Request, handle: Handle, unreadable: HTTPException | None
-    ) -> Response:
-        limit(request)
-        try:
-            self.check(request)
-            if unreadable:
-                raise unreadable
-            return self.answered(request, handle)
-        except (Refused, RequestValidationError, HTTPException):
-            if not getattr(request.state, "token_known", False):
-                refuse_revoked(request)
-            raise
 
 
 class KeyTakingRoute(CallerRoute):
@@ -278,8 +258,6 @@ class Call:
     pin: SecretStr | None = field(default=None, repr=False)
     open_session: OpenSession
     style: ErrorStyle
-    token_known: Callable[[], None]
-    """To be called when the database was asked for the token (`LateTokenRoute`)."""
 
     @property
     def route(self) -> str:
@@ -320,7 +298,6 @@ def call_with(request: Request, pin: SecretStr | None) -> Call:
         pin=pin,
         open_session=state.open_session,
         style=request.app.state.error_style,
-        token_known=lambda: setattr(state, "token_known", True),
     )
 
 

@@ -34,7 +34,6 @@ def execute(  # noqa: PLR0913 - what an order is made of
     First the PIN: whoever does not know it learns nothing of the key either.
     """
     services.pins.check(call.open_session, call.caller, pin_of(call.pin, payload))
-    call.token_known()
     order = Order(
         principal=call.caller,
         request=keyed_request(services, call, payload),

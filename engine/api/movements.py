@@ -10,7 +10,6 @@ from engine.api.context import (
     Caller,
     CallerRoute,
     KeyedRoute,
-    LateTokenRoute,
     MoneyCall,
     Sessions,
     StraightRoute,
@@ -20,7 +19,7 @@ from engine.api.context import (
 from engine.api.execution import execute, one_movement, whole_chain
 from engine.api.transfer_list import transfer_list_routes
 from engine.api.views import ChainView, MovementView, shown
-from engine.api.whole_transfers import transfer_whole
+from engine.api.whole_transfers import WholeTransferRoute, transfer_whole
 from engine.readings import recorded_movement
 from engine.refusals import SELF_TRANSFER, Refused
 from engine.services import Services
@@ -36,8 +35,7 @@ def movement_routes(services: Services) -> APIRouter:
     view = shown(201, MovementView, services.money.view_type)
 
     whole = services.whole_transfers
-    late = whole is not None or services.pins.look_at_tokens
-    paying = APIRouter(route_class=LateTokenRoute if late else StraightRoute)
+    paying = APIRouter(route_class=WholeTransferRoute if whole else StraightRoute)
 
     @paying.post("/transfers", status_code=201, responses=view)
     def transfer(

@@ -3,16 +3,39 @@
 from collections.abc import Callable
 from functools import lru_cache
 
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 
-from engine.api.context import Call
+from engine.api.context import Call, Handle, StraightRoute, limit, refuse_revoked
 from engine.api.execution import as_response, keyed_request, movement_view, pin_of
 from engine.api.problems import ErrorStyle
 from engine.refusals import Refused
 from engine.services import Services
 from engine.wallets import Answer, Movement
 from engine.whole_transfers import Guess, RefusedByCall, TransferOrder, WholeTransfers
+
+
+class WholeTransferRoute(StraightRoute):
+    """The call itself looks whether the token was logged out; whoever is refused before it is asked
+    that first, as on every other route."""
+
+    def handle_admitted(
+        self, request: Request, handle: Handle, unreadable: HTTPException | None
+    ) -> Response:
+        limit(request)
+        try:
+            self.check(request)
+            if unreadable:
+                raise unreadable
+            return self.answered(request, handle)
+        except RefusedByCall:
+            raise
+        except (Refused, RequestValidationError, HTTPException):
+            refuse_revoked(request)
+            raise
 
 
 def transfer_whole(
@@ -41,11 +64,7 @@ def transfer_whole(
         ),
         present_refusal=refusals_at(call.style, call.path),
     )
-    try:
-        answer = transfers.execute(call.open_session, order)
-    except RefusedByCall:
-        call.token_known()
-        raise
+    answer = transfers.execute(call.open_session, order)
     if answer.status >= 400 and not answer.replayed:
         # The database chose the words: which problem it is stands in them, if it is told at all.
         problem = answer.body.get("type", "untold").rpartition(":")[2]

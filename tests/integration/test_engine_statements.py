@@ -27,7 +27,7 @@ def statements_of(house: House) -> list[str]:
 
 
 READ, WRITE, RECORD = "SELECT wallets.id,", "UPDATE wallets", "INSERT INTO"
-PIN = "UPDATE users"  # It looks at the token too.
+TOKEN, PIN = "SELECT revoked_tokens.jti", "UPDATE users"
 LOCK, CLAIM = "SELECT pg_try_advisory_xact_lock(hashtextextended(%(name)s,", "INSERT INTO"
 
 
@@ -36,11 +36,12 @@ LOCK, CLAIM = "SELECT pg_try_advisory_xact_lock(hashtextextended(%(name)s,", "IN
     [
         ("fragile", [READ, READ, WRITE, WRITE, RECORD]),
         ("fragile,unit_of_work=swallow_then_commit", [READ, READ, WRITE, WRITE, RECORD]),
-        ("hardened", [PIN, LOCK, CLAIM, READ, "WITH part_0"]),
-        ("hardened,locking=serializable", [PIN, LOCK, CLAIM, READ, "WITH part_0"]),
+        ("hardened", [TOKEN, PIN, LOCK, CLAIM, READ, "WITH part_0"]),
+        ("hardened,locking=serializable", [TOKEN, PIN, LOCK, CLAIM, READ, "WITH part_0"]),
         (
             "hardened,locking=advisory",
             [
+                TOKEN,
                 PIN,
                 LOCK,
                 CLAIM,
@@ -51,9 +52,9 @@ LOCK, CLAIM = "SELECT pg_try_advisory_xact_lock(hashtextextended(%(name)s,", "IN
         ),
         (
             "hardened,locking=conditional",
-            [PIN, LOCK, CLAIM, READ, WRITE, "WITH part_0"],
+            [TOKEN, PIN, LOCK, CLAIM, READ, WRITE, "WITH part_0"],
         ),
-        ("hardened,key_in_flight=wait", [PIN, CLAIM, READ, "WITH part_0"]),
+        ("hardened,key_in_flight=wait", [TOKEN, PIN, CLAIM, READ, "WITH part_0"]),
     ],
 )
 def test_a_transfer_sends_no_statement_too_many(
