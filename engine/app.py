@@ -65,9 +65,9 @@ def create_app(
         metrics=metrics,
     )
     for routes in (
+        movement_routes,  # Looked through first: nothing is asked for as often.
         user_routes,
         wallet_routes,
-        movement_routes,
         treasury_routes,
         reversal_routes,
         hold_routes,

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from engine.defences import DefenceError, Defences
+from engine.direct import Direct
 from engine.redis_client import RedisAccess
 from engine.refusals import KEY_IN_FLIGHT, KEY_REUSED, Refused
 from engine.schema import IdempotencyKey
@@ -27,8 +28,8 @@ REDIS_ONLY_LIFETIME_S = 86_400
 # Made once: building them for each request costs more than running them.
 KEYS: Any = IdempotencyKey.__table__
 THIS_KEY = (KEYS.c.scope == sa.bindparam("scope")) & (KEYS.c.key == sa.bindparam("key"))
-LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
-TRY_LOCK = sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+LOCK = Direct(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"))
+TRY_LOCK = Direct(sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))"))
 # Looks and takes nothing: a lock tried here would be in the way of the request itself.
 IS_LOCKED = sa.text(
     "WITH key AS (SELECT hashtextextended(:name, 0) AS hash) SELECT EXISTS (SELECT FROM pg_locks, "
@@ -37,7 +38,9 @@ IS_LOCKED = sa.text(
     "classid::bigint = (hash >> 32) & 4294967295)"
 )
 INSERT = insert(KEYS)
-CLAIM = insert(KEYS).on_conflict_do_nothing().returning(KEYS.c.key)
+CLAIM = Direct(
+    insert(KEYS).on_conflict_do_nothing().returning(KEYS.c.key), ("scope", "key", "fingerprint")
+)
 EXISTS = sa.select(KEYS.c.key).where(THIS_KEY)
 FIND = sa.select(KEYS.c.fingerprint, KEYS.c.response_status, KEYS.c.response_body).where(THIS_KEY)
 
@@ -244,7 +247,7 @@ class KeysClaimed:
         if self._rules.in_flight == "conflict":
             self._refuse_twin(session, request)
         elif self._rules.in_flight == "wait" and self._rules.locks_keys:
-            session.execute(LOCK, {"name": _lock_name(request.scope, request.key)})
+            LOCK.rows(session, {"name": _lock_name(request.scope, request.key)})
         if self._claim(session, request):
             return None
         kept = session.execute(FIND, {"scope": request.scope, "key": request.key}).one()
@@ -277,7 +280,8 @@ class KeysClaimed:
     def _refuse_twin(self, session: Session, request: KeyedRequest) -> None:
         """Without this ON CONFLICT would wait for the twin to end (`key_in_flight=wait`)."""
         name = _lock_name(request.scope, request.key)
-        if not session.execute(TRY_LOCK, {"name": name}).scalar_one():
+        [(locked,)] = TRY_LOCK.rows(session, {"name": name})
+        if not locked:
             raise Refused(KEY_IN_FLIGHT, "the same request is being processed: ask again shortly")
 
     def _claim(self, session: Session, request: KeyedRequest) -> bool:
@@ -288,7 +292,7 @@ class KeysClaimed:
                 return False
             session.execute(INSERT, row)
             return True
-        return session.execute(CLAIM, row).first() is not None
+        return bool(CLAIM.rows(session, row))
 
 
 def _lock_name(scope: str, key: str | None) -> str:

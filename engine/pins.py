@@ -42,6 +42,8 @@ IS_OPEN = sa.or_(USERS.c.pin_locked_until.is_(None), USERS.c.pin_locked_until <=
 FAILURES = sa.case((USERS.c.pin_locked_until.is_(None), USERS.c.pin_failures), else_=0) + 1
 """With this try, if it is wrong: after a lock-out the count begins anew."""
 LOCKED_UNTIL = sa.func.now() + sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.bindparam("lockout_s"))
+NOTHING_TO_LOSE = sa.func.set_config("synchronous_commit", "off", True)
+"""A count that a right PIN has set back may come back with a crash: no wrong one is forgotten."""
 TRY = Direct(
     sa.update(USERS)
     .where(THIS_USER, USERS.c.pin_hash.is_not(None), IS_OPEN)
@@ -51,7 +53,7 @@ TRY = Direct(
             (IS_RIGHT, None), (FAILURES >= MOST_FAILURES, LOCKED_UNTIL), else_=None
         ),
     )
-    .returning(IS_RIGHT)
+    .returning(IS_RIGHT, sa.case((IS_RIGHT, NOTHING_TO_LOSE)))
 )
 COUNT = (
     sa.update(USERS)

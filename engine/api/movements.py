@@ -12,6 +12,7 @@ from engine.api.context import (
     KeyedRoute,
     MoneyCall,
     Sessions,
+    StraightRoute,
     WalletPath,
     body_of,
 )
@@ -34,7 +35,7 @@ def movement_routes(services: Services) -> APIRouter:
     view = shown(201, MovementView, services.money.view_type)
 
     whole = services.whole_transfers
-    paying = APIRouter(route_class=WholeTransferRoute if whole else KeyedRoute)
+    paying = APIRouter(route_class=WholeTransferRoute if whole else StraightRoute)
 
     @paying.post("/transfers", status_code=201, responses=view)
     def transfer(

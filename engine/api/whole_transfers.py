@@ -9,9 +9,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from engine.api.context import Call, Handle, KeyedRoute, limit, refuse_revoked
+from engine.api.context import Call, Handle, StraightRoute, limit, refuse_revoked
 from engine.api.execution import as_response, keyed_request, movement_view, pin_of
-from engine.api.one_thread import finished
 from engine.api.problems import ErrorStyle
 from engine.refusals import Refused
 from engine.services import Services
@@ -22,7 +21,7 @@ UNTOLD = "generic"
 """The problem where `errors=generic` does not name it."""
 
 
-class WholeTransferRoute(KeyedRoute):
+class WholeTransferRoute(StraightRoute):
     """The call itself looks whether the token was logged out; whoever is refused before it is asked
     that first, as on every other route."""
 
@@ -34,7 +33,7 @@ class WholeTransferRoute(KeyedRoute):
             self.check(request)
             if unreadable:
                 raise unreadable
-            return finished(handle(request))
+            return self.answered(request, handle)
         except RefusedByCall:
             raise
         except (Refused, RequestValidationError, HTTPException):
@@ -71,7 +70,8 @@ def transfer_whole(
     answer = transfers.execute(call.open_session, order)
     if answer.status >= 400 and not answer.replayed:
         # The database chose the words: which problem it is stands in them, if it is told at all.
-        services.metrics.refusals.labels(answer.body.get("type", UNTOLD).rpartition(":")[2]).inc()
+        problem = answer.body.get("type", UNTOLD).rpartition(":")[2]
+        services.metrics.refusals.labels(problem).inc()
     return as_response(services, call, answer)
 
 

@@ -18,13 +18,15 @@ from engine.books.ledger import Ledger, as_written
 from engine.books.marks import put_mark
 from engine.books.protocol import StaleVersion
 from engine.books.row_locks import RowLocks
-from engine.schema import Wallet
+from engine.direct import Direct
+from engine.schema import Amount, Wallet
 from engine.wallets import KeptAnswer, Mark, Once, Posting, Settlement, WalletState, Write
 
 WALLETS: Any = Wallet.__table__
-COLUMNS = ", ".join(f"wallets.{column.name}" for column in WALLETS.columns)
+NAMES = tuple(column.name for column in WALLETS.columns)
+COLUMNS = ", ".join(f"wallets.{name}" for name in NAMES)
 THESE = f"SELECT {COLUMNS} FROM wallets WHERE wallets.id IN :ids"  # noqa: S608 - our own columns
-READ = sa.text(f"{THESE} ORDER BY wallets.id")
+READ = Direct(sa.text(f"{THESE} ORDER BY wallets.id"))
 
 RECORD = """
 INSERT INTO transactions
@@ -95,14 +97,14 @@ RETURNING wallets.id, wallets.balance, wallets.version
 Values = dict[str, Any]
 
 
-def read_and_lock_by(locks: RowLocks) -> sa.TextClause:
+def read_and_lock_by(locks: RowLocks) -> Direct:
     """To be made once."""
-    return sa.text(f"{THESE} {locks.clauses}")
+    return Direct(sa.text(f"{THESE} {locks.clauses}"))
 
 
 class CoreBooks:
     def __init__(
-        self, session: Session, ledger: Ledger, read_and_lock: sa.TextClause, *, merged: bool
+        self, session: Session, ledger: Ledger, read_and_lock: Direct, *, merged: bool
     ) -> None:
         self._session = session
         self._ledger = ledger
@@ -111,8 +113,8 @@ class CoreBooks:
 
     def read(self, wallet_ids: Sequence[int], *, lock: bool) -> list[WalletState]:
         query = self._read_and_lock if lock else READ
-        found = self._session.execute(query, {"ids": tuple(wallet_ids)})
-        return [WalletState(**row) for row in found.mappings()]
+        found = query.rows(self._session, {"ids": tuple(wallet_ids)})
+        return [WalletState(**dict(zip(NAMES, row, strict=True))) for row in found]
 
     def settle(self, settlement: Settlement, checkpoint: Callable[[], None]) -> Sequence[Write]:
         if self._merged and all(write.change is None for write in settlement.writes):
@@ -127,7 +129,7 @@ class CoreBooks:
         records = self._records(as_written(settlement, written))
         for together in self._at_once(records):
             *before, last = [sql for sql, _ in together]
-            self._session.execute(_statement(last, *before), _united(together))
+            _prepared(_statement(last, *before)).rows(self._session, _united(together))
         checkpoint()
         return written
 
@@ -160,19 +162,15 @@ class CoreBooks:
         sql = ADD_CHANGES if adds else WRITE_BALANCES
         statement = _statement(sql, *(record for record, _ in records))
         if mark:
-            statement = _marked(statement.text, mark.parts)
+            statement = _marked(statement, mark.parts)
             values |= mark.values
-        found = {row.id: row for row in self._session.execute(statement, values)}
-        if mark and not all(row.marked for row in found.values()):
+        rows = _prepared(statement).rows(self._session, values)
+        if mark and not all(marked for *_, marked in rows):
             raise mark.missed
+        found = {id_: (balance, version) for id_, balance, version, *_ in rows}
         if any(write.insists and write.wallet_id not in found for write in writes):
             raise StaleVersion
-        return [
-            replace(w, balance=found[w.wallet_id].balance, version=found[w.wallet_id].version)
-            if w.wallet_id in found
-            else w
-            for w in writes
-        ]
+        return [_as_found(write, found.get(write.wallet_id)) for write in writes]
 
     def _legs(self, postings: Sequence[Posting]) -> Values:
         legs = [(posting.id, leg) for posting in postings for leg in self._ledger.legs(posting)]
@@ -188,19 +186,31 @@ class CoreBooks:
         }
 
 
+def _as_found(write: Write, found: tuple[Amount, int] | None) -> Write:
+    if found is None or found == (write.balance, write.version):
+        return write
+    balance, version = found
+    return replace(write, balance=balance, version=version)
+
+
 @cache
-def _statement(sql: str, *before: str) -> sa.TextClause:
+def _prepared(sql: str) -> Direct:
+    return Direct(sa.text(sql))
+
+
+@cache
+def _statement(sql: str, *before: str) -> str:
     """`before` are written by the same statement, as parts of its WITH."""
     parts = ", ".join(f"part_{number} AS ({part})" for number, part in enumerate(before))
-    return sa.text(f"WITH {parts} {sql}" if parts else sql)
+    return f"WITH {parts} {sql}" if parts else sql
 
 
 @cache
-def _marked(sql: str, parts: tuple[tuple[str, str], ...]) -> sa.TextClause:
+def _marked(sql: str, parts: tuple[tuple[str, str], ...]) -> str:
     """The same statement, which also makes these changes and tells of them."""
     named = ", ".join(f"{name} AS ({part})" for name, part in parts)
     told = f"(SELECT count(*) FROM {parts[-1][0]}) AS marked"  # noqa: S608 - of our own names
-    return sa.text(f"WITH {named}, {sql.removeprefix('WITH ')}, {told}")
+    return f"WITH {named}, {sql.removeprefix('WITH ')}, {told}"
 
 
 def _united(records: Sequence[tuple[str, Values]]) -> Values:
