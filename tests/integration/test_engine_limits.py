@@ -237,7 +237,7 @@ def test_only_users_with_a_limit_pay_for_it(hardened: House) -> None:
         assert hardened.pay(payer, shop, 1_00).status_code == 201
         sa.event.remove(hardened.services.database, "before_cursor_execute", note)
         counts.append(len(sent))
-    assert counts == [4, 8]
+    assert counts == [6, 10]
 
 
 def test_a_label_tells_wallets_apart_and_is_taken_once(house: House) -> None:
