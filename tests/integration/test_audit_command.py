@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
@@ -114,6 +115,21 @@ def test_a_database_that_is_away_is_said(loaded: Path) -> None:
     assert done.returncode == 4, done.stdout + done.stderr
     assert "Connection refused" in only_line(done)
     assert "secret" not in only_line(done)
+
+
+def test_a_database_that_may_not_be_read_is_said(loaded: Path, database_url: str) -> None:
+    role = f"stranger_{secrets.token_hex(4)}"
+    with closing(psycopg2.connect(database_url)) as side, side.cursor() as cursor:
+        side.autocommit = True
+        cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'")
+        try:
+            place = urlsplit(database_url)
+            netloc = f"{role}:x@{place.hostname}:{place.port}"
+            done = audited(loaded, place._replace(netloc=netloc).geturl())
+        finally:
+            cursor.execute(f"DROP ROLE {role}")
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert only_line(done).startswith("assay: the database could not be read: permission denied")
 
 
 def test_another_build_s_database_is_refused(loaded: Path, database_url: str, stand: Stand) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from attacks.history import Event, History, Move, Operation, Recorder
+from attacks.history import ENDED, Event, History, Move, Operation, Recorder
 from reports.evidence import Verdict
 from reports.load import LoadRun
 from scenarios.audit import Audit, Check
 from scenarios.loading.conclusion import conclude
 from scenarios.loading.figures import Figures, Recent
-from scenarios.loading.histories import ENDED, Follower
+from scenarios.loading.histories import Follower
 from scenarios.loading.limits import judged, read_thresholds
 from scenarios.loading.load import Loaded
 from scenarios.loading.refusals import LoadRefused
