@@ -64,12 +64,17 @@ def audited(folder: Path, database_url: str, build: Build) -> Audit:
 
 
 def _must_be_of(build: Build, connection: psycopg2.extensions.connection) -> None:
-    """Raises LoadRefused."""
-    engine = sa.create_engine("postgresql+psycopg2://", creator=lambda: connection)
-    with engine.connect() as looking:
-        recorded = Shape.recorded(looking, wanted=Shape.of(build.defences))
-        looking.rollback()
-        looking.detach()
+    """Raises LoadRefused, or ArchiveError when nobody may look."""
+    # The pool keeps the connection open: it is the caller's.
+    engine = sa.create_engine(
+        "postgresql+psycopg2://", creator=lambda: connection, poolclass=sa.StaticPool
+    )
+    try:
+        with engine.connect() as looking:
+            recorded = Shape.recorded(looking, wanted=Shape.of(build.defences))
+    except sa.exc.DBAPIError as error:
+        why = one_line(error.orig or error)
+        raise ArchiveError(f"the database could not be read: {why}") from error
     if recorded is None or recorded != Shape.of(build.defences):
         found = "no wallet engine's" if recorded is None else f"one of the shape {recorded.label}"
         raise LoadRefused(

@@ -94,10 +94,6 @@ class Course:
             self.doubts.append(self.watch.problem)
         self.doubts += [s.problem for s in self.strikes.all if s.problem not in {"", *self.doubts}]
 
-    @property
-    def requests(self) -> int:
-        return 0 if self.figures is None else self.figures.requests
-
     def why_partial(self) -> str | None:
         return self.follower.why_partial(self.plan.processes)
 
