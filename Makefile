@@ -16,9 +16,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 compare: install
 	$(RUN)/assay compare --stores $(STORES)
 
-# Three at a time, since they mostly wait; each with a PostgreSQL and a Redis of its own.
+# Four at a time, since they mostly wait; each with a PostgreSQL and a Redis of its own.
 test: lint
-	$(RUN)/pytest -n 3 --dist loadfile
+	$(RUN)/pytest -n 4 --dist loadfile
 
 dev: install
 	$(RUN)/assay serve --build hardened --stores $(STORES)

@@ -15,6 +15,10 @@ UNSENT = "unsent"
 """The name of a turn that was due and came to nobody: all users were waiting for answers."""
 MOST_OPERATIONS = 2_000_000
 """In one process: ten minutes at 1,000 a second, three times over."""
+PERIOD_S = 60.0
+"""Of a ramp, and between two spikes, unless told otherwise."""
+PEAK = 3.0
+"""How many times the rate a spike is, unless told otherwise."""
 RAMP_FROM = 0.1
 """The share of the rate that a ramp begins with."""
 SPIKE_SHARE = 1 / 6

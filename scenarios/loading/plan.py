@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from attacks.load.driving.options import PEAK, PERIOD_S
-from attacks.load.pace import MOST_OPERATIONS, Name, due_after, profile_of
+from attacks.load.pace import MOST_OPERATIONS, PEAK, PERIOD_S, Name, due_after, profile_of
 from attacks.load.thresholds import Threshold
 from engine.defences import Build
 from scenarios.loading.faults import Fault

@@ -174,6 +174,7 @@ def test_rows_that_lie_in_another_order_are_no_doubt(stand: Stand) -> None:
     assert len(signatures) == 1
 
 
+@pytest.mark.slow
 def test_two_workers_search_one_race(stand: Stand, tmp_path: Path) -> None:
     """The same number of orders as one, and each worker's database goes with it."""
     before = _databases(stand)
@@ -196,6 +197,7 @@ def test_two_workers_search_one_race(stand: Stand, tmp_path: Path) -> None:
     assert _databases(stand) == before
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_work_is_said(stand: Stand, tmp_path: Path) -> None:
     seen = run_cell(
         stand,

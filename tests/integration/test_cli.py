@@ -132,6 +132,7 @@ def test_an_interrupted_run_leaves_evidence_and_nothing_else(
     assert "Interrupted after" in again.stdout
 
 
+@pytest.mark.slow
 def test_two_lanes_run_what_one_runs(tmp_path: Path) -> None:
     """The same cells in the same order of the plan, whichever was done first."""
     found = {}

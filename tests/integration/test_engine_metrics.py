@@ -15,6 +15,8 @@ from engine.process import EngineConfig, EngineProcess, launched_in, start_engin
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer
 
+pytestmark = pytest.mark.slow
+
 Counted = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 
 

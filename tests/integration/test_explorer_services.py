@@ -129,6 +129,7 @@ def test_a_losing_order_loses_again_with_the_same_trace(service: Service) -> Non
         assert again.run.uncontrolled == ()
 
 
+@pytest.mark.slow
 def test_sessions_are_served_by_turns(threads: Service) -> None:
     """A pool hands a session on: what one request began with serves the other one later."""
     served: dict[int, set[int]] = {}

@@ -29,6 +29,8 @@ from tests.integration.locust_runs import (
 )
 from tests.unit.test_load_requests import THEIRS
 
+pytestmark = pytest.mark.slow
+
 SHORT = ("-u", "4", "-r", "4", "-t", "2s", "-s", "3")
 LONG = ("-u", "4", "-r", "4", "-t", "90s", "-s", "3")
 """Ended by what is tested, long before its time is up."""

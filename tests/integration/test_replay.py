@@ -66,6 +66,7 @@ def _changed(losing: Path, tmp_path: Path, **changes: Any) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_the_evidence_names_the_file(run_folder: Path, losing: Path) -> None:
     (cell,) = json.loads((run_folder / "evidence.json").read_text())["cells"]
     named = [exploration["schedule_file"] for exploration in cell["explorations"]]

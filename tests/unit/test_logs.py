@@ -19,6 +19,12 @@ from engine.process import in_words
 def _root_as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    for name in ("uvicorn", "uvicorn.error"):
+        # A server that another test ran in this process has made itself heard by other means.
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.NOTSET)
+        logger.propagate, logger.disabled = True, False
+        logger.handlers.clear()
     yield
     root.handlers[:] = handlers
     root.setLevel(level)

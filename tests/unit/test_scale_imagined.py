@@ -19,6 +19,8 @@ from scenarios.truth import GroundTruth
 from tests.unit.histories.archived import archived
 from tests.unit.histories.imagined import services
 
+pytestmark = pytest.mark.slow
+
 RECORDS = "the records explain the balances"
 KEYS = "a key has one effect and one answer"
 ODD_AMOUNTS = (

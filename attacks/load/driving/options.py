@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
-from attacks.load.pace import Name, Profile, profile_of
+from attacks.load.pace import PEAK, PERIOD_S, Name, Profile, profile_of
 
 EVERYTHING = "all"
 MOST_TPS = 100_000.0
@@ -15,8 +15,6 @@ MOST_PERIOD_S = 86_400.0
 MOST_PEAK = 1000.0
 OWN_WALLETS = 50
 PATIENCE_S = 10.0
-PERIOD_S = 60.0
-PEAK = 3.0
 
 
 def add_options(parser: Any, mixes: Sequence[str]) -> None:
