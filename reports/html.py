@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from reports.evidence import Evidence
 from reports.matrix import cell_anchor, claim_anchor
 from reports.page import lay_out_page
+from reports.rendering import rendered
 
 HEATS = {"✕": "hit", "✓": "kept", "!": "odd", "?": "doubt"}
 """The class of each place of the table of removals, by what stands in it."""
@@ -17,14 +16,8 @@ def render_html(evidence: Evidence, *, folder: Path | None = None) -> str:
 
     `folder` is the run's, as it is to be typed in the commands that show a failure again.
     """
-    environment = Environment(
-        loader=PackageLoader("reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(
+    return rendered(
+        "report.html",
         page=lay_out_page(evidence, folder),
         heats=HEATS,
         cell_anchor=cell_anchor,

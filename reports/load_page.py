@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from reports.line_chart import (
     Band,
     Line,
@@ -25,6 +23,7 @@ from reports.load_words import (
     so_far_in_words,
 )
 from reports.page import SwitchRow, switch_rows
+from reports.rendering import rendered
 from reports.words import duration, moment
 
 UNKNOWN = "unknown"
@@ -142,14 +141,8 @@ DRAWN = (
 
 def render_load_html(document: LoadDocument) -> str:
     """The page as text. Everything from the document is escaped: services choose part of it."""
-    environment = Environment(
-        loader=PackageLoader("reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("load.html").render(
+    return rendered(
+        "load.html",
         page=lay_out_load(document),
         evidence=document,
         felt_in_words=felt_in_words,

@@ -4,10 +4,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from reports.price import Price, PriceList, Side, Spread, Strategy
 from reports.price_words import number, ratio_shown, shown
+from reports.rendering import rendered
 
 WIDEST = 4.0
 """Ratios beyond this, or below its inverse, are drawn at the edge."""
@@ -50,15 +49,9 @@ class CrowdView:
 
 def render_price_page(found: PriceList) -> str:
     """Everything from the document is escaped: services under load chose part of it."""
-    environment = Environment(
-        loader=PackageLoader("reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     locking = found.locking
-    return environment.get_template("price.html").render(
+    return rendered(
+        "price.html",
         found=found,
         views=[_view(price) for price in found.prices],
         crowds=_crowds(locking.strategies) if locking else (),

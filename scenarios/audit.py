@@ -6,9 +6,9 @@ without the whole history only what the database contradicts by itself is called
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from attacks.history import PREPARATION, Event, History, Operation
+from attacks.history import PREPARATION, History, Operation
 from reports.evidence import Verdict
 from reports.load import Losses
 from scenarios.invariants import (
@@ -135,9 +135,12 @@ def _checked(claim: Claim, observed: Observed, *, whole: bool) -> Check:
         return Check(
             claim=claim.name, verdict=Verdict.UNKNOWN, detail="operations may be missing here"
         )
-    if claim.invariant is legs_prove_the_balances and observed.truth.legs is None:
+    lacking = _lacking(claim, observed.truth)
+    if lacking is not None:
         return Check(
-            claim=claim.name, verdict=Verdict.NOT_APPLICABLE, detail="this build keeps no legs"
+            claim=claim.name,
+            verdict=Verdict.NOT_APPLICABLE,
+            detail=f"this build keeps no {lacking}",
         )
     try:
         findings = claim.invariant(observed)
@@ -148,26 +151,17 @@ def _checked(claim: Claim, observed: Observed, *, whole: bool) -> Check:
     return Check(claim=claim.name, verdict=verdict, detail=_explained(findings))
 
 
+def _lacking(claim: Claim, truth: GroundTruth) -> str | None:
+    """What the claim compares with and this build does not keep."""
+    if claim.invariant is legs_prove_the_balances and truth.legs is None:
+        return "legs"
+    if claim.invariant is acknowledged_is_recorded and not truth.records_kept:
+        return "records"
+    return None
+
+
 def _explained(findings: Sequence[Finding]) -> str:
     if not findings:
         return ""
     first = textwrap.shorten(findings[0].summary, WIDEST, placeholder=" …")
     return first if len(findings) == 1 else f"{first} ({len(findings) - 1} more like it)"
-
-
-def merged(histories: Iterable[History]) -> History:
-    """Several processes' histories as one, numbered anew.
-
-    Each process has a clock of its own: only durations can be compared between them.
-    """
-    operations: list[Operation] = []
-    events: list[Event] = []
-    for history in histories:
-        operations += history.operations
-        events += history.events
-    return History(
-        operations=tuple(
-            replace(operation, id=number) for number, operation in enumerate(operations, start=1)
-        ),
-        events=tuple(events),
-    )

@@ -15,9 +15,11 @@ from attacks.load.pace import UNSENT
 from attacks.load.requests import Meaning, our_meaning
 from reports.load import Latencies, RequestRow, Series
 from scenarios.loading.recovery import Answers
-from scenarios.tally import TOTAL, percentile
+from scenarios.percentiles import percentile
 
 MS = 1000
+TOTAL = "all"
+"""The name of the row of all requests together."""
 RECENT_S = 5
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from scenarios.tally import percentile
+from scenarios.percentiles import percentile
 
 BEFORE_S = 10
 """So much before the fault says what is usual; less where there is not so much."""

@@ -57,11 +57,3 @@ def differences(on: Sequence[float], off: Sequence[float]) -> Spread | None:
     if not on or len(on) != len(off):
         return None
     return spread([a - b for a, b in zip(on, off, strict=True)])
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of all does not exceed. Raises ValueError."""
-    if not values:
-        raise ValueError("there is nothing to take a quantile of")
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from attacks.http.pump import Pump, PumpPlan, PumpSite, Slot, Turn, added
 from reports.price import Side, Spread
+from scenarios.percentiles import percentile
 from scenarios.pricing.site import Cpu, Site
-from scenarios.pricing.statistics import quantile, spread
+from scenarios.pricing.statistics import spread
 from scenarios.pricing.workload import AMOUNT_MINOR
 
 WARM_SHARE = 0.25
@@ -129,7 +130,7 @@ def latency(took: Sequence[Took], name: str, share: float) -> Spread:
     """A quantile in milliseconds, of each slot. Raises NotMeasured when one has no answer."""
     if not all(one.slot.good(name) for one in took):
         raise NotMeasured(f"no {name} was answered in a slot: take longer ones")
-    return spread([quantile(one.slot.latencies_us[name], share) / 1000 for one in took])
+    return spread([percentile(sorted(one.slot.latencies_us[name]), share) / 1000 for one in took])
 
 
 def by_site(took: Sequence[Took]) -> Mapping[int, list[Took]]:

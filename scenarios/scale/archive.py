@@ -156,7 +156,7 @@ def read_manifest(folder: Path) -> Archive:
 
 
 def _write(store: Store, source: TruthSource | None, unfinished: Path) -> Sequence[str]:
-    kept = load_truth(store, source or _Nothing(), unfinished)
+    kept = load_truth(store, source, unfinished)
     _export(store, NUMBERED, unfinished / "wallets.parquet")
     wallets = quoted(unfinished / "wallets.parquet")
     store.run(f"CREATE TABLE wallets AS SELECT * FROM {wallets}")
@@ -180,13 +180,3 @@ def _manifest(
         records_kept="effects" in kept,
         legs_kept="legs" in kept,
     )
-
-
-class _Nothing:
-    """The truth that could not be read."""
-
-    def keeps(self, table: str) -> bool:  # noqa: ARG002 - the protocol's
-        return False
-
-    def copy(self, table: str, file: object) -> None:
-        raise NotImplementedError

@@ -71,14 +71,18 @@ def begin_snapshot(connection: psycopg2.extensions.connection) -> str:
     return str(snapshot)
 
 
-def load_truth(store: Store, source: TruthSource, spill: Path) -> Sequence[str]:
-    """Views `raw_balances`, … over what is written into the folder; the tables that are kept."""
-    kept = [table for table in TABLES if source.keeps(table)]
+def load_truth(store: Store, source: TruthSource | None, spill: Path) -> Sequence[str]:
+    """Views `raw_balances`, … over what is written into the folder; the tables that are kept.
+
+    Without a source, when it could not be read, they are empty.
+    """
+    kept = []
     for table, columns in TABLES.items():
         file = spill / f"{table}.csv"
         with file.open("wb") as opened:
-            if table in kept:
+            if source is not None and source.keeps(table):
                 source.copy(table, opened)
+                kept.append(table)
         types = ", ".join(
             f"'{name}': '{kind}'" for name, kind in (c.split() for c in columns.split(", "))
         )

@@ -29,8 +29,7 @@ class Claim:
     judge: Callable[[Store], Found]
     by_history: bool
     """Compares with the answers; else the database contradicts itself."""
-    without_records: Verdict | None = None
-    """What it comes to where movements are not recorded; None: it does not need them."""
+    needs_records: bool = False
     needs_legs: bool = False
 
 
@@ -41,8 +40,7 @@ CLAIMS = (
         name="every acknowledged payment is recorded once",
         judge=records.acknowledged_and_recorded,
         by_history=True,
-        # As in the small judge: there is nothing to compare, the balances have to tell.
-        without_records=Verdict.HELD,
+        needs_records=True,
     ),
     Claim(
         name="ledger legs prove the balances",
@@ -55,7 +53,7 @@ CLAIMS = (
         name="the records explain the balances",
         judge=balances.records_explain,
         by_history=False,
-        without_records=Verdict.NOT_APPLICABLE,
+        needs_records=True,
     ),
     Claim(
         name="a key has one effect and one answer",
@@ -121,10 +119,10 @@ def _checked(claim: Claim, store: Store, made: Archive) -> Check:
         return Check(
             claim=claim.name, verdict=Verdict.NOT_APPLICABLE, detail="this build keeps no legs"
         )
-    if claim.without_records is not None and not made.records_kept:
-        na = claim.without_records is Verdict.NOT_APPLICABLE
-        detail = "this build keeps no records" if na else ""
-        return Check(claim=claim.name, verdict=claim.without_records, detail=detail)
+    if claim.needs_records and not made.records_kept:
+        return Check(
+            claim=claim.name, verdict=Verdict.NOT_APPLICABLE, detail="this build keeps no records"
+        )
     try:
         found = claim.judge(store)
     except (duckdb.Error, ArithmeticError) as error:

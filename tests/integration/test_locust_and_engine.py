@@ -5,10 +5,12 @@ import re
 import secrets
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from itertools import pairwise
+from dataclasses import replace
+from itertools import chain, pairwise
 from pathlib import Path
+from statistics import median
 
 import httpx
 import psutil
@@ -21,7 +23,7 @@ from engine.defences import parse_build
 from engine.process import EngineConfig, EngineProcess, start_engine
 from engine.stores import free_port
 from reports.evidence import Verdict
-from scenarios.audit import audit, merged
+from scenarios.audit import audit
 from scenarios.stand import Stand, became_quiet
 from scenarios.targets.engine_wallet import EngineWallet
 from tests.integration.locust_runs import (
@@ -60,6 +62,16 @@ def histories(folder: Path) -> dict[str, History]:
 
 def ended(history: History) -> bool:
     return any(event.text == "load ended" for event in history.events)
+
+
+def merged(histories: Iterable[History]) -> History:
+    """Several processes' histories as one, numbered anew."""
+    operations = chain.from_iterable(history.operations for history in histories)
+    return History(
+        operations=tuple(
+            replace(operation, id=number) for number, operation in enumerate(operations, start=1)
+        )
+    )
 
 
 def must_be_whole(engine: EngineProcess, database_url: str, folder: Path) -> History:
@@ -201,11 +213,12 @@ def test_a_worker_that_is_killed_is_said_and_the_others_go_on(
     assert found["load.0.jsonl"].operations
     assert not ended(found["load.0.jsonl"])
     assert ended(found["load.1.jsonl"])
-    lasted = [o.intended_s for o in found["load.1.jsonl"].operations if o.intended_s]
-    gaps = [later - earlier for earlier, later in pairwise(lasted)]
+    # A history is in the order of the answers; what was meant to be sent first may end last.
+    intended = sorted(o.intended_s for o in found["load.1.jsonl"].operations if o.intended_s)
+    gaps = [later - earlier for earlier, later in pairwise(intended)]
     # The one that is left keeps the whole pace from then on.
-    assert max(gaps) == pytest.approx(2 / 40, rel=0.01)
-    assert min(gaps) == pytest.approx(1 / 40, rel=0.01)
+    assert median(gaps[:10]) == pytest.approx(2 / 40, rel=0.01)
+    assert median(gaps[-10:]) == pytest.approx(1 / 40, rel=0.01)
 
 
 def test_nothing_goes_on_without_its_master(engine: EngineProcess, runs: Path) -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from attacks.history import PREPARATION, History, Move, Operation
 from reports.evidence import Verdict
-from scenarios.audit import CLAIMS, Audit, Check, audit, merged
+from scenarios.audit import CLAIMS, Audit, Check, audit
 from scenarios.invariants import Finding, Observed
 from scenarios.loading.generator import LOCUSTFILE
-from scenarios.tally import TOTAL, percentile, tally
+from scenarios.percentiles import percentile
 from scenarios.truth import Balance, Effect, GroundTruth, Leg
 
 
@@ -90,6 +90,11 @@ def test_a_build_without_legs_is_not_blamed_for_having_none() -> None:
     judged = audit(HISTORY, truth())
     assert verdict_of(judged, "ledger legs") is Verdict.NOT_APPLICABLE
     assert judged.exit_code == 0
+
+
+def test_a_build_without_records_is_not_praised_for_matching_them() -> None:
+    judged = audit(HISTORY, replace(truth(), effects=(), records_kept=False))
+    assert verdict_of(judged, "recorded once") is Verdict.NOT_APPLICABLE
 
 
 def test_a_lost_update_is_money_from_nowhere() -> None:
@@ -191,25 +196,6 @@ def test_a_judge_that_crashes_has_said_nothing(monkeypatch: pytest.MonkeyPatch) 
     judged = audit(HISTORY, truth())
     assert "the judge crashed: ZeroDivisionError" in judged.checks[0].detail
     assert judged.exit_code == 3
-
-
-def test_merging_numbers_anew() -> None:
-    both = merged((HISTORY, HISTORY))
-    assert [operation.id for operation in both.operations] == [1, 2, 3, 4, 5, 6]
-
-
-def test_a_tally_tells_refusals_from_failures() -> None:
-    numbers = tally(
-        [PAYMENT, paid(4, "1", "2", 1, "failed"), paid(5, "1", "2", 1, "unknown"), PAYMENT]
-    )
-    row = numbers.rows[-1]
-    assert (row.name, row.requests, row.refused, row.failures) == (TOTAL, 4, 1, 1)
-    assert numbers.lasted_s == pytest.approx(2.1)
-    assert numbers.payments_per_s == pytest.approx(1 / 2.1)
-
-
-def test_a_tally_of_nothing_is_empty() -> None:
-    assert tally([]).rows == ()
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.95, 95), (0.99, 99), (1.0, 100)])

@@ -8,7 +8,6 @@ import pytest
 from scenarios.pricing.statistics import (
     differences,
     interval_rank,
-    quantile,
     ratios,
     spread,
 )
@@ -67,13 +66,6 @@ def test_what_is_zero_or_lacks_its_pair_has_no_ratio() -> None:
     assert differences([1.0], []) is None
     with pytest.raises(ValueError, match="nothing"):
         spread([])
-    with pytest.raises(ValueError, match="nothing"):
-        quantile([], 0.5)
-
-
-def test_quantiles_are_values_that_were_seen() -> None:
-    values = list(range(1, 101))
-    assert [quantile(values, share) for share in (0.0, 0.5, 0.99, 1.0)] == [1, 50, 99, 100]
 
 
 def test_turns_go_forwards_and_backwards() -> None:
