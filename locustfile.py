@@ -201,14 +201,16 @@ class Batches(Customers):
         text = f"upload {len(rows)} rows of batch {batch}"
         if self.send("upload-batch", values, text).outcome != "ok":
             return
+        values = {**of("payer", payer), "batch": batch}
         self.send(
             "execute-batch",
-            {**of("payer", payer), "batch": batch},
+            values,
             f"pay batch {batch} out <- {payer.id}",
             moves=[
                 Move(payer=payer.id, payee=payee.id, amount_minor=minor) for payee, minor in rows
             ],
             key=f"batch {batch}",
+            look=lambda: self.send("read-batch", values, f"read batch {batch}"),
         )
 
 

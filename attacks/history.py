@@ -20,6 +20,9 @@ Outcome = Literal["ok", "failed", "unknown"]
 """Acknowledged; definitely not done; nobody can say."""
 PREPARATION = "preparation"
 """The actor of what is done before a load, so that there are wallets with money in them."""
+BESIDE = "beside"
+"""The kind of event that names a file which belongs to the same load: without it, operations are
+missing."""
 ENDED = "load ended"
 """The note that each process of a load writes last: a history without it is not whole."""
 

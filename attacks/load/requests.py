@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from attacks.history import Operation, Outcome
+from attacks.load.parts import PART, UNTOLD, Part, Parts, field_at, parts_of
 from attacks.load.templates import (
     Template,
     TemplateError,
@@ -32,6 +33,7 @@ GIVEN: Mapping[str, frozenset[str]] = {
     "set-up-batch": frozenset({"payer", "key"}),
     "upload-batch": frozenset({"payer", "batch", "rows"}),
     "execute-batch": frozenset({"payer", "batch"}),
+    "read-batch": frozenset({"payer", "batch"}),
 }
 """The kinds of requests that customers make, and what each may be filled with."""
 FIELDS: Mapping[str, tuple[str, ...]] = {
@@ -61,6 +63,8 @@ class Answer:
     error: str = ""
     """Why Locust's statistics count it as a failure; a refusal is an answer."""
     replayed: bool = False
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    """What became of each movement, by payee, where that was asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +78,7 @@ class Condition:
     """With this status only."""
 
     def met(self, body: Mapping[str, Any]) -> bool:
-        value = _at(body, self.name)
+        value = field_at(body, self.name)
         return str(value).endswith(self.ends) if self.ends is not None else value == self.equals
 
 
@@ -118,6 +122,8 @@ class Kind:
     done_if: Condition | None = None
     apart: bool = False
     """Some of its moves may happen without the others."""
+    parts: Parts | None = None
+    """Its answer tells what became of each of them."""
 
     def filled(self, values: Mapping[str, Any]) -> Sent:
         """A header with a hole whose value is None is left out."""
@@ -155,9 +161,12 @@ class Kind:
                 outcome, text = "unknown", f"{status} not all of it"
         replayed = bool(meaning.replayed_header and header(meaning.replayed_header))
         values: dict[str, Any] = {}
-        if outcome == "ok" and self.id_field is not None:
-            found = _at(_json(content) if body is None else body, self.id_field)
+        told: Mapping[str, Part] = {}
+        if outcome == "ok" and (self.id_field or self.parts):
+            body = _json(content) if body is None else body
+            found = field_at(body, self.id_field) if self.id_field else None
             values = {} if found is None else {"id": found}
+            told = self.parts.told(body) if self.parts else {}
         return Answer(
             outcome=outcome,
             status=status,
@@ -165,22 +174,36 @@ class Kind:
             values=values,
             error=f"answered {status}" if meaning.is_error(status) else "",
             replayed=replayed,
+            parts=told,
         )
 
-    def recorded(self, operation: Operation, new_id: Callable[[], int]) -> tuple[Operation, ...]:
-        """As it goes into the history. Where nobody can say which of its moves happened, each is a
-        piece of work of its own: judges take what one operation moves as whole or not at all.
+    def recorded(
+        self, operation: Operation, new_id: Callable[[], int], told: Mapping[str, Part]
+    ) -> tuple[Operation, ...]:
+        """As it goes into the history; `told` is what became of each of its moves, by payee.
+
+        Where some of them may have happened without the others, each is a piece of work of its
+        own beside the request: judges take what one operation moves as whole or not at all.
         """
         if not self.apart or operation.outcome != "unknown":
             return (operation,)
-        return tuple(
-            replace(
-                operation,
-                id=new_id() if number else operation.id,
-                moves=(move,),
-                key=f"{operation.key}/{number + 1}",
-            )
-            for number, move in enumerate(operation.moves)
+        each = enumerate(operation.moves, start=1)
+        parts = ((number, move, told.get(str(move.payee), UNTOLD)) for number, move in each)
+        return (
+            replace(operation, moves=()),
+            *(
+                replace(
+                    operation,
+                    id=new_id(),
+                    name=PART,
+                    moves=(move,),
+                    key=f"{operation.key}/{number}",
+                    outcome=part.outcome,
+                    answer=part.state,
+                    values={} if part.id is None else {"id": part.id},
+                )
+                for number, move, part in parts
+            ),
         )
 
 
@@ -222,7 +245,17 @@ def _meaning(answers: Mapping[str, Any]) -> Meaning:
 def _kind(name: str, how: Mapping[str, Any], meaning: Meaning) -> Kind:
     if name not in GIVEN:
         raise RequestsError(f"nobody makes a request {name!r}; there are: {', '.join(GIVEN)}")
-    unknown = set(how) - {"method", "path", "headers", "json", "text", "id", "done_if", "apart"}
+    unknown = set(how) - {
+        "method",
+        "path",
+        "headers",
+        "json",
+        "text",
+        "id",
+        "done_if",
+        "apart",
+        "parts",
+    }
     if unknown:
         raise RequestsError(f"request {name!r}: what is {min(unknown)!r}?")
     headers = dict(how.get("headers", {}))
@@ -243,6 +276,7 @@ def _kind(name: str, how: Mapping[str, Any], meaning: Meaning) -> Kind:
         id_field=how.get("id"),
         done_if=None if done_if is None else _condition(done_if),
         apart=bool(how.get("apart", False)),
+        parts=parts_of(how["parts"]) if "parts" in how else None,
     )
     _must_be_known(kind)
     return kind
@@ -283,11 +317,3 @@ def _json(content: bytes) -> Mapping[str, Any]:
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
-
-
-def _at(body: Mapping[str, Any], name: str) -> Any:
-    """`a.b` is b within a; None where there is nothing."""
-    value: Any = body
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value

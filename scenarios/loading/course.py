@@ -3,9 +3,10 @@
 import os
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
+import psycopg2
 import redis
 
 from attacks.history import Recorder
@@ -20,11 +21,10 @@ from scenarios.loading.sampling import ENGINE, Sampler
 from scenarios.loading.site import Site
 from scenarios.loading.watching import LoadWatcher, Moment
 from scenarios.scale import LiveAudit
+from scenarios.stand import became_quiet
 from scenarios.targets.protocol import WalletRef
 
 TELL_EVERY_S = 1.0
-ENDS_EARLY_S = 0.5
-"""Locust's processes do not end at the same moment."""
 SHORT_SHARE = 0.1
 """Of its time, what may be missing where Locust was slow to begin."""
 
@@ -78,16 +78,22 @@ class Course:
 
     def run(self, wallets: Sequence[WalletRef]) -> None:
         """Return when Locust is at its end, and everything that was broken is mended."""
-        with ExitStack() as opened:
-            self._generator = start_generator(self.site, self.plan, wallets)
-            opened.callback(self._generator.end)
+        with ExitStack() as looked:
             for looking in (self.watch, self.sampler):
                 looking.begin()
-                opened.callback(looking.stop)
-            opened.callback(self.strikes.finish)
-            self.doubts += wait_for(self._generator, self.plan, self._why_stop)
-            ended_s = self.since_clock_s()
+                looked.callback(looking.stop)
+            with ExitStack() as opened:
+                self._generator = start_generator(self.site, self.plan, wallets)
+                opened.callback(self._generator.end)
+                opened.callback(self.strikes.finish)
+                self.doubts += wait_for(self._generator, self.plan, self._why_stop)
+                ended_s = self.since_clock_s()
+            with suppress(psycopg2.Error):
+                became_quiet(self.site.database_url)
+            self.watch.conclude()
         self._follow()
+        self._told_s = 0.0
+        self._tell()
         if self.figures is not None and not self.doubts:
             self.doubts += why_short(ended_s, self.plan.duration_s)
         if self.watch.problem:
@@ -117,11 +123,17 @@ class Course:
             return f"the engine ended in the middle of the load: {last_words(engine.log(3))}"
         if self.strikes.problem:
             return self.strikes.problem
-        lost = self._generator.lost_worker() if self._generator else None
-        if lost is not None and self.since_clock_s() < self.plan.duration_s - ENDS_EARLY_S:
-            words = self._generator.last_words() if self._generator else ""
-            return f"a Locust process ({lost}) ended in the middle of the load: {words}"
-        return None
+        return self._why_lost(self._generator) if self._generator else None
+
+    def _why_lost(self, generator: Generator) -> str | None:
+        """Processes do not end at the same moment: who wrote its last line is not lost."""
+        gone = generator.gone_workers()
+        if gone:
+            self._follow()
+        if len(gone) <= self.follower.finished:
+            return None
+        who = ", ".join(map(str, gone))
+        return f"a Locust process ({who}) ended in the middle of the load: {generator.last_words()}"
 
     def _tell(self) -> None:
         now_s = time.monotonic()

@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from attacks.load.pace import UNSENT
+from attacks.load.parts import PART
 from attacks.load.requests import Meaning, our_meaning
 from reports.load import Latencies, RequestRow, Series
 from scenarios.loading.recovery import Answers
@@ -84,6 +85,8 @@ class Figures:
 
     def add(self, operation: Mapping[str, Any]) -> None:
         """An operation as the history has it. Raises KeyError or TypeError when it is none."""
+        if operation["name"] == PART:
+            return  # Its request has a line of its own.
         started_s, ended_s = operation["started_s"], operation["ended_s"]
         due_s = started_s if operation.get("intended_s") is None else operation["intended_s"]
         second = math.floor(ended_s - self.clock_s)

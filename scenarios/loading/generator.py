@@ -77,13 +77,13 @@ class Generator:
         """For a moment: its exit status, or None while it runs."""
         return self.process.wait(POLL_S)
 
-    def lost_worker(self) -> int | None:
-        """The id of a process that is gone while the others go on; None when there is none."""
+    def gone_workers(self) -> list[int]:
+        """The ids of processes that are gone while the first one goes on."""
         with suppress(psutil.Error):
             self._seen |= set(psutil.Process(self.process.pid).children(recursive=True))
         if self.workers <= 1 or not self.process.alive:
-            return None
-        return next((member.pid for member in self._seen if not _runs(member)), None)
+            return []
+        return sorted(member.pid for member in self._seen if not _runs(member))
 
     def end(self) -> None:
         """Return when none of its processes writes any more."""

@@ -32,6 +32,11 @@ class Follower:
     def files(self) -> tuple[Path, ...]:
         return tuple(sorted(self.folder.glob(PATTERN)))
 
+    @property
+    def finished(self) -> int:
+        """How many of them were written to the end, as far as they were read."""
+        return len(self._ended)
+
     def operations(self) -> Iterator[dict[str, Any]]:
         """Those written since the last call, whole lines only."""
         for path in self.files:

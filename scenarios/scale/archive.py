@@ -14,7 +14,7 @@ import psycopg2
 import psycopg2.extensions
 
 from scenarios.scale.ground_truth import PostgresTruth, TruthSource, begin_snapshot, load_truth
-from scenarios.scale.histories import Lines, not_ended, stage
+from scenarios.scale.histories import Lines, missing, not_ended, stage
 from scenarios.scale.store import ArchiveError, Store, one_line, open_store, quoted, scratch
 from scenarios.targets.truth_queries import ScaleTarget
 
@@ -135,7 +135,7 @@ def archive_from(folder: Path, source: TruthSource | None) -> Archive:
     (folder / MANIFEST).unlink(missing_ok=True)
     with open_store(folder) as store, scratch(folder, "archive") as unfinished:
         read = stage(store, files, unfinished / "staged.parquet")
-        reasons = (*read.reasons, *not_ended(store, files))
+        reasons = (*read.reasons, *not_ended(store, files), *missing(store, files))
         kept = _write(store, source, unfinished)
         made = _manifest(read, reasons, kept, truth=source is not None)
         for file in unfinished.glob("*.parquet"):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from attacks.history import ENDED, Event, Move, Operation
+from attacks.history import BESIDE, ENDED, Event, Move, Operation
 from scenarios.scale.store import ArchiveError, Store, quoted
 
 LARGEST_MINOR = 2**63 - 1
@@ -102,6 +102,17 @@ def not_ended(store: Store, files: Sequence[Path]) -> tuple[str, ...]:
         f"{file.name} was not finished: its process was ended before it could"
         for file in files
         if file.name.startswith("load") and file.name not in ended
+    )
+
+
+def missing(store: Store, files: Sequence[Path]) -> tuple[str, ...]:
+    """What belongs to the same load, as the histories say, and is not here."""
+    named = store.rows("SELECT DISTINCT event.text FROM staged WHERE event.kind = ?", BESIDE)
+    here = {file.name for file in files}
+    return tuple(
+        f"{file} of the same load is missing: put all histories into one folder"
+        for (file,) in sorted(named)
+        if file not in here
     )
 
 

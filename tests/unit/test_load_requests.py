@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attacks.history import History, Move
+from attacks.load.parts import Part
 from attacks.load.plan import Plan, Wallet
 from attacks.load.requests import GIVEN, Kind, RequestsError, our_document, requests_of
 from attacks.load.templates import TemplateError, json_template, path_template, text_template
@@ -144,13 +145,42 @@ def test_less_than_everything_is_no_acknowledgement() -> None:
 def test_moves_that_happen_apart_are_open_one_by_one() -> None:
     moves = tuple(Move(payer="1", payee=payee, amount_minor=5) for payee in "234")
     sent = operation(7, *moves, name="execute-batch", key="batch 9", outcome="unknown")
-    lines = KINDS["execute-batch"].recorded(sent, iter((8, 9)).__next__)
-    assert [(line.id, line.key, line.moves) for line in lines] == [
-        (7, "batch 9/1", moves[:1]), (8, "batch 9/2", moves[1:2]), (9, "batch 9/3", moves[2:]),
-    ]  # fmt: skip
+    request, *parts = KINDS["execute-batch"].recorded(sent, iter((8, 9, 10)).__next__, {})
+    assert (request.id, request.name, request.moves) == (7, "execute-batch", ())
+    assert [(part.id, part.name, part.key, part.moves) for part in parts] == [
+        (8, "part", "batch 9/1", moves[:1]),
+        (9, "part", "batch 9/2", moves[1:2]),
+        (10, "part", "batch 9/3", moves[2:]),
+    ]
+    assert {part.outcome for part in parts} == {"unknown"}
     done = replace(sent, outcome="ok")
-    assert KINDS["execute-batch"].recorded(done, int) == (done,)
-    assert KINDS["transfer"].recorded(sent, int) == (sent,)
+    assert KINDS["execute-batch"].recorded(done, int, {}) == (done,)
+    assert KINDS["transfer"].recorded(sent, int, {}) == (sent,)
+
+
+def test_what_became_of_each_row_is_what_the_service_tells() -> None:
+    rows = [
+        {"recipient_id": 2, "status": "PAID", "transaction_id": "t-2"},
+        {"recipient_id": 3, "status": "REFUSED", "transaction_id": None},
+        {"recipient_id": 4, "status": "PENDING", "transaction_id": None},
+        {"recipient_id": 5, "status": "PAID", "transaction_id": "t-5"},
+        {"recipient_id": 5, "status": "REFUSED", "transaction_id": None},
+        "no row",
+    ]
+    content = json.dumps({"rows": rows}).encode()
+    told = KINDS["read-batch"].answer(200, nothing, content).parts
+    assert set(told) == {"2", "3", "4"}, "who is named twice is not told apart"
+    moves = tuple(Move(payer="1", payee=payee, amount_minor=5) for payee in "2345")
+    sent = operation(7, *moves, name="execute-batch", key="batch 9", outcome="unknown")
+    _, *parts = KINDS["execute-batch"].recorded(sent, iter(range(8, 12)).__next__, told)
+    assert [(part.outcome, part.answer, part.values) for part in parts] == [
+        ("ok", "PAID", {"id": "t-2"}),
+        ("failed", "REFUSED", {}),
+        ("unknown", "PENDING", {}),
+        ("unknown", "nobody said", {}),
+    ]
+    for status, other in ((500, content), (200, b'{"rows": 5}'), (200, b"text")):
+        assert KINDS["read-batch"].answer(status, nothing, other).parts == {}
 
 
 def test_a_batch_that_was_paid_in_part_accuses_nobody() -> None:
@@ -163,10 +193,18 @@ def test_a_batch_that_was_paid_in_part_accuses_nobody() -> None:
         (effect("d", None, "1", 8), effect("a", "1", "2", 5), effect("b", "1", "4", 3),
          effect("c", "2", "3", 1)),
     )  # fmt: skip
-    lines = KINDS["execute-batch"].recorded(sent, iter((3, 4)).__next__)
-    judged = audit(History(operations=(opened, *lines, paid)), found)
-    assert {check.verdict for check in judged.checks} <= {Verdict.HELD, Verdict.NOT_APPLICABLE}
+    execute = KINDS["execute-batch"]
+    paid_out, refused = (Part(outcome=outcome, state="") for outcome in ("ok", "failed"))
+    for told in ({}, {"2": paid_out, "3": refused, "4": paid_out}):
+        lines = execute.recorded(sent, iter((3, 4, 5)).__next__, told)
+        judged = audit(History(operations=(opened, *lines, paid)), found)
+        assert {check.verdict for check in judged.checks} <= {Verdict.HELD, Verdict.NOT_APPLICABLE}
     assert audit(History(operations=(opened, sent, paid)), found).verdict is Verdict.VIOLATED
+    # What a row was said to be, it has to be.
+    for told in ({"3": paid_out}, {"4": refused}):
+        lines = execute.recorded(sent, iter((3, 4, 5)).__next__, told)
+        judged = audit(History(operations=(opened, *lines, paid)), found)
+        assert judged.verdict is Verdict.VIOLATED
 
 
 THEIRS: dict[str, Any] = {

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,9 +25,10 @@ from attacks.load.driving.options import (
     EVERYTHING,
     OptionError,
     add_options,
+    hosts_of,
     listen_at_home,
     profile_in,
-    why_not,
+    why_not_to,
 )
 from attacks.load.driving.preparing import Preparation, must_be_there
 from attacks.load.driving.traffic import ENVIRONMENT, UNKNOWN, HistoryFileError, Traffic, soon
@@ -43,6 +44,10 @@ LOOK_EVERY_S = 1.0
 ENDING = ("stopping", "stopped", "cleanup")
 CONNECTED_WITHIN_S = 5.0
 """Workers that were forked connect within this; only then can they be told to go."""
+HEARTBEATS_MISSED = 10
+"""A worker that does not come to speak for fewer seconds is only slow: Locust itself takes four
+for its end, which a busy machine or disk may well take."""
+PREPARED, WORKERS = "preparation.jsonl", "workers.jsonl"
 MASTER_SILENT_S = 15
 """A worker of another machine whose master was killed does not load on for longer."""
 
@@ -75,6 +80,7 @@ class Crew:
         self._wanted_by: set[str] = set()
         self._members: dict[str, int] = {}
         self._lost: set[str] = set()
+        self._known: set[str] = set()
         self._began_s = 0.0
         self._share: dict[str, Any] | None = None
         self._share_came_s = 0.0
@@ -107,6 +113,7 @@ class Crew:
             return
         self._choose_customers(environment)
         if isinstance(runner, MasterRunner):
+            runners.HEARTBEAT_LIVENESS = HEARTBEATS_MISSED
             runner.register_message(WANTED, self._plan_wanted)
             runner.register_message(OVER, self._worker_over)
         if options.headless or options.autostart:
@@ -188,9 +195,11 @@ class Crew:
         """Wallets, where there are none yet; and somebody who listens. Raises PlanError."""
         environment, traffic = self._environment, self._traffic
         options, host = environment.parsed_options, environment.host or ""
-        if why := why_not(host, options.allow_remote or ()):
+        hosts = hosts_of(host, options)
+        if why := why_not_to(hosts, options.allow_remote or ()):
             raise PlanError(why)
-        must_be_there(host)
+        for each in hosts:
+            must_be_there(each)
         if traffic.plan is None:
             wallets = int(options.wallets)
             LOG.info("preparing %d wallets at %s", wallets, host)
@@ -203,7 +212,7 @@ class Crew:
     def _prepared(self, host: str, wallets: int) -> Any:
         if self._history is None:
             return Preparation(host, Recorder(since_epoch=True, keep=False)).plan(wallets)
-        path = self._history / "preparation.jsonl"
+        path = self._history / PREPARED
         try:
             with path.open("x", encoding="utf-8", newline="\n") as file:
                 recorder = Recorder(file, since_epoch=True, keep=False)
@@ -241,6 +250,8 @@ class Crew:
         """The master is the parent; Locust itself would notice its end a minute later."""
         while os.getppid() == self._parent:
             gevent.sleep(LOOK_EVERY_S)
+        if self._traffic.stopping.is_set():
+            return  # It does not wait for the last answers of its workers.
         LOG.error("the master is gone: its worker %d ends the load", self._traffic.process)
         self._fail(ENVIRONMENT)
         self._traffic.stop()
@@ -251,6 +262,8 @@ class Crew:
             self._traffic.use(plan_of(msg.data, "the master's plan"))
         except PlanError as error:
             self._traffic.end(str(error), USAGE)
+        else:
+            self._traffic.belongs_with(PREPARED)
         self._take_share()
 
     def _share_came(self, msg: Any, **_: Any) -> None:
@@ -264,7 +277,8 @@ class Crew:
         if not self._running or self._share is None or self._traffic.plan is None:
             return
         options = self._environment.parsed_options
-        if why := why_not(self._environment.host or "", options.allow_remote or ()):
+        hosts = hosts_of(self._environment.host, options)
+        if why := why_not_to(hosts, options.allow_remote or ()):
             self._traffic.end(why, USAGE)
             return
         if not self._traffic.ready.is_set():
@@ -281,8 +295,12 @@ class Crew:
         runner = self._environment.runner
         there = runner.clients.ready + runner.clients.spawning + runner.clients.running
         members = {one.id: runner.get_worker_index(one.id) for one in there}
+        self._greet(members)
         if members == self._members:
             return
+        for worker in sorted(set(members) - set(self._members) - self._known):
+            self._traffic.belongs_with(history_of(members[worker]))
+        self._known |= set(members)
         self._members = members
         elapsed_s = time.monotonic() - self._began_s
         for position, worker in enumerate(sorted(members, key=lambda one: members[one])):
@@ -298,6 +316,11 @@ class Crew:
             if runner.state in ENDING:
                 return
             self._split()
+
+    def _greet(self, members: Mapping[str, int]) -> None:
+        for worker in sorted(self._lost & set(members)):
+            self._lost.discard(worker)
+            LOG.error("worker %d (%s) is back: it was only slow", members[worker], worker)
 
     def _mourn(self, runner: Any) -> None:
         missing = {client.id for client in runner.clients.missing}
@@ -363,20 +386,21 @@ class Crew:
             self._environment.process_exit_code = exit_code
 
     def _open_history(self, *, is_worker: bool) -> None:
-        """A master has no users and so no history of its own."""
+        """A master has no users: its own only names those of its workers."""
         folder = os.environ.get("ASSAY_LOAD_HISTORY", "")
         if not folder:
             return
         self._history = Path(folder)
         if isinstance(self._environment.runner, MasterRunner):
-            self._history.mkdir(parents=True, exist_ok=True)
-            return
-        name = f"load.{self._traffic.process}.jsonl" if is_worker else "load.jsonl"
+            name = WORKERS
+        else:
+            name = history_of(self._traffic.process) if is_worker else "load.jsonl"
         try:
             self._traffic.write_to(self._history / name)
         except HistoryFileError as error:
             if is_worker:
                 self._environment.runner.send_message(OVER, {"why": str(error), "exit_code": USAGE})
+            self._dismiss()
             _refuse(str(error))
 
     def _choose_customers(self, environment: Any) -> None:
@@ -397,6 +421,10 @@ class Crew:
             self._dismiss()
             _refuse("nobody comes: no customer is left by --mix, the tags and the plan's requests")
         environment.user_classes = chosen
+
+
+def history_of(worker: int) -> str:
+    return f"load.{worker}.jsonl"
 
 
 def _has_tasks(user: type[Customer], options: Any) -> bool:

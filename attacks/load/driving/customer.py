@@ -1,7 +1,9 @@
 """A user of Locust that speaks to a service by the plan's requests, on time, and records each."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -12,6 +14,7 @@ from locust import FastHttpUser, constant
 from locust.exception import StopUser
 
 from attacks.history import Move, Operation
+from attacks.load.driving.options import hosts_of
 from attacks.load.driving.traffic import REFUSED, Traffic
 from attacks.load.plan import Plan, Wallet, major
 from attacks.load.requests import Answer, Kind, Sent
@@ -19,12 +22,27 @@ from attacks.load.thresholds.plugin import Thresholds
 
 READY_WITHIN_S = 60.0
 TIMEOUT_S = 5.0
+LOOK = "read-batch"
 PAUSE_S = 0.05
 """Whoever was refused a connection does not spin."""
 
 
 class AnsweredError(Exception):
     """What Locust's statistics show of a request that got no answer, or an error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """One process of the service, and this customer's connection to it."""
+
+    host: str
+    prefix: str
+    http: HTTPClient
+
+    @classmethod
+    def of(cls, host: str) -> "Door":
+        http = HTTPClient.from_url(host, connection_timeout=TIMEOUT_S, network_timeout=TIMEOUT_S)
+        return cls(host=host, prefix=urlsplit(host).path.rstrip("/"), http=http)
 
 
 class Customer(FastHttpUser):
@@ -51,14 +69,15 @@ class Customer(FastHttpUser):
         self.actor = f"{traffic.process}/user {number}"
         seed = f"{self.plan.seed}/{traffic.process}/{number}"
         self.random = random.Random(seed)  # noqa: S311 - repeatable, not secret
-        self._prefix = urlsplit(self.host or "").path.rstrip("/")
-        self._http = HTTPClient.from_url(
-            self.host or "", connection_timeout=TIMEOUT_S, network_timeout=TIMEOUT_S
-        )
+        hosts = hosts_of(self.host, self.environment.parsed_options)
+        first = number % len(hosts)
+        self._doors = tuple(map(Door.of, (*hosts[first:], *hosts[:first])))
+        # As from a balancer: what is sent again goes to another process.
+        self._turns = cycle(self._doors)
 
     def on_stop(self) -> None:
-        if hasattr(self, "_http"):
-            self._http.close()
+        for door in getattr(self, "_doors", ()):
+            door.http.close()
 
     def due_s(self) -> float | None:
         """Wait for the next turn and say when it was due; None: at once. Raises StopUser."""
@@ -105,19 +124,25 @@ class Customer(FastHttpUser):
         key: str | None = None,
         due_s: float | None = None,
         again: bool = False,
+        look: Callable[[], Answer] | None = None,
     ) -> Answer:
-        """One request, recorded whatever becomes of it; `again`: it was acknowledged before."""
+        """One request, recorded whatever becomes of it; `again`: it was acknowledged before.
+
+        `look` asks what became of each of its moves, where the answer does not say.
+        """
         traffic = self.traffic
         kind = traffic.kinds[name]
-        sent = kind.filled(values)
+        sent, door = kind.filled(values), next(self._turns)
         recorder = traffic.recorder
-        answer, length = Answer(), 0
-        started_s = recorder.now_s()
+        answer, told, length = Answer(), Answer(), 0
+        started_s, ended_s = recorder.now_s(), None
         try:
-            answer, length = self._exchange(kind, sent)
+            answer, length = self._exchange(door, kind, sent)
+            ended_s = recorder.now_s()
+            if look and answer.outcome == "unknown" and LOOK in traffic.kinds:
+                told = look()
         finally:
             # Also when Locust stops this user while it waits: the request is out there.
-            ended_s = recorder.now_s()
             operation = Operation(
                 id=recorder.new_id(),
                 actor=self.actor,
@@ -128,14 +153,14 @@ class Customer(FastHttpUser):
                 key=key,
                 intended_s=due_s,
                 started_s=started_s,
-                ended_s=ended_s,
+                ended_s=ended_s or recorder.now_s(),
                 outcome=answer.outcome,
                 status=answer.status,
                 answer=answer.text,
                 values=answer.values,
             )
-            for line in kind.recorded(operation, recorder.new_id):
-                traffic.record(line, answer)
+            for line in kind.recorded(operation, recorder.new_id, told.parts):
+                traffic.record(line, answer, door.host)
         if moves and answer.outcome == "ok" and not again:
             self.thresholds.count("tps")
             self.thresholds.count(f"{name}.tps")
@@ -155,10 +180,10 @@ class Customer(FastHttpUser):
             gevent.sleep(PAUSE_S)  # The port is closed: nothing to wait for but time.
         return answer
 
-    def _exchange(self, kind: Kind, sent: Sent) -> tuple[Answer, int]:
+    def _exchange(self, door: Door, kind: Kind, sent: Sent) -> tuple[Answer, int]:
         try:
-            response = self._http.request(
-                sent.method, self._prefix + sent.path, sent.body or b"", sent.headers
+            response = door.http.request(
+                sent.method, door.prefix + sent.path, sent.body or b"", sent.headers
             )
             try:
                 content = bytes(response.read())

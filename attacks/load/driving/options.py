@@ -79,6 +79,15 @@ def add_options(parser: Any, mixes: Sequence[str]) -> None:
         env_var="LOCUST_ALLOW_REMOTE",
     )
     pace(
+        "--also-host",
+        action="append",
+        metavar="<URL>",
+        help="One more process of the same service, beside --host: requests go to all of them in "
+        "turn, as from a balancer; may be given again",
+        include_in_web_ui=False,
+        env_var="LOCUST_ALSO_HOST",
+    )
+    pace(
         "--patience-s",
         type=_number(0, 86_400),
         default=PATIENCE_S,
@@ -115,6 +124,16 @@ def profile_in(options: Any) -> Profile | None:
         period_s=float(options.tps_period_s),
         peak=float(options.tps_peak),
     )
+
+
+def hosts_of(host: str | None, options: Any) -> tuple[str, ...]:
+    """Where the load goes, in turn."""
+    return (host or "", *(options.also_host or ()))
+
+
+def why_not_to(hosts: Sequence[str], allowed: Sequence[str]) -> str:
+    """Why no load goes to all of them; empty where it may."""
+    return next(filter(None, (why_not(host, allowed) for host in hosts)), "")
 
 
 def why_not(host: str, allowed: Sequence[str]) -> str:

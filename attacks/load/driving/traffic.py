@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import gevent
 from gevent.event import Event
 
-from attacks.history import ENDED, Operation, Recorder
+from attacks.history import BESIDE, ENDED, Operation, Recorder
 from attacks.load.pace import MOST_OPERATIONS, UNSENT, Pace, Profile
 from attacks.load.plan import Plan
 from attacks.load.requests import Answer, Kind
@@ -55,7 +55,7 @@ class Traffic:
         self._unrecorded = 0
         self._answered = False
         self._errors: dict[str, int] = {}
-        self._silent_since_s: float | None = None
+        self._silent_since_s: dict[str, float] = {}
         self._over = False
 
     def write_to(self, path: Path) -> None:
@@ -83,7 +83,7 @@ class Traffic:
         self.ready.clear()
         self.pace = Pace(profile, self.recorder.now_s)
         self._answered, self._errors = False, {}
-        self._silent_since_s = None
+        self._silent_since_s = {}
         self._over = False
 
     def next_user(self) -> int:
@@ -93,21 +93,20 @@ class Traffic:
         """No two are the same, in whichever process and run."""
         return f"{self._run}-{next(self._keys)}"
 
-    def record(self, operation: Operation, answer: Answer) -> None:
+    def record(self, operation: Operation, answer: Answer, host: str) -> None:
+        """`host` is who was asked."""
         if not self._write(operation):
             return
         if self._recorded >= MOST_OPERATIONS:
             self.end(f"the load ends here: {MOST_OPERATIONS} operations are its bound", UNKNOWN)
         self._heed_errors(answer)
-        self._heed_silence(answer)
+        self._heed_silence(answer, host)
 
     def _write(self, operation: Operation) -> bool:
         try:
             self.recorder.operation(operation)
         except (OSError, ValueError) as error:
-            self._unrecorded += 1
-            why = getattr(error, "strerror", None) or error
-            self.end(f"the history {self._path} cannot be written any more: {why}", ENVIRONMENT)
+            self._cannot_be_written(error)
             return False
         self._recorded += 1
         return True
@@ -122,19 +121,17 @@ class Traffic:
             seen = ", ".join(f"{number} x {text}" for text, number in self._errors.items())
             self.end(f"{self._host()} answers nothing but errors: {seen}", ENVIRONMENT)
 
-    def _heed_silence(self, answer: Answer) -> None:
+    def _heed_silence(self, answer: Answer, host: str) -> None:
         if answer.status is not None:
-            if self._silent_since_s is not None and not self._over:
-                LOG.warning("%s answers again", self._host())
-            self._silent_since_s = None
+            if self._silent_since_s.pop(host, None) is not None and not self._over:
+                LOG.warning("%s answers again", host)
             return
         now_s = self.recorder.now_s()
-        if self._silent_since_s is None:
-            self._silent_since_s = now_s
-            LOG.warning("nobody answers at %s: %s", self._host(), answer.text)
-        elif now_s - self._silent_since_s > self._patience_s:
-            silent_s = now_s - self._silent_since_s
-            self.end(f"nobody has answered at {self._host()} for {silent_s:.0f} s", ENVIRONMENT)
+        silent_s = now_s - self._silent_since_s.setdefault(host, now_s)
+        if not silent_s:
+            LOG.warning("nobody answers at %s: %s", host, answer.text)
+        elif silent_s > self._patience_s:
+            self.end(f"nobody has answered at {host} for {silent_s:.0f} s", ENVIRONMENT)
 
     def end(self, why: str, exit_code: int | None = None) -> None:
         """Say why, and let Locust end. Whoever calls this may be one of the users that it ends."""
@@ -156,6 +153,18 @@ class Traffic:
         if not self.stopping.is_set():
             self._stopped_s = self.recorder.now_s()
             self.stopping.set()
+
+    def belongs_with(self, name: str) -> None:
+        """Note that this file, of another process, is to be judged with this one's history."""
+        try:
+            self.recorder.event(BESIDE, name)
+        except (OSError, ValueError) as error:
+            self._cannot_be_written(error)
+
+    def _cannot_be_written(self, error: Exception) -> None:
+        self._unrecorded += 1
+        why = getattr(error, "strerror", None) or error
+        self.end(f"the history {self._path} cannot be written any more: {why}", ENVIRONMENT)
 
     def unsent(self) -> Iterator[Operation]:
         """After `stop`: the turns that were due and that nobody was free to send, recorded.
