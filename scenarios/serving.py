@@ -61,7 +61,7 @@ def serve(  # noqa: PLR0913 - what the command offers
                 engine=engine,
                 database_url=url,
                 postgres=f"PostgreSQL {postgres.version}, {postgres.choice.kind}",
-                redis=f"Redis {redis.version}, {redis.choice.kind}",
+                redis=f"Redis {redis.version}, {redis.choice.kind}: {redis.url}",
             )
         )
         engine.wait()
