@@ -70,7 +70,12 @@ def add_options(parser: Any, mixes: Sequence[str]) -> None:
         include_in_web_ui=False,
         env_var="LOCUST_MIX",
     )
-    pace(
+    _add_hosts(parser)
+
+
+def _add_hosts(parser: Any) -> None:
+    add = parser.add_argument
+    add(
         "--allow-remote",
         action="append",
         metavar="<host name>",
@@ -78,7 +83,7 @@ def add_options(parser: Any, mixes: Sequence[str]) -> None:
         include_in_web_ui=False,
         env_var="LOCUST_ALLOW_REMOTE",
     )
-    pace(
+    add(
         "--also-host",
         action="append",
         metavar="<URL>",
@@ -87,7 +92,7 @@ def add_options(parser: Any, mixes: Sequence[str]) -> None:
         include_in_web_ui=False,
         env_var="LOCUST_ALSO_HOST",
     )
-    pace(
+    add(
         "--patience-s",
         type=_number(0, 86_400),
         default=PATIENCE_S,
