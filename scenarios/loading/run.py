@@ -1,5 +1,6 @@
 """One build under load, from its first wallet to its last cent."""
 
+import shutil
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -25,6 +26,8 @@ from scenarios.scale import ArchiveError, archive, audit_archive
 from scenarios.stand import QUIET_WITHIN_S, Stand, became_quiet
 
 FAULTS = "faults.jsonl"
+ROOM_BYTES = 16 * 2**20
+"""With less free than this, a disk is taken for full."""
 
 
 def run_build(
@@ -79,6 +82,23 @@ def announced(plan: LoadPlan) -> str:
     )
 
 
+def _archived(site: Site, connection: psycopg2.extensions.connection) -> Path:
+    """The folder of the archive: beside the histories, or where there is room. Raises ArchiveError
+    or OSError.
+    """
+    try:
+        archive(site.folder, connection, site.target)
+    except ArchiveError:
+        if shutil.disk_usage(site.folder).free > ROOM_BYTES:
+            raise
+        elsewhere = site.stand.workspace.folder(f"audit-{site.engine.port}")
+        for history in site.folder.glob("*.jsonl"):
+            (elsewhere / history.name).symlink_to(history.absolute())
+        archive(elsewhere, connection, site.target)
+        return elsewhere
+    return site.folder
+
+
 def _audited(site: Site, course: Course) -> Audited:
     doubts = list(course.doubts)
     partial = course.why_partial()
@@ -90,9 +110,9 @@ def _audited(site: Site, course: Course) -> Audited:
             doubts.append(f"the engine was still at work {QUIET_WITHIN_S:g} s after the load")
         engine_says = reconciliation(site.engine)
         with closing(psycopg2.connect(site.database_url)) as connection:
-            archive(site.folder, connection, site.target)
+            judged_in = _archived(site, connection)
         verdicts = audit_archive(
-            site.folder, doubts=doubts, whole=partial is None, engine_says=engine_says
+            judged_in, doubts=doubts, whole=partial is None, engine_says=engine_says
         )
     except (psycopg2.Error, ArchiveError, ValueError, OSError) as error:
         doubts.append(f"the audit could not be made: {' '.join(str(error).split())}")

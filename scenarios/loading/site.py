@@ -3,18 +3,22 @@
 import math
 import secrets
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import httpx
+from redis import Redis
+from redis.exceptions import RedisError
 
 from attacks.history import PREPARATION, Recorder
 from attacks.http.sender import Sender
 from attacks.load.plan import Operator
 from engine.defences import Build
 from engine.process import EngineConfig, EngineError, EngineProcess, start_engine
+from engine.stores import RedisServer
 from reports.evidence import Verdict
 from scenarios.audit import Check
 from scenarios.loading.plan import LoadPlan
@@ -28,6 +32,7 @@ PREPARE_TIMEOUT_S = 20.0
 """Signing up hashes a password, which takes its time on purpose."""
 TOKENS_OUTLAST_S = 3600
 """For thousands of wallets that are prepared, and faults that hold a load up."""
+KEYS_AT_ONCE = 1000
 RECONCILIATION = "the engine's own reconciliation agrees"
 
 
@@ -50,6 +55,7 @@ def open_site(stand: Stand, plan: LoadPlan, build: Build, folder: Path) -> Itera
     with ExitStack() as opened:
         database = stand.databases.create(build.defences)
         opened.callback(stand.databases.drop, database)
+        opened.callback(_forget, stand.redis, database)
         config = config_of(stand, plan, build, database)
         engine = start_engine(stand.launch, config)
         opened.callback(engine.stop)
@@ -64,6 +70,16 @@ def open_site(stand: Stand, plan: LoadPlan, build: Build, folder: Path) -> Itera
             floats=meta["defences"]["money"] != "minor_units",
             folder=folder,
         )
+
+
+def _forget(redis: RedisServer, namespace: str) -> None:
+    """What an engine keeps in a Redis that is not ours does not stay there. It is away: it does."""
+    if redis.choice.kind != "external":
+        return
+    with suppress(RedisError), Redis.from_url(redis.url, socket_timeout=5) as client:
+        keys = client.scan_iter(f"{namespace}:*", count=KEYS_AT_ONCE)
+        while some := tuple(islice(keys, KEYS_AT_ONCE)):
+            client.unlink(*some)
 
 
 def config_of(stand: Stand, plan: LoadPlan, build: Build, database: str) -> EngineConfig:

@@ -139,7 +139,8 @@ def test_processes_share_wallets_that_are_prepared_once(
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("PASSED") == 3
     found = histories(runs / "processes")
-    assert set(found) == {"load.0.jsonl", "load.1.jsonl", "preparation.jsonl"}
+    loads_of_workers = {"load.0.jsonl", "load.1.jsonl"}
+    assert set(found) == {*loads_of_workers, "preparation.jsonl", "workers.jsonl"}
     assert len(found["preparation.jsonl"].operations) == 6
     loads = [found["load.0.jsonl"], found["load.1.jsonl"]]
     assert all(ended(load) for load in loads)
