@@ -8,6 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from reports.document import EvidenceError
 from reports.evidence import Verdict
 from reports.line_chart import MOST_POINTS, TimeAxis, Values, line_of, scale_of, thinned
 from reports.load import LoadDocument
