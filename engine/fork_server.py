@@ -12,13 +12,14 @@ import signal
 import socket
 import subprocess
 import sys
-import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
 
+from engine.forked import live_and_end
 from engine.ownership import OwnedProcess, Workspace
 
 FORKED_WITHIN_S = 30.0
@@ -100,31 +101,21 @@ def main(serve: Callable[[], int]) -> None:
         for line in lines:
             env, log = json.loads(line)
             if (pid := os.fork()) == 0:
-                _become(serve, env, Path(log))
+                live_and_end(partial(_become, serve, env, Path(log)))
             connection.sendall(f"{pid}\n".encode())
 
 
-def _become(serve: Callable[[], int], env: Mapping[str, str], log: Path) -> None:
-    """The rest of a forked process's life."""
-    status = 1
-    try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.setsid()
-        with log.open("ab") as output, Path(os.devnull).open("rb") as nothing:
-            os.dup2(nothing.fileno(), 0)
-            os.dup2(output.fileno(), 1)
-            os.dup2(output.fileno(), 2)
-        os.environ.update(env)
-        status = serve()
-    except SystemExit as ended:
-        status = ended.code if isinstance(ended.code, int) else 1
-    except BaseException:  # noqa: BLE001 - what an interpreter does at the end of its program
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+def _become(serve: Callable[[], int], env: Mapping[str, str], log: Path) -> int:
+    """The exit code of the engine that this process is from now on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    with log.open("ab") as output, Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    os.environ.update(env)
+    return serve()
 
 
 if __name__ == "__main__":

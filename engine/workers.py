@@ -9,16 +9,15 @@ reading end of a pipe whose writing end only the supervisor has.
 import logging
 import os
 import signal
-import sys
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import NoReturn
+
+from engine.forked import live_and_end
 
 LOG = logging.getLogger("engine")
 START_UP_FAILED = (2, 3)
@@ -94,7 +93,7 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             if (pid := os.fork()) == 0:
-                self._become(number, said)
+                live_and_end(lambda: self._become(number, said))
             self._numbers[pid] = number
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -115,26 +114,17 @@ class Supervisor:
             self._gone = True
             os.close(self._go.writing)
 
-    def _become(self, number: int, said: Pipe) -> NoReturn:
-        status = 1
-        try:
-            for each in SIGNALS:
-                signal.signal(each, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-            os.close(self._life.writing)
-            if not self._gone:
-                os.close(self._go.writing)
-            watch = threading.Thread(target=self._end_with_supervisor, daemon=True)
-            watch.start()
-            status = self._work(number, lambda: self._wait_for_all(said))
-        except SystemExit as ended:
-            status = ended.code if isinstance(ended.code, int) else 1
-        except BaseException:  # noqa: BLE001 - what an interpreter does at the end of its program
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
+    def _become(self, number: int, said: Pipe) -> int:
+        """The exit code of the worker that this process is from now on."""
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        os.close(self._life.writing)
+        if not self._gone:
+            os.close(self._go.writing)
+        watch = threading.Thread(target=self._end_with_supervisor, daemon=True)
+        watch.start()
+        return self._work(number, lambda: self._wait_for_all(said))
 
     def _end_with_supervisor(self) -> None:
         os.read(self._life.reading, 1)

@@ -109,11 +109,11 @@ def scale_of(lines: Sequence[Values], *, may_be_logarithmic: bool = False) -> Sc
 
 
 def line_of(line: Values, at_s: Sequence[float], axis: TimeAxis, scale: Scale) -> Line:
-    """A gap where nothing is known."""
+    """A gap where nothing is known; what was before or after the axis is not drawn."""
     points: list[str] = []
     pen_up = True
     for moment_s, value in thinned(at_s, line.values):
-        if value is None:
+        if value is None or not axis.first_s <= moment_s <= axis.last_s:
             pen_up = True
             continue
         x = axis.percent(moment_s) * WIDTH / 100

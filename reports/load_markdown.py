@@ -4,6 +4,7 @@ from html import escape
 
 from reports.load import LoadDocument, LoadRun, RequestRow
 from reports.load_words import felt_in_words, missing_money, plan_in_words
+from reports.words import count, duration, moment
 
 SYMBOLS = {"PASS": "✅", "FAIL": "❌", "UNKNOWN": "❔", "N/A": "⚪"}
 NOTHING = "-"
@@ -15,6 +16,9 @@ def render_load_markdown(document: LoadDocument) -> str:
     if document.status != "complete":
         parts.append("> [!WARNING]\n> This load was interrupted. This is what was seen until then.")
     parts.append(_text(plan_in_words(document)))
+    machine = document.environment
+    took = f"{duration(document.duration_s)} on {count(machine.cpus, 'core')}"
+    parts.append(f"Began {moment(document.started_at)}, took {took}.")
     for run in document.runs:
         parts += _run(run)
     return "\n\n".join(parts) + "\n"
@@ -30,7 +34,8 @@ def _run(run: LoadRun) -> list[str]:
     if run.rows:
         parts.append(_figures(run.rows))
     lines = [
-        f"- {SYMBOLS[check.verdict.shown]} {_text(check.claim)} {_text(check.detail)}".rstrip()
+        f"- {SYMBOLS[check.verdict.shown]} {_text(check.claim)}"
+        + (f": {_text(check.detail)}" if check.detail else "")
         for check in run.checks
     ]
     met = {True: "✅", False: "❌", None: "❔"}

@@ -16,6 +16,7 @@ from reports.line_chart import (
 )
 from reports.load import LoadDocument, LoadRun, SoFar
 from reports.load_words import (
+    NEVER_CHECKED,
     felt_in_words,
     missing_money,
     money,
@@ -210,9 +211,16 @@ def _run_view(run: LoadRun, anchor: str, axis: TimeAxis, scales: Sequence[Scale]
             if f.struck
         ),
         marks=tuple(_mark(j, axis) for j in run.so_far if j.checked or j.violations),
-        so_far=so_far_in_words(run.so_far[-1]) if run.so_far else "",
+        so_far=_said_last(run.so_far),
         missing=missing_money(run.losses),
     )
+
+
+def _said_last(so_far: Sequence[SoFar]) -> str:
+    if not so_far:
+        return ""
+    last = so_far[-1]
+    return so_far_in_words(last) if last.checked or last.violations else NEVER_CHECKED
 
 
 def _mark(judged: SoFar, axis: TimeAxis) -> Mark:
@@ -226,9 +234,9 @@ def _mark(judged: SoFar, axis: TimeAxis) -> Mark:
 
 def _beside(runs: Sequence[LoadRun]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     rows: list[tuple[str, Callable[[LoadRun], str]]] = [
-        ("Verdict", lambda run: run.verdict.shown),
-        ("Acknowledged payments", lambda run: f"{run.payments:,}"),
-        ("Payments a second", lambda run: f"{run.payments_per_s:.1f}"),
+        ("Audit", lambda run: run.verdict.shown),
+        ("Acknowledged payments, warm-up included", lambda run: f"{run.payments:,}"),
+        ("Payments a second after the warm-up", lambda run: f"{run.payments_per_s:.1f}"),
         (
             "p95 of all requests",
             lambda run: _ms(run.totals.latencies.p95_ms if run.totals else None),
@@ -251,4 +259,4 @@ def _number(value: int | None) -> str:
 
 
 def _ms(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.1f} ms"
+    return UNKNOWN if value is None else f"{value:,.1f} ms"

@@ -3,20 +3,12 @@
 import re
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from reports.document import read_document
 from reports.load import LOAD_VERSION, LoadDocument
 from reports.load_junit import render_load_junit
 from reports.load_markdown import render_load_markdown
 from reports.load_page import render_load_html
-from reports.store import (
-    EvidenceError,
-    RunFolder,
-    checksums,
-    first_problem,
-    json_object,
-    replace_file,
-)
+from reports.store import RunFolder, checksums, replace_file
 
 DOCUMENT = "load.json"
 NUMBERS = re.compile(r"\[\s+((?:-?[\d.e+-]+|null)(?:,\s+(?:-?[\d.e+-]+|null))*)\s+\]")
@@ -38,17 +30,9 @@ def is_load(folder: Path) -> bool:
 
 
 def read_load(path: Path) -> LoadDocument:
-    """Read the document of a load's folder. Raises EvidenceError when that cannot be done."""
+    """Read the document of a load's folder, or the file itself. Raises EvidenceError."""
     file = path / DOCUMENT if path.is_dir() else path
-    found = json_object(file)
-    if found.get("version") != LOAD_VERSION:
-        raise EvidenceError(
-            f"{file} has version {found.get('version')!r}; this Assay reads {LOAD_VERSION!r}"
-        )
-    try:
-        return LoadDocument.model_validate(found)
-    except ValidationError as error:
-        raise EvidenceError(f"{file} does not match the schema: {first_problem(error)}") from None
+    return read_document(file, LoadDocument, LOAD_VERSION)
 
 
 def _text(document: LoadDocument) -> str:

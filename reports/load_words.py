@@ -4,6 +4,7 @@ from reports.load import CLOSED_LOOP, FaultStruck, LoadDocument, Losses, SoFar
 from reports.words import count
 
 NOTHING_CHECKED = "nothing checked yet"
+NEVER_CHECKED = "nothing was checked before the load was over"
 
 
 def money(minor: float) -> str:
@@ -45,7 +46,8 @@ def felt_in_words(fault: FaultStruck) -> str:
         fell = f"{fell}, silent for {fault.silent_s:.1f} s"
     if fault.recovered_in_s is None:
         return f"{fell}, not back before the end of the load"
-    return f"{fell}, back {fault.recovered_in_s:.1f} s after it was mended"
+    back = f"{fault.recovered_in_s:.1f} s after" if fault.recovered_in_s else "as soon as"
+    return f"{fell}, back {back} it was mended"
 
 
 def so_far_in_words(judged: SoFar) -> str:
@@ -60,11 +62,10 @@ def plan_in_words(document: LoadDocument) -> str:
     if plan.tps == CLOSED_LOOP:
         pace = f"{count(plan.users, 'user')} as fast as answers came"
     else:
-        pace = (
-            f"{plan.tps:g} requests due a second, {plan.profile}, from {count(plan.users, 'user')}"
-        )
+        pace = f"{plan.tps:g} turns due a second, {plan.profile}, from {count(plan.users, 'user')}"
+    mix = plan.mix.replace(",", ", ")
     return (
-        f"{pace}, {plan.mix} between {count(plan.wallets, 'wallet')}, {plan.duration_s:g} s after "
+        f"{pace}, {mix} between {count(plan.wallets, 'wallet')}, {plan.duration_s:g} s after "
         f"{plan.warm_up_s:g} s to warm up; processes: {plan.engine_workers} of the engine, "
         f"{plan.locust_processes} of Locust; seed {document.seed}."
     )

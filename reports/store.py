@@ -4,21 +4,15 @@ Every file is replaced as a whole, so that a reader (or a killed run) never sees
 """
 
 import hashlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from reports.document import read_document
 from reports.evidence import EVIDENCE_VERSION, Evidence
 from reports.html import render_html
 from reports.junit import render_junit
 from reports.markdown import render_markdown
-
-
-class EvidenceError(Exception):
-    """The evidence cannot be read; the message is one line for the person who asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,22 +64,9 @@ def write_reports(folder: Path, evidence: Evidence) -> None:
 
 
 def read_evidence(path: Path) -> Evidence:
-    """Read the evidence of a run's folder, or an evidence file.
-
-    Raises EvidenceError when the file is missing, not JSON, of another version, or when a field
-    is not as the schema says.
-    """
+    """Read the evidence of a run's folder, or an evidence file. Raises EvidenceError."""
     file = RunFolder(path=path).evidence if path.is_dir() else path
-    document = json_object(file)
-    version = document.get("version")
-    if version != EVIDENCE_VERSION:
-        raise EvidenceError(
-            f"{file} has evidence version {version!r}; this Assay reads {EVIDENCE_VERSION!r}"
-        )
-    try:
-        return Evidence.model_validate(document)
-    except ValidationError as error:
-        raise EvidenceError(f"{file} does not match the schema: {first_problem(error)}") from None
+    return read_document(file, Evidence, EVIDENCE_VERSION)
 
 
 def checksums(folder: Path) -> bytes:
@@ -103,31 +84,6 @@ def _checksum_line(name: str, path: Path) -> bytes:
     escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
     mark = "\\" if escaped != name else ""
     return f"{mark}{digest}  ".encode() + os.fsencode(escaped) + b"\n"
-
-
-def json_object(file: Path) -> dict[str, object]:
-    """Raises EvidenceError when it cannot be read as one."""
-    try:
-        document = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        raise EvidenceError(f"{file} does not exist: is this the folder of a run?") from None
-    except OSError as error:
-        raise EvidenceError(f"{file} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        why = " ".join(str(error).split())
-        raise EvidenceError(f"{file} is not JSON: {why}") from None
-    if not isinstance(document, dict):
-        raise EvidenceError(f"{file} is not evidence: it holds no JSON object")
-    return document
-
-
-def first_problem(error: ValidationError) -> str:
-    """In one line, with the field."""
-    problems = error.errors(include_url=False)
-    field = ".".join(str(part) for part in problems[0]["loc"])
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    message = " ".join(problems[0]["msg"].split())
-    return f"{field}: {message}{more}"
 
 
 def replace_file(path: Path, content: bytes) -> None:

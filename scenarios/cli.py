@@ -18,8 +18,9 @@ from engine.migrations import MigrationError, Shape, create_revision, down, stat
 from engine.ownership import WorkspaceError
 from engine.process import EngineError
 from engine.stores import StoreError, inspect_stores
+from reports.document import EvidenceError
 from reports.load_store import is_load, read_load, write_load
-from reports.store import EvidenceError, RunFolder, read_evidence, write_reports
+from reports.store import RunFolder, read_evidence, write_reports
 from reports.words import headline
 from scenarios.ablation import MOST_CLAIMS, removals
 from scenarios.auditing import audit

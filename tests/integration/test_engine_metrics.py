@@ -9,11 +9,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine.defences import parse_build
 from engine.ownership import Workspace
 from engine.process import EngineConfig, EngineProcess, launched_in, start_engine
-from engine.provision import Databases
-from engine.stores import PostgresServer, RedisServer
 
 pytestmark = pytest.mark.slow
 
@@ -21,18 +18,8 @@ Counted = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 @pytest.fixture(scope="module")
-def config(
-    databases: Databases, postgres: PostgresServer, redis_server: RedisServer
-) -> EngineConfig:
-    build = parse_build("hardened")
-    return EngineConfig(
-        build=build,
-        database_url=postgres.url(databases.create(build.defences)),
-        redis_url=redis_server.url,
-        redis_namespace="test-metrics",
-        pin_pepper="a pepper for all engines of this file",
-        settings={"METRICS_TOKEN": "only for metrics"},
-    )
+def config(config: EngineConfig) -> EngineConfig:
+    return dataclasses.replace(config, settings={"METRICS_TOKEN": "only for metrics"})
 
 
 @contextmanager

@@ -20,24 +20,10 @@ from engine.process import (
     start_engine,
 )
 from engine.provision import Databases
-from engine.stores import PostgresServer, RedisServer, ReservedPort, free_port, ports
+from engine.stores import PostgresServer, ReservedPort, free_port, ports
 from engine.stores.ports import LOOPBACK
 
 USD = {"asset": "USD"}
-
-
-@pytest.fixture(scope="module")
-def config(
-    databases: Databases, postgres: PostgresServer, redis_server: RedisServer
-) -> EngineConfig:
-    build = parse_build("hardened")
-    return EngineConfig(
-        build=build,
-        database_url=postgres.url(databases.create(build.defences)),
-        redis_url=redis_server.url,
-        redis_namespace="test-process",
-        pin_pepper="a pepper for all engines of this file",
-    )
 
 
 @pytest.fixture(scope="module", params=["program", "forked"])

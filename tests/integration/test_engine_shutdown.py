@@ -14,11 +14,8 @@ import httpx
 import psycopg2
 import pytest
 
-from engine.defences import parse_build
 from engine.ownership import Workspace, poll
 from engine.process import EngineConfig, EngineProcess, launched_in, start_engine
-from engine.provision import Databases
-from engine.stores import PostgresServer, RedisServer
 from engine.stores.ports import LOOPBACK
 
 SOON_S = 20.0
@@ -32,20 +29,6 @@ class Payer:
     wallet: int
     payee: int
     headers: dict[str, str]
-
-
-@pytest.fixture(scope="module")
-def config(
-    databases: Databases, postgres: PostgresServer, redis_server: RedisServer
-) -> EngineConfig:
-    build = parse_build("hardened")
-    return EngineConfig(
-        build=build,
-        database_url=postgres.url(databases.create(build.defences)),
-        redis_url=redis_server.url,
-        redis_namespace="test-shutdown",
-        pin_pepper="a pepper for all engines of this file",
-    )
 
 
 @pytest.fixture

@@ -23,25 +23,15 @@ from engine.process import (
     start_engine,
 )
 from engine.provision import Databases
-from engine.stores import PostgresServer, RedisServer
+from engine.stores import PostgresServer
 from engine.stores.ports import LOOPBACK
 
 SOON_S = 20.0
 
 
 @pytest.fixture(scope="module")
-def config(
-    databases: Databases, postgres: PostgresServer, redis_server: RedisServer
-) -> EngineConfig:
-    build = parse_build("hardened")
-    return EngineConfig(
-        build=build,
-        database_url=postgres.url(databases.create(build.defences)),
-        redis_url=redis_server.url,
-        redis_namespace="test-workers",
-        pin_pepper="a pepper for all engines of this file",
-        workers=2,
-    )
+def config(config: EngineConfig) -> EngineConfig:
+    return dataclasses.replace(config, workers=2)
 
 
 @pytest.fixture(params=["program", "forked"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from reports.document import EvidenceError
 from reports.evidence import Verdict
 from reports.line_chart import MOST_POINTS, TimeAxis, Values, line_of, scale_of, thinned
 from reports.load import LoadDocument
@@ -17,7 +18,6 @@ from reports.load_page import render_load_html
 from reports.load_store import DOCUMENT, read_load, write_load
 from reports.load_words import felt_in_words, missing_money, so_far_in_words
 from reports.schema import LOAD_SCHEMA_FILE, load_schema_text
-from reports.store import EvidenceError
 from tests.unit.load_samples import document, held_run, lossy_run
 from tests.unit.test_reports_html import HOSTILE, Page
 
@@ -97,6 +97,12 @@ def test_a_gap_in_what_is_known_is_a_gap_in_the_line() -> None:
     assert line.path == "M0.0 0.0M666.7 50.0L1000.0 100.0"
 
 
+def test_what_was_seen_before_or_after_the_axis_is_not_drawn_at_its_edges() -> None:
+    axis, scale = TimeAxis(first_s=0, last_s=2), scale_of([Values(name="n", values=(4.0,))])
+    line = line_of(Values(name="n", values=(4.0, 1.0, 2.0, 3.0)), (-1, 0, 2, 2.5), axis, scale)
+    assert line.path == "M0.0 75.0L1000.0 50.0"
+
+
 def test_a_long_load_is_thinned_and_its_worst_moments_stay() -> None:
     values = [1.0] * 3000
     values[1234] = 99.0
@@ -144,7 +150,7 @@ def test_markdown_is_a_table_with_the_verdict_first() -> None:
     text = render_load_markdown(document(lossy_run(), verdict=Verdict.VIOLATED))
     assert text.startswith("# ❌ Assay load: FAIL")
     assert "| transfer | 1,000 |" in text
-    assert "❌ money is conserved 1234.56 came from nowhere" in text
+    assert "❌ money is conserved: 1234.56 came from nowhere" in text
 
 
 @pytest.mark.parametrize("left", DOCUMENTS)
@@ -193,6 +199,9 @@ def test_what_nobody_has_checked_yet_is_no_mark() -> None:
         for seen in ((early,), (early, *held_run().so_far))
     ]
     assert marks[1] == marks[0] + 1
+    over = render_load_html(document(held_run().model_copy(update={"so_far": (early,)})))
+    assert "nothing was checked before the load was over" in over
+    assert "nothing checked yet" not in over
 
 
 def test_figures_in_words() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from reports.store import EvidenceError, RunFolder, read_evidence, write_evidence, write_reports
+from reports.document import EvidenceError
+from reports.store import RunFolder, read_evidence, write_evidence, write_reports
 from tests.unit.evidence_samples import clean_sample, sample
 
 
