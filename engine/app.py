@@ -22,7 +22,7 @@ from engine.api.reception import Reception
 from engine.api.reversals import reversal_routes
 from engine.api.treasury import treasury_routes
 from engine.api.users import user_routes
-from engine.api.wallets import wallet_routes
+from engine.api.wallets import balance_route, wallet_routes
 from engine.api.web import install_web
 from engine.defences import Build, DefenceError
 from engine.revisions import newest_revision, recorded_revision
@@ -66,6 +66,7 @@ def create_app(
     )
     for routes in (
         movement_routes,  # Looked through first: nothing is asked for as often.
+        balance_route,
         user_routes,
         wallet_routes,
         treasury_routes,

@@ -33,6 +33,8 @@ from engine.services import Services
 KEY = re.compile(r"[\x21\x23-\x7e]{1,255}")
 """Printable, and without the quote that begins and ends the quoted form."""
 PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]*")
+MOST_IDS = re.compile(r"[1-9][0-9]{0,17}")
+"""Of those that a `WalletPath` lets pass, all but some that are too large to be in use."""
 BEARER = HTTPBearer(auto_error=False, description="A token from `POST /v1/auth/token`.")
 Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -133,6 +135,24 @@ class StraightRoute(KeyedRoute):
             return None
         body, errors = self.body_field.validate(value, loc=("body",))
         return None if errors else body
+
+
+class StraightReadRoute(CallerRoute):
+    """A route whose endpoint takes a `WalletPath`, a `Caller` and `Sessions` by these names.
+
+    As with `StraightRoute`, FastAPI is asked only where the path is not plainly good.
+    """
+
+    def answered(self, request: Request, handle: Handle) -> Response:
+        sent: str = request.path_params["wallet_id"]
+        wallet_id = int(sent) if MOST_IDS.fullmatch(sent) else 0
+        if not wallet_id:
+            return super().answered(request, handle)
+        state = request.state
+        endpoint: Callable[..., Response] = inspect.unwrap(self.endpoint)
+        return endpoint(
+            wallet_id=wallet_id, caller=state.principal, open_session=state.open_session
+        )
 
 
 class KeyTakingRoute(CallerRoute):
