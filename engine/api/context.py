@@ -15,7 +15,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Header, Path, Query, Request, Response, Security
-from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import BeforeValidator, SecretStr
@@ -23,7 +22,7 @@ from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from engine.api.one_thread import finished, in_place, is_async
+from engine.api.one_thread import Threads, finished, in_place, is_async
 from engine.api.problems import ErrorStyle
 from engine.database import OpenSession
 from engine.identity import Principal
@@ -44,6 +43,11 @@ def services_of(request: Request) -> Services:
     return services
 
 
+def threads_of(request: Request) -> Threads:
+    threads: Threads = request.app.state.threads
+    return threads
+
+
 class CallerRoute(APIRoute):
     """A route that first asks who calls; the answer is in `request.state.principal`.
 
@@ -59,13 +63,14 @@ class CallerRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_checked(request: Request) -> Response:
+            threads = threads_of(request)
             self.identify(request)
             request.state.open_session = await opened(request)
             if self._streams:
-                await run_in_threadpool(self.admit, request)
+                await threads.run(self.admit, request)
                 return await handle(request)
             unreadable = await read_body(request)
-            return await run_in_threadpool(self.handle_admitted, request, handle, unreadable)
+            return await threads.run(self.handle_admitted, request, handle, unreadable)
 
         return handle_checked
 
@@ -223,7 +228,7 @@ async def opened(request: Request) -> OpenSession:
     after_answer: AsyncExitStack = request.scope["fastapi_inner_astack"]
     held = contextmanager(scope.held)()
     open_session = held.__enter__()  # Connects when first used.
-    after_answer.push_async_callback(run_in_threadpool, held.__exit__, None, None, None)
+    after_answer.push_async_callback(threads_of(request).run, held.__exit__, None, None, None)
     return open_session
 
 
