@@ -17,12 +17,13 @@ from engine.api.legacy import legacy_routes
 from engine.api.limits import limit_routes
 from engine.api.movements import movement_routes
 from engine.api.observing import look_at, observing_routes
+from engine.api.one_thread import Threads
 from engine.api.problems import error_style, install_error_handlers
 from engine.api.reception import Reception
 from engine.api.reversals import reversal_routes
 from engine.api.treasury import treasury_routes
 from engine.api.users import user_routes
-from engine.api.wallets import wallet_routes
+from engine.api.wallets import balance_route, wallet_routes
 from engine.api.web import install_web
 from engine.defences import Build, DefenceError
 from engine.revisions import newest_revision, recorded_revision
@@ -52,6 +53,7 @@ def create_app(
         redirect_slashes=False,  # A path is right or it is 404, a problem document.
     )
     app.state.services = services
+    app.state.threads = Threads()
     app.state.error_style = error_style(build.defences)
     metrics = services.metrics
     metrics.refreshed_by(lambda all_of_it: look_at(services, all_of_it))
@@ -66,6 +68,7 @@ def create_app(
     )
     for routes in (
         movement_routes,  # Looked through first: nothing is asked for as often.
+        balance_route,
         user_routes,
         wallet_routes,
         treasury_routes,

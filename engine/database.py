@@ -15,6 +15,8 @@ from engine.settings import Settings
 
 OpenSession = Callable[[], AbstractContextManager[Session]]
 """Gives a session for the length of a `with` block; whatever was not committed is rolled back."""
+Alone = Callable[[OpenSession], AbstractContextManager[sa.Connection]]
+"""See `SessionScope.alone`."""
 
 SYNCHRONOUS_COMMIT = {"sync": "-c synchronous_commit=on", "async": "-c synchronous_commit=off"}
 DEAD_PEER = {
@@ -88,12 +90,30 @@ class SessionScope:
     """
 
     def __init__(self, engine: sa.Engine, defences: Defences) -> None:
+        self._engine = engine
         self._factory = sessionmaker(engine, expire_on_commit=False, autoflush=False)
         self.held_until_answered = defences.session_scope == "dependency"
 
     def new(self) -> Session:
         """A session that ends with its `with` block."""
         return self._factory()
+
+    @contextmanager
+    def alone(self, open_session: OpenSession) -> Iterator[sa.Connection]:
+        """A connection on which nothing is under way, for a statement that commits itself.
+
+        The request's own session's where that is held: a second one might have to be waited for.
+        """
+        if not self.held_until_answered:
+            with self._engine.connect() as connection:
+                yield connection
+            return
+        with open_session() as session:
+            session.rollback()
+            try:
+                yield session.connection()
+            finally:
+                session.rollback()
 
     def held(self) -> Iterator[OpenSession]:
         """The yield dependency: every `with` block gets the same session."""

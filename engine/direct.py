@@ -32,14 +32,12 @@ class Direct:
         """All rows, as tuples; in the session's database transaction. Raises DBAPIError."""
         return self._rows(session.connection(), values)
 
-    def first(self, session: Session, values: Mapping[str, Any]) -> Any:
-        """The first row or None; committed, whatever the session had read before is over.
+    def alone(self, connection: sa.Connection, values: Mapping[str, Any]) -> Any:
+        """The first row or None; committed, on a connection on which nothing is under way.
 
         As a database transaction of its own it needs neither BEGIN and COMMIT, which are round
-        trips. Raises DBAPIError.
+        trips, nor a session, which takes longer than the statement. Raises DBAPIError.
         """
-        session.rollback()
-        connection = session.connection()
         driver: Any = connection.connection.dbapi_connection
         # psycopg2's switch and not SQLAlchemy's isolation level, which asks the server to be set
         # back.

@@ -7,12 +7,13 @@ from any hash that can be computed without it. What protects a PIN is that tries
 import hashlib
 import hmac
 import re
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from engine.database import OpenSession
+from engine.database import Alone, OpenSession
 from engine.defences import DefenceError, Defences
 from engine.direct import Direct
 from engine.identity import Principal
@@ -81,20 +82,36 @@ REPLACE = sa.update(USERS).where(THIS_USER, IS_RIGHT).values(pin_hash=sa.bindpar
 class Judge(Protocol):
     """Decides about one try. Raises Refused."""
 
-    def __call__(self, session: Session, guess: dict[str, Any]) -> None: ...
+    def __call__(self, open_session: OpenSession, guess: dict[str, Any]) -> None: ...
 
 
-def _counted_with_it(session: Session, guess: dict[str, Any]) -> None:
+def _counted_with_it(alone: Alone) -> Judge:
     """Count and compare in one statement, which commits itself.
 
     Nobody hears what a try came to before it is counted, and tries of one user wait for each other
     in the user's row: no number of them at once gets more than five compared.
     """
-    row = TRY.first(session, guess)
-    if row is None:
-        _refuse_uncounted(session.execute(LOOK, guess).first())
-    elif not row[0]:
-        raise _wrong()
+
+    def judge(open_session: OpenSession, guess: dict[str, Any]) -> None:
+        with alone(open_session) as connection:
+            row = TRY.alone(connection, guess)
+            if row is None:
+                _refuse_uncounted(connection.execute(LOOK, guess).first())
+            elif not row[0]:
+                raise _wrong()
+
+    return judge
+
+
+def _in_session(judge_in: Callable[[Session, dict[str, Any]], None]) -> Judge:
+    def judge(open_session: OpenSession, guess: dict[str, Any]) -> None:
+        with open_session() as session:
+            try:
+                judge_in(session, guess)
+            finally:
+                session.rollback()  # What counts was committed; nothing stays open.
+
+    return judge
 
 
 def _counted_after(session: Session, guess: dict[str, Any]) -> None:
@@ -140,12 +157,12 @@ def refused_pin(why: str) -> Refused:
 class Pins:
     """Sets PINs, and asks for them."""
 
-    def __init__(self, settings: Settings, defences: Defences, retry: Retry) -> None:
+    def __init__(self, settings: Settings, defences: Defences, retry: Retry, alone: Alone) -> None:
         judges: dict[str, Judge | None] = {
             "off": None,
-            "unlimited": _uncounted,
-            "counted_after": _counted_after,
-            "lockout": _counted_with_it,
+            "unlimited": _in_session(_uncounted),
+            "counted_after": _in_session(_counted_after),
+            "lockout": _counted_with_it(alone),
         }
         self._judge = judges[defences.pin]
         self._pepper = settings.pin_pepper.encode()
@@ -166,14 +183,7 @@ class Pins:
         if judge is None or principal.user_id is None:
             return  # Where nobody has to say who they are there is nobody to ask.
         guess = self.guess(principal.user_id, pin)
-        self._retry.run(lambda: self._look(open_session, judge, guess))
-
-    def _look(self, open_session: OpenSession, judge: Judge, guess: dict[str, Any]) -> None:
-        with open_session() as session:
-            try:
-                judge(session, guess)
-            finally:
-                session.rollback()  # What counts was committed; nothing stays open.
+        self._retry.run(lambda: judge(open_session, guess))
 
     def change(
         self, open_session: OpenSession, user_id: int, *, new: str, current: str | None

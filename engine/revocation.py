@@ -31,7 +31,15 @@ FORGET = sa.delete(REVOKED).where(REVOKED.c.expires_at < sa.bindparam("before"))
 class Revocations:
     """`heeded`: otherwise a log-out is only a word, as it is where clients just forget a token."""
 
-    def __init__(self, new_session: Callable[[], Session], retry: Retry, *, heeded: bool) -> None:
+    def __init__(
+        self,
+        database: sa.Engine,
+        new_session: Callable[[], Session],
+        retry: Retry,
+        *,
+        heeded: bool,
+    ) -> None:
+        self._database = database
         self._new_session = new_session
         self._retry = retry
         self._heeded = heeded
@@ -45,8 +53,8 @@ class Revocations:
             raise Refused(UNAUTHENTICATED, "the token was logged out")
 
     def _is_revoked(self, jti: str) -> bool:
-        with self._new_session() as session:
-            return IS_REVOKED.first(session, {"jti": jti}) is not None
+        with self._database.connect() as connection:
+            return IS_REVOKED.alone(connection, {"jti": jti}) is not None
 
     def revoke(self, principal: Principal) -> None:
         """For good; what has expired long ago is swept out meanwhile."""

@@ -15,7 +15,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Header, Path, Query, Request, Response, Security
-from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import BeforeValidator, SecretStr
@@ -23,7 +22,7 @@ from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from engine.api.one_thread import finished, in_place, is_async
+from engine.api.one_thread import Threads, finished, in_place, is_async
 from engine.api.problems import ErrorStyle
 from engine.database import OpenSession
 from engine.identity import Principal
@@ -33,6 +32,8 @@ from engine.services import Services
 KEY = re.compile(r"[\x21\x23-\x7e]{1,255}")
 """Printable, and without the quote that begins and ends the quoted form."""
 PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]*")
+MOST_IDS = re.compile(r"[1-9][0-9]{0,17}")
+"""Of those that a `WalletPath` lets pass, all but some that are too large to be in use."""
 BEARER = HTTPBearer(auto_error=False, description="A token from `POST /v1/auth/token`.")
 Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -40,6 +41,11 @@ Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 def services_of(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
+
+
+def threads_of(request: Request) -> Threads:
+    threads: Threads = request.app.state.threads
+    return threads
 
 
 class CallerRoute(APIRoute):
@@ -57,13 +63,14 @@ class CallerRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_checked(request: Request) -> Response:
+            threads = threads_of(request)
             self.identify(request)
             request.state.open_session = await opened(request)
             if self._streams:
-                await run_in_threadpool(self.admit, request)
+                await threads.run(self.admit, request)
                 return await handle(request)
             unreadable = await read_body(request)
-            return await run_in_threadpool(self.handle_admitted, request, handle, unreadable)
+            return await threads.run(self.handle_admitted, request, handle, unreadable)
 
         return handle_checked
 
@@ -135,6 +142,24 @@ class StraightRoute(KeyedRoute):
         return None if errors else body
 
 
+class StraightReadRoute(CallerRoute):
+    """A route whose endpoint takes a `WalletPath`, a `Caller` and `Sessions` by these names.
+
+    As with `StraightRoute`, FastAPI is asked only where the path is not plainly good.
+    """
+
+    def answered(self, request: Request, handle: Handle) -> Response:
+        sent: str = request.path_params["wallet_id"]
+        wallet_id = int(sent) if MOST_IDS.fullmatch(sent) else 0
+        if not wallet_id:
+            return super().answered(request, handle)
+        state = request.state
+        endpoint: Callable[..., Response] = inspect.unwrap(self.endpoint)
+        return endpoint(
+            wallet_id=wallet_id, caller=state.principal, open_session=state.open_session
+        )
+
+
 class KeyTakingRoute(CallerRoute):
     """A route that needs no key and heeds one that is sent: in `request.state.key`, else None."""
 
@@ -203,7 +228,7 @@ async def opened(request: Request) -> OpenSession:
     after_answer: AsyncExitStack = request.scope["fastapi_inner_astack"]
     held = contextmanager(scope.held)()
     open_session = held.__enter__()  # Connects when first used.
-    after_answer.push_async_callback(run_in_threadpool, held.__exit__, None, None, None)
+    after_answer.push_async_callback(threads_of(request).run, held.__exit__, None, None, None)
     return open_session
 
 

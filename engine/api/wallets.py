@@ -6,10 +6,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
 
 from engine.accounts import find_wallet, open_wallet, set_status, wallets_of
 from engine.api.bodies import BalancesBody, StatusBody, WalletBody, WalletRow
-from engine.api.context import Caller, CallerRoute, Limit, Sessions, WalletPath, body_of
+from engine.api.context import (
+    Caller,
+    CallerRoute,
+    Limit,
+    Sessions,
+    StraightReadRoute,
+    WalletPath,
+    body_of,
+)
 from engine.api.tags import IfMatch, matches, wallet_tag
 from engine.api.views import BalancesView, EntriesView, WalletsView, WalletView, shown
 from engine.database import OpenSession
@@ -91,6 +100,24 @@ def wallet_routes(services: Services) -> APIRouter:
     return router
 
 
+def balance_route(services: Services) -> APIRouter:
+    """What is read most."""
+    router = APIRouter(tags=["wallets"], route_class=StraightReadRoute)
+    money = services.money.view_type
+
+    @router.get("/wallets/{wallet_id}", responses=shown(200, WalletView, money))
+    def read_one(wallet_id: WalletPath, caller: Caller, open_session: Sessions) -> Response:
+        """One wallet; its ETag is its version."""
+        wallet = _read_cached(services, open_session, wallet_id)
+        services.permissions.to_see(caller, wallet.user_id if wallet else None)
+        if wallet is None:
+            raise _no_wallet(wallet_id)
+        view = wallet_view(services, wallet, _code_of(services, open_session, wallet))
+        return JSONResponse(view, headers={"ETag": wallet_tag(wallet)})
+
+    return router
+
+
 def _reading_routes(services: Services) -> APIRouter:
     router = APIRouter(route_class=CallerRoute)
 
@@ -104,18 +131,6 @@ def _reading_routes(services: Services) -> APIRouter:
             codes = [services.assets.by_id(session, s.asset_type_id).code for s in states]
         views = [wallet_view(services, s, c) for s, c in zip(states, codes, strict=True)]
         return {"wallets": views}
-
-    @router.get("/wallets/{wallet_id}", responses=shown(200, WalletView, money))
-    def read_one(
-        wallet_id: WalletPath, caller: Caller, open_session: Sessions, response: Response
-    ) -> dict[str, Any]:
-        """One wallet; its ETag is its version."""
-        wallet = _read_cached(services, open_session, wallet_id)
-        services.permissions.to_see(caller, wallet.user_id if wallet else None)
-        if wallet is None:
-            raise _no_wallet(wallet_id)
-        response.headers["ETag"] = wallet_tag(wallet)
-        return wallet_view(services, wallet, _code_of(services, open_session, wallet))
 
     router.include_router(_wider_routes(services))
     return router
