@@ -50,7 +50,7 @@ def main() -> int:
         print_conditions(stand, pace, build.name)
         script = Path(folder) / "transfer.sql"
         script.write_text(SCRIPTS[build.defences.execution]())
-        pumped = site.pumped(clients(site.ground, "payments", pace.clients, pace.seed))
+        pumped = site.pumped(clients(site.supply, "payments", pace.clients, pace.seed))
         took: list[Took] = []
         bare: list[tuple[float, float]] = []
         each = CALIBRATION_TRANSFERS
@@ -78,7 +78,7 @@ def pgbench(site: Site, script: Path, pace: Pace, each: int) -> tuple[float, flo
 
     `each`: so many of every client; a busy machine may not finish one in a given time.
     """
-    users = site.ground.purses
+    users = site.supply.purses
     first = users[0].wallet
     with site.side.cursor() as cursor:
         cursor.execute("SELECT user_id FROM wallets WHERE id = %s", (first,))

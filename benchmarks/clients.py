@@ -20,16 +20,17 @@ WALLETS_A_CLIENT = 4
 
 
 def main() -> None:
-    wanted = parser_for(__doc__).parse_args()
+    wanted = parser_for(__doc__, workers=1).parse_args()
     pace, build = pace_of(wanted), parse_build(wanted.build)
     most = max(COUNTS)
+    population = Population(wallets=most * WALLETS_A_CLIENT)
     with (
         open_stand(wanted.stores) as stand,
-        open_site(stand, build, Population(wallets=most * WALLETS_A_CLIENT)) as site,
+        open_site(stand, build, population, workers=wanted.workers) as site,
         Pump() as pump,
     ):
-        print_conditions(stand, pace, build.name)
-        pumped = site.pumped(clients(site.ground, "payments", most, pace.seed))
+        print_conditions(stand, pace, build.name, wanted.workers)
+        pumped = site.pumped(clients(site.supply, "payments", most, pace.seed))
         order = in_turns(len(COUNTS), pace.pairs + 1)
         turns = [pace.turn(0, clients=COUNTS[which]) for which in order]
         took = take_turns(pump, [site], [pumped], turns, pace.seed)

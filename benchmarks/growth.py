@@ -109,7 +109,7 @@ def _in_turns(small: Site, large: Site, pace: Pace) -> tuple[list[Took], list[To
     sites = (small, large)
     with Pump() as pump:
         pumped = [
-            site.pumped(clients(site.ground, "payments", pace.clients, pace.seed)) for site in sites
+            site.pumped(clients(site.supply, "payments", pace.clients, pace.seed)) for site in sites
         ]
         turns = [pace.turn(site) for site in in_turns(2, pace.pairs + 1)]
         took = by_site(take_turns(pump, sites, pumped, turns, pace.seed))

@@ -17,18 +17,19 @@ WALLETS = 1000
 
 
 def main() -> None:
-    wanted = parser_for(__doc__).parse_args()
+    wanted = parser_for(__doc__, workers=1).parse_args()
     pace, build = pace_of(wanted), parse_build(wanted.build)
+    population = Population(wallets=WALLETS)
     with (
         open_stand(wanted.stores) as stand,
-        open_site(stand, build, Population(wallets=WALLETS)) as site,
+        open_site(stand, build, population, workers=wanted.workers) as site,
         Pump() as pump,
     ):
-        print_conditions(stand, pace, build.name)
-        hot = site.ground.purses[0]
+        print_conditions(stand, pace, build.name, wanted.workers)
+        hot = site.supply.purses[0]
         kinds = {
-            "uniform": site.pumped(meeting(site.ground, pace.clients, 0, pace.seed)),
-            "one hot payee": site.pumped(meeting(site.ground, pace.clients, 0, pace.seed, hot=hot)),
+            "uniform": site.pumped(meeting(site.supply, pace.clients, 0, pace.seed)),
+            "one hot payee": site.pumped(meeting(site.supply, pace.clients, 0, pace.seed, hot=hot)),
         }
         turns = [pace.turn(kind) for kind in in_turns(len(kinds), pace.pairs + 1)]
         took = take_turns(pump, [site] * len(kinds), list(kinds.values()), turns, pace.seed)
