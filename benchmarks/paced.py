@@ -60,11 +60,13 @@ def run(main: Callable[[], object]) -> NoReturn:
 def print_conditions(stand: Stand, pace: Pace, build: str, workers: int = 1) -> None:
     print(
         f"{os.cpu_count()} x {processor()}, Python {platform.python_version()}, PostgreSQL "
-        f"{stand.postgres.version}, Redis {stand.redis.version}, load {os.getloadavg()[0]:.1f}; "
-        f"{build}, {many(workers, 'engine process')}, {many(pace.clients, 'client')}, {pace.pairs} slots of {pace.slot_s:g} s each, "
-        f"seed {pace.seed}"
+        f"{stand.postgres.version}, Redis {stand.redis.version}, load {os.getloadavg()[0]:.1f}"
     )
-    print("Figures are medians with the 99 % interval of the sign test.")
+    print(
+        f"{build}, {many(workers, 'engine process')}, {many(pace.clients, 'client')}, {pace.pairs} "
+        f"slots of {pace.slot_s:g} s each, seed {pace.seed}"
+    )
+    print("Figures are medians with the 99 % interval of the sign test.", flush=True)
 
 
 def many(count: int, noun: str) -> str:
