@@ -22,14 +22,21 @@ from tempfile import TemporaryDirectory
 from attacks.http.pump import Pump, added
 from benchmarks.figures import row, table
 from benchmarks.paced import figures, pace_of, parser_for, print_conditions, run
-from benchmarks.pgbench_scripts import GUESS, SCRIPTS, TIME_ORDERED_SINCE
+from benchmarks.pgbench_scripts import GUESS, SCRIPTS
 from engine.database import waits_of
 from engine.defences import Build, parse_build
 from engine.settings import Settings
 from engine.stores.postgres_binaries import find_binaries
 from reports.price import Spread
 from reports.price_words import ratio_shown, shown
-from scenarios.pricing.filling import FUND, OPENING_MINOR, WALLETS, Connection, Filled
+from scenarios.pricing.filling import (
+    FUND,
+    OPENING_MINOR,
+    TIME_ORDERED_SINCE,
+    WALLETS,
+    Connection,
+    Filled,
+)
 from scenarios.pricing.site import Population, Site, open_site
 from scenarios.pricing.statistics import ratios, spread
 from scenarios.pricing.turns import NotMeasured, Pace, Took, must_be_right, per_s, take_turns

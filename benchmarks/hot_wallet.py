@@ -6,10 +6,11 @@ the same wallet. Both kinds take turns on the same engine.
 
 from attacks.http.pump import Pump
 from benchmarks.figures import row, table
-from benchmarks.paced import against, figures, pace_of, parser_for, print_conditions, run
+from benchmarks.paced import against, compared, figures, pace_of, parser_for, print_conditions, run
 from engine.defences import parse_build
 from scenarios.pricing.site import Population, open_site
-from scenarios.pricing.turns import by_site, in_turns, must_be_right, take_turns
+from scenarios.pricing.statistics import ratios
+from scenarios.pricing.turns import by_site, in_turns, must_be_right, per_s, take_turns
 from scenarios.pricing.workload import meeting
 from scenarios.stand import open_stand
 
@@ -41,6 +42,8 @@ def main() -> None:
         for kind, some in found.items():
             refused = sum(sum(one.slot.refused.values()) for one in some)
             row(kind, *figures(some, "transfer"), str(refused), against(some, found["uniform"]))
+        hot_wallet, uniform = (per_s(found[kind]).values for kind in ("one hot payee", "uniform"))
+        print(compared("one hot payee", ratios(hot_wallet, uniform), "uniform"))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from attacks.http.pump import PumpError
 from engine.defences import DefenceError
 from engine.process import EngineError
 from engine.stores import StoreError
-from reports.price_words import ratio_shown, shown
+from reports.price import Spread
+from reports.price_words import range_of, ratio_shown, shown
 from scenarios.pricing.listing import processor
 from scenarios.pricing.statistics import ratios
 from scenarios.pricing.turns import NotMeasured, Pace, Took, engine_cpu_ms, latency, per_s
@@ -79,6 +80,15 @@ def figures(took: Sequence[Took], name: str) -> tuple[str, ...]:
     """Answers a second, p50, p99 and the engine's CPU, in milliseconds."""
     spreads = (per_s(took), latency(took, name, 0.5), latency(took, name, 0.99))
     return tuple(map(shown, (*spreads, engine_cpu_ms(took))))
+
+
+def compared(what: str, ratio: Spread | None, base: str) -> str:
+    """One line: which of them is faster, as far as the interval allows to say so."""
+    if ratio is None or not ratio.differs_from(1):
+        span = "" if ratio is None else f": x {range_of(ratio)}"
+        return f"Conclusion: {what} and {base} cannot be told apart by these slots{span}."
+    word = "faster" if ratio.middle > 1 else "slower"
+    return f"Conclusion: {what} is {word} than {base}: x {shown(ratio)}."
 
 
 def against(took: Sequence[Took], base: Sequence[Took]) -> str:

@@ -39,7 +39,6 @@ ANSWER = (
     '"timestamp": "<timestamp>"}'
 )
 ROUTE = "POST /v1/transfers"
-TIME_ORDERED_SINCE = 180_000
 
 # Whose wallet has which number: both are made in one order. Of 63 bits no key comes twice.
 ACTORS = rf"""
