@@ -27,7 +27,7 @@ from engine.database import waits_of
 from engine.defences import Build, parse_build
 from engine.settings import Settings
 from engine.stores.postgres_binaries import find_binaries
-from reports.price import Spread
+from reports.price import SURE, Spread
 from reports.price_words import ratio_shown, shown
 from scenarios.pricing.filling import (
     FUND,
@@ -229,7 +229,7 @@ def _show(build: Build, took: Sequence[Took], bare: Sequence[Bare]) -> int:
 
 def verdict(ratio: Spread | None) -> str:
     """Whether the target is reached, as far as the interval allows to say so."""
-    if ratio is None or ratio.low < WANTED <= ratio.high:
+    if ratio is None or ratio.sure < SURE or ratio.low < WANTED <= ratio.high:
         return "these pairs do not tell"
     return "reached" if ratio.low >= WANTED else "missed"
 

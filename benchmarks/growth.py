@@ -14,7 +14,7 @@ from attacks.http.pump import Pump
 from benchmarks.figures import row, table
 from benchmarks.paced import against, figures, pace_of, parser_for, print_conditions, run
 from engine.defences import Build, parse_build
-from reports.price import Spread
+from reports.price import SURE, Spread
 from reports.price_words import range_of, ratio_shown, shown
 from scenarios.pricing.filling import AT_ONCE, Connection, Filled, fill_history
 from scenarios.pricing.site import HOUSEKEEPING, Population, Site, open_site
@@ -83,7 +83,8 @@ def _cpu_ms(took: Sequence[Took]) -> list[float]:
 def verdict(curve: Sequence[tuple[str, Spread | None]]) -> str:
     """By CPU, of engine and PostgreSQL, which other work on the machine hardly changes."""
     name, largest = curve[-1]
-    if largest is None or (largest.high > FLAT_TO and largest.low < FLAT_TO):
+    unsure = largest is None or largest.sure < SURE
+    if largest is None or unsure or largest.low < FLAT_TO < largest.high:
         span = "" if largest is None else f" (x {range_of(largest)})"
         return f"Conclusion: whether a payment stays as cheap at {name} is not measurable{span}."
     word = "stays flat" if largest.high <= FLAT_TO else "grows"
