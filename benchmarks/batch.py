@@ -1,8 +1,8 @@
 """How long does the engine take to pay a batch out, and how much memory does that take?
 
-    python benchmarks/batch.py                 # 10,000 rows, wanted: at most 60 s
-    python benchmarks/batch.py --rows 100000
-    python benchmarks/batch.py --rows 100000 --unpaid     # only upload the rows and read them back
+    python -m benchmarks.batch                 # 10,000 rows, wanted: at most 60 s
+    python -m benchmarks.batch --rows 100000
+    python -m benchmarks.batch --rows 100000 --unpaid     # only upload the rows and read them back
 
 On embedded PostgreSQL, without Redis. Memory is the engine process's largest resident set so far
 (VmHWM); its CPU time says how many of the seconds are its own on a machine that is not quiet. Plain
@@ -25,8 +25,9 @@ from typing import Any
 import httpx
 import psutil
 import psycopg2
-from figures import row, table
 
+from benchmarks.callers import done, log_in, with_pin
+from benchmarks.figures import row, table
 from engine.defences import parse_build
 from engine.ownership import Workspace, sweep
 from engine.process import EngineConfig, EngineProcess, launched_in, start_engine
@@ -37,7 +38,6 @@ WANTED_S = 60.0
 WANTED_ROWS = 10_000
 RECIPIENTS = 100
 POLL_S = 0.2
-PIN = "4711"
 PLAIN_TRANSFERS = 300
 """So many before the batch and so many after it."""
 PAGE_ROWS = 1000
@@ -85,23 +85,23 @@ def _measure(bench: Bench, rows: int, *, paid: bool) -> float:
     table("step", "seconds", "rows/s", "engine's CPU, s", "memory, MB")
     row("before", "", "", f"{bench.cpu_s():.1f}", f"{bench.memory_mb():.0f}")
     plain_rate = _plain(bench) if paid else 0.0
-    opened = _done(bench.http.post("/v1/batches", json={"source_wallet_id": bench.payer}))
+    opened = done(bench.http.post("/v1/batches", json={"source_wallet_id": bench.payer}))
     path = f"/v1/batches/{opened['id']}"
     content = _file(bench.recipients, rows)
     began_s = time.monotonic()
     query = {"confirm_duplicates": True}
     csv = {"Content-Type": "text/csv"}
-    _done(bench.http.put(f"{path}/rows", content=content, params=query, headers=csv))
+    done(bench.http.put(f"{path}/rows", content=content, params=query, headers=csv))
     took_s = time.monotonic() - began_s
     _show(bench, "upload", rows, took_s)
     if not paid:
         _read_back(bench, path, rows, "PENDING")
         return 0.0
     began_s, cpu_s = time.monotonic(), bench.cpu_s()
-    state = _done(bench.http.post(f"{path}/executions"))
+    state = done(bench.http.post(f"{path}/executions"))
     while state["status"] == "PROCESSING":
         time.sleep(POLL_S)
-        state = _done(bench.http.get(path))
+        state = done(bench.http.get(path))
     took_s = time.monotonic() - began_s
     _show(bench, "execution", rows, took_s)
     row_cpu_ms = 1000 * (bench.cpu_s() - cpu_s) / rows
@@ -126,7 +126,7 @@ def _plain(bench: Bench) -> float:
             "amount": 0.01 if bench.floats else {"amount": 1, "asset": "USD"},
         }
         headers = {"Idempotency-Key": secrets.token_hex(8)}
-        _done(bench.http.post("/v1/transfers", json=body, headers=headers))
+        done(bench.http.post("/v1/transfers", json=body, headers=headers))
     took_s = time.monotonic() - began_s
     _show(bench, "plain transfers", PLAIN_TRANSFERS, took_s)
     return PLAIN_TRANSFERS / took_s
@@ -138,7 +138,7 @@ def _read_back(bench: Bench, path: str, rows: int, status: str) -> None:
     after: int | None = 0
     while after is not None:
         query = {"limit": PAGE_ROWS, "after": after}
-        page = _done(bench.http.get(f"{path}/rows", params=query))
+        page = done(bench.http.get(f"{path}/rows", params=query))
         seen += sum(row["status"] == status for row in page["rows"])
         after = page["next_after"]
     _show(bench, "reading the rows", rows, time.monotonic() - began_s)
@@ -183,15 +183,15 @@ def _bench(build_name: str) -> Iterator[Bench]:
 def _with_wallets(
     engine: EngineProcess, http: httpx.Client, database_url: str, *, floats: bool
 ) -> Bench:
-    operator = _with_pin(http, _log_in(http, "operator", engine.operator_password))
+    operator = with_pin(http, log_in(http, "operator", engine.operator_password))
     password = secrets.token_urlsafe(12)
-    user = _done(http.post("/v1/users", json={"username": "payer", "password": password}))
+    user = done(http.post("/v1/users", json={"username": "payer", "password": password}))
     body = {"user_id": user["id"], "asset": "USD"}
-    payer = _done(http.post("/v1/wallets", json=body, headers=operator))["id"]
+    payer = done(http.post("/v1/wallets", json=body, headers=operator))["id"]
     much: Any = 1e9 if floats else {"amount": 10**11, "asset": "USD"}
     keyed = {**operator, "Idempotency-Key": secrets.token_hex(8)}
-    _done(http.post(f"/v1/wallets/{payer}/deposits", json={"amount": much}, headers=keyed))
-    http.headers.update(_with_pin(http, _log_in(http, "payer", password)))
+    done(http.post(f"/v1/wallets/{payer}/deposits", json={"amount": much}, headers=keyed))
+    http.headers.update(with_pin(http, log_in(http, "payer", password)))
     recipients = _recipients(database_url)
     return Bench(engine=engine, http=http, payer=payer, recipients=recipients, floats=floats)
 
@@ -207,23 +207,6 @@ def _recipients(database_url: str) -> list[int]:
             (RECIPIENTS,),
         )
         return [int(wallet_id) for (wallet_id,) in cursor.fetchall()]
-
-
-def _log_in(http: httpx.Client, username: str, password: str) -> dict[str, str]:
-    body = {"username": username, "password": password}
-    answer = _done(http.post("/v1/auth/token", json=body))
-    return {"Authorization": f"Bearer {answer['access_token']}"}
-
-
-def _with_pin(http: httpx.Client, headers: dict[str, str]) -> dict[str, str]:
-    _done(http.put("/v1/users/me/pin", json={"pin": PIN}, headers=headers))
-    return {**headers, "X-Pin": PIN}
-
-
-def _done(answer: httpx.Response) -> Any:
-    if not answer.is_success:
-        raise SystemExit(f"{answer.request.method} {answer.request.url.path}: {answer.text}")
-    return answer.json() if answer.content else None
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How fast is the explorer? Over HTTP, with plain SQL sessions, and beside isolationtester.
 
-    python benchmarks/explorer.py            (some minutes; --quick for one)
-    python benchmarks/explorer.py --profile  (where the time of one schedule over HTTP goes)
+    python -m benchmarks.explorer            (some minutes; --quick for one)
+    python -m benchmarks.explorer --profile  (where the time of one schedule over HTTP goes)
 
 Everything runs on one embedded PostgreSQL. What is compared is run in turn, again and again; each
 row gives the median and the least and most of the repetitions, ratios are taken within one.
@@ -14,14 +14,10 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1]))  # For the tests' services and forwarder.
-
-from explorer_http import over_http, profile_http, replays, small_service, workers
-from explorer_sql import beside_isolationtester, overhead, plain_sql, profile_sql
-from figures import FULL, QUICK, Wanted
-
+from benchmarks.explorer_http import over_http, profile_http, replays, small_service, workers
+from benchmarks.explorer_sql import beside_isolationtester, overhead, plain_sql, profile_sql
+from benchmarks.figures import FULL, QUICK, Wanted
 from scenarios.stand import Stand, open_stand
 
 

@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from explorer_profile import print_profile, profiled
-from figures import Wanted, row, spread, table
-
 from attacks.history import Recorder
 from attacks.postgres.explorer.exploring import Budget, Exploration, Explored, Tried, Try
 from attacks.postgres.explorer.run import Choose
 from attacks.postgres.explorer.search import Branch, Following
+from benchmarks.explorer_profile import print_profile, profiled
+from benchmarks.figures import Wanted, row, spread, table
 from engine.defences import parse_build
 from scenarios.catalogue import select
 from scenarios.cell import begin, run_cell

@@ -11,13 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from figures import row, table
-
 from attacks.postgres.checkpoint import Checkpoint
 from attacks.postgres.explorer.accounts import Accounts
 from attacks.postgres.explorer.forcing import Forcing
 from attacks.postgres.explorer.race import RaceTrack
 from attacks.postgres.observer import Observer
+from benchmarks.figures import row, table
 from scenarios.ground import Ground
 
 PARTS: tuple[tuple[type, str, str], ...] = (

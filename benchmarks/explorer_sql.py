@@ -8,10 +8,6 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import psycopg2
-from explorer_profile import print_profile, profiled
-from figures import Wanted, row, spread, table
-from isolationtester import ILLEGAL_WAITS_S, Order, isolationtesters, run_spec
-from proxy_overhead import print_overhead
 
 from attacks.postgres.checkpoint import Checkpoint
 from attacks.postgres.explorer.choosing import following
@@ -21,6 +17,10 @@ from attacks.postgres.explorer.race import RaceTrack
 from attacks.postgres.explorer.run import Choose
 from attacks.postgres.observer import Observer
 from attacks.postgres.proxy import Proxy
+from benchmarks.explorer_profile import print_profile, profiled
+from benchmarks.figures import Wanted, row, spread, table
+from benchmarks.isolationtester import ILLEGAL_WAITS_S, Order, isolationtesters, run_spec
+from benchmarks.proxy_overhead import print_overhead
 from scenarios.stand import Stand
 from tests.integration.lossy_forwarder import forwarder_to
 

@@ -7,14 +7,15 @@ The payers are spread over all wallets.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 from attacks.http.pump import Pump
 from benchmarks.figures import row, table
 from benchmarks.paced import against, figures, pace_of, parser_for, print_conditions, run
 from engine.defences import Build, parse_build
-from reports.price_words import ratio_shown
+from reports.price import SURE, Spread
+from reports.price_words import range_of, ratio_shown, shown
 from scenarios.pricing.filling import AT_ONCE, Connection, Filled, fill_history
 from scenarios.pricing.site import HOUSEKEEPING, Population, Site, open_site
 from scenarios.pricing.statistics import ratios
@@ -22,7 +23,7 @@ from scenarios.pricing.turns import (
     Pace,
     Took,
     by_site,
-    engine_cpu_ms,
+    good,
     in_turns,
     must_be_right,
     take_turns,
@@ -36,6 +37,7 @@ QUICK_WALLETS = (1_000, 10_000, 100_000)
 QUICK_ROWS = (100_000, 500_000)
 ACTING = 512
 LEGS = 2
+FLAT_TO = 1.25
 
 
 def main() -> None:
@@ -53,14 +55,43 @@ def main() -> None:
     ):
         print_conditions(stand, pace, build.name)
         columns = ("payments/s", "p50, ms", "p99, ms", "engine CPU, ms")
-        table("wallets", "ledger rows", "filled in, s", *columns, "to 1,000 wallets", "CPU")
+        table(
+            "wallets",
+            "ledger rows",
+            "filled in, s",
+            *columns,
+            "to 1,000 wallets",
+            "CPU with PostgreSQL's",
+        )
+        curve: list[tuple[str, Spread | None]] = []
         for count, ledger, took_s, site in _sizes(
             stand, build, wallets, rows, wanted.fill_within_s
         ):
             small, large = _in_turns(reference, site, pace)
-            cpu = ratios(engine_cpu_ms(large).values, engine_cpu_ms(small).values)
-            cells = (*figures(large, "transfer"), against(large, small), ratio_shown(cpu))
-            row(f"{count:,}", f"{ledger:,}", f"{took_s:.1f}", *cells)
+            cells = (*figures(large, "transfer"), against(large, small))
+            cpu = ratios(_cpu_ms(large), _cpu_ms(small))
+            row(f"{count:,}", f"{ledger:,}", f"{took_s:.1f}", *cells, ratio_shown(cpu))
+            curve.append((f"{count:,} wallets, {ledger:,} ledger rows", cpu))
+        print(verdict(curve))
+
+
+def _cpu_ms(took: Sequence[Took]) -> list[float]:
+    """Of the engine and of PostgreSQL's backends, for one payment."""
+    return [1000 * (one.engine_s + (one.backends_s or 0.0)) / good(one.slot) for one in took]
+
+
+def verdict(curve: Sequence[tuple[str, Spread | None]]) -> str:
+    """By CPU, of engine and PostgreSQL, which other work on the machine hardly changes."""
+    name, largest = curve[-1]
+    unsure = largest is None or largest.sure < SURE
+    if largest is None or unsure or largest.low < FLAT_TO < largest.high:
+        span = "" if largest is None else f" (x {range_of(largest)})"
+        return f"Conclusion: whether a payment stays as cheap at {name} is not measurable{span}."
+    word = "stays flat" if largest.high <= FLAT_TO else "grows"
+    return (
+        f"Conclusion: the CPU for a payment (engine and PostgreSQL) {word}: x {shown(largest)} at "
+        f"{name} against 1,000 wallets; up to x {FLAT_TO} counts as flat."
+    )
 
 
 def _sizes(
@@ -109,7 +140,7 @@ def _in_turns(small: Site, large: Site, pace: Pace) -> tuple[list[Took], list[To
     sites = (small, large)
     with Pump() as pump:
         pumped = [
-            site.pumped(clients(site.ground, "payments", pace.clients, pace.seed)) for site in sites
+            site.pumped(clients(site.supply, "payments", pace.clients, pace.seed)) for site in sites
         ]
         turns = [pace.turn(site) for site in in_turns(2, pace.pairs + 1)]
         took = by_site(take_turns(pump, sites, pumped, turns, pace.seed))

@@ -26,6 +26,7 @@ import redis as redis_client
 
 from attacks.postgres.proxy import Proxy
 from attacks.postgres.trace import Recorded
+from benchmarks.callers import done, log_in, with_pin
 from benchmarks.figures import row, table
 from engine.defences import parse_build
 from engine.ownership import Workspace, sweep
@@ -33,7 +34,6 @@ from engine.process import EngineConfig, EngineProcess, launched_in, start_engin
 from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer, open_postgres, open_redis
 
-PIN = "4711"
 OPENING_MINOR = 1_000_000_00
 COUNTED = 20
 """Requests, one after the other, whose statements and commands are counted."""
@@ -232,7 +232,7 @@ def _bench(
     engine = start_engine(launched_in(workspace), config)
     try:
         with httpx.Client(base_url=engine.base_url, timeout=30) as http:
-            operator = _with_pin(http, _log_in(http, "operator", engine.operator_password))
+            operator = with_pin(http, log_in(http, "operator", engine.operator_password))
             wallets = [_wallet(http, operator, n) for n in range(wanted.wallets)]
         yield Bench(postgres=postgres, redis=redis, engine=engine, wallets=wallets)
     finally:
@@ -241,31 +241,14 @@ def _bench(
 
 def _wallet(http: httpx.Client, operator: dict[str, str], number: int) -> Wallet:
     name, password = f"user{number}", secrets.token_urlsafe(12)
-    user = _done(http.post("/v1/users", json={"username": name, "password": password}))
+    user = done(http.post("/v1/users", json={"username": name, "password": password}))
     body = {"user_id": user["id"], "asset": "USD"}
-    wallet = _done(http.post("/v1/wallets", json=body, headers=operator))["id"]
+    wallet = done(http.post("/v1/wallets", json=body, headers=operator))["id"]
     keyed = {**operator, "Idempotency-Key": secrets.token_hex(8)}
     paid = {"amount": {"amount": OPENING_MINOR, "asset": "USD"}}
-    _done(http.post(f"/v1/wallets/{wallet}/deposits", json=paid, headers=keyed))
-    headers = _with_pin(http, _log_in(http, name, password))
+    done(http.post(f"/v1/wallets/{wallet}/deposits", json=paid, headers=keyed))
+    headers = with_pin(http, log_in(http, name, password))
     return Wallet(id=wallet, headers="".join(f"{n}: {v}\r\n" for n, v in headers.items()))
-
-
-def _log_in(http: httpx.Client, username: str, password: str) -> dict[str, str]:
-    body = {"username": username, "password": password}
-    answer = _done(http.post("/v1/auth/token", json=body))
-    return {"Authorization": f"Bearer {answer['access_token']}"}
-
-
-def _with_pin(http: httpx.Client, headers: dict[str, str]) -> dict[str, str]:
-    _done(http.put("/v1/users/me/pin", json={"pin": PIN}, headers=headers))
-    return {**headers, "X-Pin": PIN}
-
-
-def _done(answer: httpx.Response) -> Any:
-    if not answer.is_success:
-        raise SystemExit(f"{answer.request.method} {answer.request.url.path}: {answer.text}")
-    return answer.json() if answer.content else None
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How far apart do requests arrive that are sent "at once"? Measured where they arrive.
 
-    python benchmarks/http_gate.py --rounds 100
+    python -m benchmarks.http_gate --rounds 100
 
 A small ASGI service under hypercorn, in a process of its own, notes when each request became
 complete. In every round each way of sending has its turn, in rotating order. Printed is the spread
@@ -23,7 +23,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -153,7 +152,7 @@ def _free_port() -> int:
 
 @contextmanager
 def _child(words: Sequence[str], port: int) -> Iterator[None]:
-    command = [sys.executable, str(Path(__file__).resolve()), *words]
+    command = [sys.executable, "-m", "benchmarks.http_gate", *words]
     with subprocess.Popen(command) as process:
         try:
             _wait_for(port)

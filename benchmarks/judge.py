@@ -1,8 +1,8 @@
 """How many operations a second does the judge at scale reconcile, and in how much memory?
 
-    python benchmarks/judge.py                     # 10⁵ and 10⁶ operations
-    python benchmarks/judge.py --largest 10000000  # 10⁷ too: wanted 200,000 a second, linear
-    python benchmarks/judge.py --profile           # what each statement costs
+    python -m benchmarks.judge                     # 10⁵ and 10⁶ operations
+    python -m benchmarks.judge --largest 10000000  # 10⁷ too: wanted 200,000 a second, linear
+    python -m benchmarks.judge --profile           # what each statement costs
 
 A made-up load (judge_made.py): 1,000 wallets, one of them the merchant whom every fifth payment
 goes to, 5 % of the payments sent twice, 1 % refused, 0.1 % without an answer, two ledger legs a
@@ -25,9 +25,9 @@ import time
 from pathlib import Path
 
 import duckdb
-from figures import row, spread, table
-from judge_made import MadeTruth, make_archive, make_lines, read_small
 
+from benchmarks.figures import row, spread, table
+from benchmarks.judge_made import MadeTruth, make_archive, make_lines, read_small
 from reports.evidence import Verdict
 from scenarios.audit import audit
 from scenarios.scale import audit_archive
@@ -105,7 +105,7 @@ def _repeated(what: str, folder: Path, size: int, wanted: argparse.Namespace) ->
 
 
 def _in_a_process(what: str, folder: Path, *, profile: bool) -> dict[str, float]:
-    command = [sys.executable, __file__, "--only", what, "--folder", str(folder)]
+    command = [sys.executable, "-m", "benchmarks.judge", "--only", what, "--folder", str(folder)]
     command += ["--profile"] if profile else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

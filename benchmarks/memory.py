@@ -49,7 +49,7 @@ def main() -> int:
             if what == "measured":
                 samples.append(((number + 1) * step_s / 3600, site.memory_mb()))
 
-        crowd = meeting(site.ground, pace.clients, max(1, pace.clients // 4), pace.seed)
+        crowd = meeting(site.supply, pace.clients, max(1, pace.clients // 4), pace.seed)
         turns = (Turn(site=0, warm_s=0.0, measure_s=step_s),) * SAMPLES
         plan = PumpPlan(sites=(site.pumped(crowd),), turns=turns, seed=pace.seed)
         slots = pump.run(plan, look)

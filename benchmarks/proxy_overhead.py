@@ -1,6 +1,6 @@
 """What one hop through the proxy costs a psycopg2 client: latency and throughput kept.
 
-    python benchmarks/explorer.py --only proxy
+    python -m benchmarks.explorer --only proxy
 
 The client is a process of its own, as a service is, and alternates batches over a direct
 connection, one through a forwarder that only moves bytes between two sockets, two threads a
@@ -18,14 +18,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import psycopg2
-from figures import row, spread, table
 
 from attacks.postgres.proxy import Proxy
 from attacks.postgres.trace import Recorded
+from benchmarks.figures import row, spread, table
 
 KEPT = 10_000
 CONNECTIONS = 4
@@ -133,7 +132,7 @@ def _change(name: str, runs: Sequence[Sequence[float]], which: int) -> str:
 
 
 def _client(urls: Sequence[str], calls: int, repetitions: int) -> dict[str, Any]:
-    command = [sys.executable, str(Path(__file__).resolve()), *urls]
+    command = [sys.executable, "-m", "benchmarks.proxy_overhead", *urls]
     command += ["--calls", str(calls), "--repetitions", str(repetitions)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)

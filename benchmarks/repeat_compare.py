@@ -1,6 +1,6 @@
 """Does `assay compare` say the same every time? Runs it again and again and counts.
 
-    python benchmarks/repeat_compare.py --runs 20
+    python -m benchmarks.repeat_compare --runs 20
 
 Prints how many runs gave the same table, the spread of their durations, and for each claim that
 `fragile` breaks in how many rounds plain racing caught it: where luck decides, it shows here.

@@ -1,7 +1,7 @@
 """How many transfers of one call does PostgreSQL make, beside pgbench's own TPC-B?
 
-    python benchmarks/whole_transfer.py
-    python benchmarks/whole_transfer.py --seconds 20 --clients 16 --rounds 5
+    python -m benchmarks.whole_transfer
+    python -m benchmarks.whole_transfer --seconds 20 --clients 16 --rounds 5
 
 On embedded PostgreSQL, by pgbench with prepared statements: TPC-B of scale 10, transfers between
 1,000 wallets, and transfers to and fro between two. They take turns. The CPU time is that of all of
@@ -14,14 +14,13 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
 import psutil
 import psycopg2
-from figures import row, spread, table
 
+from benchmarks.figures import row, spread, table
 from engine.api.problems import error_style
 from engine.api.whole_transfers import refusals_at
 from engine.defences import parse_build
@@ -30,6 +29,7 @@ from engine.provision import Databases
 from engine.stores import PostgresServer, open_postgres
 from engine.stores.postgres_binaries import find_binaries
 from engine.whole_transfers import RESULTS, words
+from scenarios.process_family import used_by_family
 
 BUILD = "hardened-fast"
 WALLETS = 1_000
@@ -139,16 +139,8 @@ def _cpu_s(url: str) -> float:
     with closing(psycopg2.connect(url)) as connection:
         postmaster = psutil.Process(connection.info.backend_pid).parent()
     assert postmaster is not None, "a backend is the postmaster's child"
-    return sum(_own_and_ended_s([postmaster, *postmaster.children()]))
-
-
-def _own_and_ended_s(processes: Sequence[psutil.Process]) -> Iterator[float]:
-    for process in processes:
-        try:
-            times = process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        yield times.user + times.system + times.children_user + times.children_system
+    used = used_by_family(postmaster.pid)
+    return used.cpu_s if used else 0.0
 
 
 def _checked(url: str) -> int:

@@ -6,7 +6,8 @@ random. All of it is data: the pump does not know what it asks for. `attacks.htt
 the process; it reads a plan as JSON from its standard input and writes lines of JSON:
 
     {"measuring": 0}     the slot's beginning is over, what counts begins
-    {"measured": 0}      what counts is over; requests that are still open are waited for
+    {"measured": 0}      what counts is over; requests that are still open are waited for, and
+                         count with the time that they take
     {"slot": {...}}      a `Slot`
 """
 
@@ -87,9 +88,9 @@ class Slot:
     site: int
     measured_s: float
     latencies_us: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    """Of each good answer that came while it counted, by the name of its request."""
+    """Of each request that was sent while it counted and got a good answer, by its name."""
     refused: Mapping[str, int] = field(default_factory=dict)
-    """Such as {"transfer 409": 3}, while it counted."""
+    """Such as {"transfer 409": 3}, of those that were sent while it counted."""
     acknowledged: Mapping[str, int] = field(default_factory=dict)
     """All good answers of the turn, also those that do not count."""
     wrong: Mapping[str, int] = field(default_factory=dict)

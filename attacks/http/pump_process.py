@@ -33,7 +33,11 @@ WORDS = 200
 
 
 class Tally:
-    """What one turn saw; `counting` while it counts."""
+    """What one turn saw. What is sent while it is `counting` counts, whenever the answer comes.
+
+    Were it the answers of that time, those that are late when it ends would be missing: the
+    slowest ones.
+    """
 
     def __init__(self, names: set[str]) -> None:
         self.complete = Event()
@@ -47,15 +51,15 @@ class Tally:
         self.wrong: Counter[str] = Counter()
         self.first_wrong = ""
 
-    def note(self, name: str, shot: Shot, status: int, took_us: int) -> bool:
-        """Whether the answer was one that may come."""
+    def note(self, name: str, shot: Shot, status: int, took_us: int, *, counts: bool) -> bool:
+        """Whether the answer was one that may come. `counts`: was it counting when it was sent?"""
         if status in shot.good:
             self.acknowledged[name] += 1
-            if self.counting:
+            if counts:
                 self._count(name, took_us)
             return True
         if status in shot.refused:
-            if self.counting:
+            if counts:
                 self.refused[f"{name} {status}"] += 1
             return True
         return False
@@ -105,7 +109,7 @@ class Client:
         return True
 
     def _exchange(self, name: str, shot: Shot, headers: dict[str, str], tally: Tally) -> bool:
-        began_ns = time.perf_counter_ns()
+        counts, began_ns = tally.counting, time.perf_counter_ns()
         try:
             response = self._http.request(shot.method, shot.path, shot.body.encode(), headers)
             words = bytes(response.read())
@@ -114,7 +118,7 @@ class Client:
             return False
         took_us = (time.perf_counter_ns() - began_ns) // 1000
         status = int(response.status_code)
-        if tally.note(name, shot, status, took_us):
+        if tally.note(name, shot, status, took_us, counts=counts):
             return True
         tally.note_wrong(f"{name} {status}", words.decode(errors="replace"))
         return False
@@ -155,7 +159,8 @@ def take_turn(plan: PumpPlan, number: int, clients: list[list[Client]]) -> Slot:
     tally = Tally({name for shots in asked for shot in shots for name in names_of(shot)})
     cpu_s = time.process_time()
     running = [gevent.spawn(client.run, tally) for client in clients[turn.site][: turn.clients]]
-    gevent.joinall(running, timeout=turn.warm_s)
+    if turn.warm_s:  # Else nothing is sent before it counts.
+        gevent.joinall(running, timeout=turn.warm_s)
     say({"measuring": number})
     tally.counting, began_s = True, time.perf_counter()
     gevent.joinall(running, timeout=turn.measure_s)

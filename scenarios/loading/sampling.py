@@ -1,9 +1,8 @@
 """What the processes and the sessions of PostgreSQL are at, once a second while a load goes on."""
 
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
@@ -12,9 +11,9 @@ import psycopg2
 import psycopg2.extensions
 
 from reports.load import Samples
+from scenarios.process_family import Used, used_by_family
 
 EVERY_S = 1.0
-MB = 1024 * 1024
 PERCENT = 100
 ENGINE = "engine"
 SESSIONS = """
@@ -31,14 +30,6 @@ POSTGRES = "PostgreSQL"
 Pid = Callable[[], int | None]
 """None when there is no such process on this machine, or not now."""
 Counts = tuple[int | None, int | None, int | None, int | None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Used:
-    """Processor time and memory of a process and all that it started."""
-
-    cpu_s: float
-    memory_mb: float
 
 
 @dataclass(kw_only=True)
@@ -103,7 +94,10 @@ class Sampler:
     def _sample(self) -> Sample:
         sessions = self._sessions()
         used = {name: (self._head(name), time.monotonic()) for name in (*self.pids, POSTGRES)}
-        families = {name: (pid, at_s, _used(pid)) for name, (pid, at_s) in used.items()}
+        families = {
+            name: (pid, at_s, None if pid is None else used_by_family(pid))
+            for name, (pid, at_s) in used.items()
+        }
         engine = families[ENGINE][2]
         return Sample(
             at_s=round(self.since_clock_s(), 2),
@@ -155,31 +149,3 @@ class Sampler:
         if self._connection is not None:
             with suppress(psycopg2.Error), closing(self._connection):
                 self._connection = None
-
-
-def _used(pid: int | None) -> Used | None:
-    """None when it is gone."""
-    if pid is None:
-        return None
-    try:
-        head = psutil.Process(pid)
-        times = head.cpu_times()
-        if pid == os.getpid():
-            # Everybody else is its child.
-            return Used(cpu_s=times.user + times.system, memory_mb=head.memory_info().rss / MB)
-        # With what those took that it started and that are gone.
-        cpu_s = times.user + times.system + times.children_user + times.children_system
-        memory = head.memory_info().rss
-    except psutil.Error:
-        return None
-    for member in _members(head):
-        with suppress(psutil.Error):
-            times = member.cpu_times()
-            cpu_s += times.user + times.system
-            memory += member.memory_info().rss
-    return Used(cpu_s=cpu_s, memory_mb=memory / MB)
-
-
-def _members(head: psutil.Process) -> Iterator[psutil.Process]:
-    with suppress(psutil.Error):
-        yield from head.children(recursive=True)

@@ -73,6 +73,7 @@ def price(  # noqa: PLR0913 - the command's options
         watcher = Watcher(
             began=lambda what: status.update(f"pricing {what}"),
             priced=lambda priced: console.print(_line(priced)),
+            interrupted=lambda folder, kept: console.print(Text(_kept(folder, kept, wanted))),
         )
         folder, found = make_list(wanted, watcher)
     show(console, found, folder)
@@ -85,6 +86,12 @@ def keep(console: Console, folder: Path) -> None:
     for name, kept in ((DOCUMENT, COMMITTED), (MARKDOWN, COMMITTED_PAGE)):
         shutil.copyfile(folder / name, kept)
         console.print(Text(f"Kept    {kept}"))
+
+
+def _kept(folder: Path, kept: int, wanted: Wanted) -> str:
+    if not kept:
+        return "Cut short before anything was measured."
+    return f"Cut short: {kept} of {len(wanted.subjects)} prices are kept in {folder / PAGE}"
 
 
 def _line(priced: Price) -> Text:

@@ -17,6 +17,8 @@ OPENING_MINOR = 1_000_000_00
 ENOUGH_MINOR = 10**12
 AT_ONCE = 100_000
 """Rows of one database transaction."""
+TIME_ORDERED_SINCE = 180_000
+"""The version of PostgreSQL that has uuidv7()."""
 
 USERS = """
 INSERT INTO users (username, role) SELECT %(name)s || ' ' || n, %(role)s
@@ -139,11 +141,14 @@ def fill_history(connection: Connection, filled: Filled, *, first: int, transfer
 
     `first` is the number of the first one: another call goes on behind the last.
     """
+    # As the engine's own are, where the server can make them.
+    time_ordered = connection.info.server_version >= TIME_ORDERED_SINCE
+    history = HISTORY.replace("gen_random_uuid()", "uuidv7()") if time_ordered else HISTORY
     with connection.cursor() as cursor:
         for begin in range(first, first + transfers, AT_ONCE):
             last = min(begin + AT_ONCE, first + transfers) - 1
             cursor.execute(
-                HISTORY,
+                history,
                 {
                     "first": begin,
                     "last": last,

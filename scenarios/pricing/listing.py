@@ -41,6 +41,8 @@ class Watcher:
 
     began: Callable[[str], None]
     priced: Callable[[Price], None]
+    interrupted: Callable[[Path, int], None]
+    """Told the folder and how many prices are kept in it."""
 
 
 def make_list(wanted: Wanted, watcher: Watcher) -> tuple[Path, PriceList]:
@@ -65,15 +67,20 @@ def make_list(wanted: Wanted, watcher: Watcher) -> tuple[Path, PriceList]:
             prices=(),
             not_priced=dict(NOT_PRICED),
         )
-        for subject in wanted.subjects:
-            watcher.began(subject.name)
-            price = measure(stand, subject, wanted.pace)
-            watcher.priced(price)
-            found = _with(found, began_s, prices=(*found.prices, price))
-            write(folder, found)
-        if wanted.locking:
-            locking = compare_locking(stand, wanted.pace, watcher.began)
-            found = _with(found, began_s, locking=locking)
+        try:
+            for subject in wanted.subjects:
+                watcher.began(subject.name)
+                price = measure(stand, subject, wanted.pace)
+                watcher.priced(price)
+                found = _with(found, began_s, prices=(*found.prices, price))
+                write(folder, found)
+            if wanted.locking:
+                locking = compare_locking(stand, wanted.pace, watcher.began)
+                found = _with(found, began_s, locking=locking)
+        except BaseException:
+            # Ctrl-C in the middle of a migration arrives as an error of the database.
+            watcher.interrupted(folder, len(found.prices))
+            raise
     write(folder, found)
     return folder, found
 

@@ -104,7 +104,7 @@ def _on(
         ]
         pump = opened.enter_context(Pump())
         pumped = [
-            site.pumped(meeting(site.ground, crowd.writers, crowd.readers, pace.seed))
+            site.pumped(meeting(site.supply, crowd.writers, crowd.readers, pace.seed))
             for site in sites
         ]
         before = [site.rolled_back() for site in sites]

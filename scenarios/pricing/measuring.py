@@ -46,7 +46,7 @@ def _sides(stand: Stand, subject: Subject, pace: Pace) -> tuple[Side, Side]:
         ]
         pump = opened.enter_context(Pump())
         pumped = [
-            site.pumped(clients(site.ground, subject.workload, pace.clients, pace.seed))
+            site.pumped(clients(site.supply, subject.workload, pace.clients, pace.seed))
             for site in sites
         ]
         # The first round is no pair: caches fill, connections open.

@@ -6,7 +6,6 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-import psutil
 import psycopg2
 import psycopg2.extensions
 
@@ -16,7 +15,8 @@ from engine.identity import Tokens
 from engine.process import EngineConfig, EngineProcess, start_engine
 from engine.settings import Settings
 from scenarios.pricing.filling import PIN, Connection, Filled, fill
-from scenarios.pricing.workload import Ground, Purse
+from scenarios.pricing.workload import Purse, Supply
+from scenarios.process_family import Used, cpu_s_of, used_by_family
 from scenarios.stand import POOL_SIZE, Stand, became_quiet
 
 OPERATORS = 16
@@ -68,7 +68,7 @@ class Site:
     database_url: str
     side: psycopg2.extensions.connection
     """A connection past the engine, in autocommit."""
-    ground: Ground
+    supply: Supply
     headers: tuple[Mapping[str, str], ...]
     opening_sum: float
     backends_here: bool
@@ -79,13 +79,13 @@ class Site:
         )
 
     def cpu(self) -> Cpu:
-        """Now. What ended meanwhile is not counted."""
+        """Now. Of PostgreSQL those that are there: a backend that has ended is not counted."""
         with self.side.cursor() as cursor:
             cursor.execute(BACKENDS)
             pids = [int(pid) for (pid,) in cursor.fetchall()]
         return Cpu(
-            engine_s=_family_s(self.engine.pid),
-            backends_s={pid: _used_s(pid) for pid in pids} if self.backends_here else {},
+            engine_s=self._used().cpu_s,
+            backends_s={pid: cpu_s_of(pid) for pid in pids} if self.backends_here else {},
         )
 
     def rolled_back(self) -> int:
@@ -97,7 +97,10 @@ class Site:
 
     def memory_mb(self) -> float:
         """Resident, of the engine and its workers."""
-        return sum(process.memory_info().rss for process in _family(self.engine.pid)) / 2**20
+        return self._used().memory_mb
+
+    def _used(self) -> Used:
+        return used_by_family(self.engine.pid) or Used(cpu_s=0.0, memory_mb=0.0)
 
     def wrong_books(self, deposited_minor: int = 0) -> str:
         """What does not add up after a load; "" when everything does.
@@ -120,32 +123,23 @@ class Site:
         return ""
 
 
-def _family(pid: int) -> list[psutil.Process]:
-    engine = psutil.Process(pid)
-    return [engine, *engine.children(recursive=True)]
-
-
-def _family_s(pid: int) -> float:
-    return sum(_used_s(process.pid) for process in _family(pid))
-
-
-def _used_s(pid: int) -> float:
-    try:
-        used = psutil.Process(pid).cpu_times()
-    except psutil.NoSuchProcess:
-        return 0.0
-    return float(used.user + used.system)
-
-
 def _minor_per_unit(build: Build) -> int:
     return 1 if build.defences.money == "minor_units" else 100
 
 
 @contextmanager
 def open_site(
-    stand: Stand, build: Build, population: Population, settings: Mapping[str, str] | None = None
+    stand: Stand,
+    build: Build,
+    population: Population,
+    settings: Mapping[str, str] | None = None,
+    *,
+    workers: int = 1,
 ) -> Iterator[Site]:
-    """Raises StoreError, MigrationError, EngineError, psycopg2.Error."""
+    """`workers`: processes of the engine, each with a pool of its own.
+
+    Raises StoreError, MigrationError, EngineError, psycopg2.Error.
+    """
     with ExitStack() as opened:
         database = stand.databases.create(build.defences)
         opened.callback(stand.databases.drop, database)
@@ -174,6 +168,7 @@ def open_site(
                 redis_url=stand.redis.url,
                 redis_namespace=database,
                 pool_size=POOL_SIZE,
+                workers=workers,
                 pin_pepper=pepper,
                 settings=settings or {},
             ),
@@ -187,16 +182,16 @@ def open_site(
             engine=engine,
             database_url=database_url,
             side=side,
-            ground=_ground(build, filled),
+            supply=_supply(build, filled),
             headers=_headers(build, engine, filled),
             opening_sum=float(opening_sum),
             backends_here=stand.postgres.choice.kind == "embedded",
         )
 
 
-def _ground(build: Build, filled: Filled) -> Ground:
+def _supply(build: Build, filled: Filled) -> Supply:
     owners = len(filled.owners)
-    return Ground(
+    return Supply(
         purses=tuple(
             Purse(wallet=wallet, headers=number) for number, (wallet, _) in enumerate(filled.owners)
         ),

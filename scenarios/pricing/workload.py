@@ -40,7 +40,7 @@ class Purse:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
+class Supply:
     """What requests can be made of."""
 
     purses: tuple[Purse, ...]
@@ -56,20 +56,20 @@ class Ground:
 
 
 def clients(
-    ground: Ground, workload: Workload, how_many: int, seed: int
+    supply: Supply, workload: Workload, how_many: int, seed: int
 ) -> tuple[tuple[Shot, ...], ...]:
     """What each of them sends; every one has wallets of its own. At least two for each."""
     shots = []
     for number in range(how_many):
-        own = ground.purses[number::how_many]
-        operator = ground.operators[number % len(ground.operators)]
+        own = supply.purses[number::how_many]
+        operator = supply.operators[number % len(supply.operators)]
         choice = random.Random(f"{seed}/{workload}/{number}")  # noqa: S311 - repeatable, not secret
-        shots.append(_MADE[workload](ground, own, operator, choice))
+        shots.append(_MADE[workload](supply, own, operator, choice))
     return tuple(shots)
 
 
 def meeting(
-    ground: Ground, writers: int, readers: int, seed: int, *, hot: Purse | None = None
+    supply: Supply, writers: int, readers: int, seed: int, *, hot: Purse | None = None
 ) -> tuple[tuple[Shot, ...], ...]:
     """Writers who pay between all the wallets, and are refused where they meet; and readers.
 
@@ -80,12 +80,12 @@ def meeting(
     for number in range(writers + readers):
         choice = random.Random(f"{seed}/meeting/{number}")  # noqa: S311 - repeatable, not secret
         if number >= writers:
-            made.append(tuple(read(choice.choice(ground.purses)) for _ in range(SHOTS)))
+            made.append(tuple(read(choice.choice(supply.purses)) for _ in range(SHOTS)))
             continue
-        pairs = [choice.sample(ground.purses, 2) for _ in range(SHOTS)]
+        pairs = [choice.sample(supply.purses, 2) for _ in range(SHOTS)]
         made.append(
             tuple(
-                transfer(ground, payer, hot or payee, refused=refused)
+                transfer(supply, payer, hot or payee, refused=refused)
                 for payer, payee in pairs
                 if payer != hot
             )
@@ -94,12 +94,12 @@ def meeting(
 
 
 def transfer(
-    ground: Ground, payer: Purse, payee: Purse, *, times: int = 1, refused: tuple[int, ...] = ()
+    supply: Supply, payer: Purse, payee: Purse, *, times: int = 1, refused: tuple[int, ...] = ()
 ) -> Shot:
     body = {
         "from_wallet_id": payer.wallet,
         "to_wallet_id": payee.wallet,
-        "amount": ground.money(AMOUNT_MINOR),
+        "amount": supply.money(AMOUNT_MINOR),
     }
     return Shot(
         name="transfer",
@@ -119,28 +119,28 @@ def read(purse: Purse) -> Shot:
 
 
 def _payments(
-    ground: Ground, own: Sequence[Purse], _: int, choice: random.Random
+    supply: Supply, own: Sequence[Purse], _: int, choice: random.Random
 ) -> tuple[Shot, ...]:
-    return tuple(transfer(ground, *choice.sample(own, 2)) for _ in range(SHOTS))
+    return tuple(transfer(supply, *choice.sample(own, 2)) for _ in range(SHOTS))
 
 
-def _looks(ground: Ground, own: Sequence[Purse], _: int, choice: random.Random) -> tuple[Shot, ...]:
-    payments = _payments(ground, own, 0, choice)[: SHOTS // (LOOKS_PER_TRANSFER + 1)]
+def _looks(supply: Supply, own: Sequence[Purse], _: int, choice: random.Random) -> tuple[Shot, ...]:
+    payments = _payments(supply, own, 0, choice)[: SHOTS // (LOOKS_PER_TRANSFER + 1)]
     looks = (read(choice.choice(own)) for _ in range(len(payments) * LOOKS_PER_TRANSFER))
     return (*payments, *looks)
 
 
 def _retries(
-    ground: Ground, own: Sequence[Purse], _: int, choice: random.Random
+    supply: Supply, own: Sequence[Purse], _: int, choice: random.Random
 ) -> tuple[Shot, ...]:
-    return tuple(transfer(ground, *choice.sample(own, 2), times=2) for _ in range(SHOTS))
+    return tuple(transfer(supply, *choice.sample(own, 2), times=2) for _ in range(SHOTS))
 
 
 def _bulk_reads(
-    ground: Ground, _: Sequence[Purse], operator: int, choice: random.Random
+    supply: Supply, _: Sequence[Purse], operator: int, choice: random.Random
 ) -> tuple[Shot, ...]:
     def one() -> Shot:
-        wallets = [p.wallet for p in choice.sample(ground.purses, min(BULK, len(ground.purses)))]
+        wallets = [p.wallet for p in choice.sample(supply.purses, min(BULK, len(supply.purses)))]
         body = json.dumps({"wallet_ids": wallets})
         path = "/v1/wallets/balances"
         return Shot(name="bulk-read", method="POST", path=path, headers=operator, body=body)
@@ -149,9 +149,9 @@ def _bulk_reads(
 
 
 def _deposits(
-    ground: Ground, own: Sequence[Purse], operator: int, choice: random.Random
+    supply: Supply, own: Sequence[Purse], operator: int, choice: random.Random
 ) -> tuple[Shot, ...]:
-    body = json.dumps({"amount": ground.money(AMOUNT_MINOR)})
+    body = json.dumps({"amount": supply.money(AMOUNT_MINOR)})
     return tuple(
         Shot(
             name="deposit",
@@ -165,7 +165,7 @@ def _deposits(
     )
 
 
-_Made = Callable[[Ground, Sequence[Purse], int, random.Random], tuple[Shot, ...]]
+_Made = Callable[[Supply, Sequence[Purse], int, random.Random], tuple[Shot, ...]]
 _MADE: Mapping[Workload, _Made] = {
     "payments": _payments,
     "limited payments": _payments,

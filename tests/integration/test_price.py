@@ -148,9 +148,11 @@ def test_strategies_side_by_side(stand: Stand) -> None:
     assert found.says[0].startswith("On 2 wallets neither is measurably faster"), "one pair"
 
 
-def test_pgbench_runs_what_the_engine_runs() -> None:
-    words = ("--quick", "--pairs", "1", "--slot-s", "1", "--clients", "2")
+@pytest.mark.parametrize("build", ["hardened", "hardened-fast"])
+def test_pgbench_runs_what_the_engine_runs(build: str) -> None:
+    words = ("--quick", "--pairs", "1", "--slot-s", "1", "--clients", "2", "--build", build)
     command = [sys.executable, "-m", "benchmarks.against_pgbench", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert "| pgbench |" in done.stdout
+    assert "| pgbench, simple protocol |" in done.stdout
+    assert "In the books: " in done.stdout

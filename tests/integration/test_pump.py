@@ -19,6 +19,23 @@ PAY = Shot(name="pay", method="POST", path="/pay", body="{}", key_header="Key", 
 LOOK = Shot(name="look", method="GET", path="/look")
 
 
+class Late:
+    """Lets the second answer wait until the slot in which it was asked for is over."""
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+        self._seen = 0
+
+    def tell(self, what: str, _: int) -> None:
+        if what == "measured":
+            self._over.set()
+
+    def wait(self) -> None:
+        self._seen += 1
+        if self._seen == 2:
+            self._over.wait(10)
+
+
 class Server(ThreadingHTTPServer):
     daemon_threads = True
 
@@ -26,6 +43,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.statuses = statuses
         self.lock = threading.Lock()
+        self.late = Late()
         self.asked: Counter[str] = Counter()
         self.keys: Counter[str] = Counter()
         self.tokens: set[str | None] = set()
@@ -49,6 +67,8 @@ class Handler(BaseHTTPRequestHandler):
             self.server.tokens.add(self.headers["Token"])
             if key := self.headers["Key"]:
                 self.server.keys[key] += 1
+        if self.path == "/late":
+            self.server.late.wait()
         self.send_response(self.server.statuses.get(self.path, 200))
         self.send_header("Content-Length", "4")
         self.end_headers()
@@ -107,6 +127,15 @@ def test_refusals_that_are_expected_are_told_from_wrong_answers() -> None:
         assert slot.wrong == {"look 500": little.asked["/look"]}
         assert slot.first_wrong == "look 500: said"
         assert slot.good("pay") == slot.good("look") == 0
+
+
+def test_an_answer_that_comes_after_the_slot_counts_in_it() -> None:
+    late = Shot(name="late", method="GET", path="/late")
+    turn = Turn(site=0, warm_s=0, measure_s=0.1)
+    with server() as little, Pump() as pump:
+        plan = PumpPlan(sites=(site(little.server_port, (late,)),), turns=(turn,))
+        (slot,) = pump.run(plan, little.late.tell)
+        assert slot.good("late") == slot.acknowledged["late"] == little.asked["/late"] == 2
 
 
 def test_where_nobody_listens_every_client_gives_up() -> None:

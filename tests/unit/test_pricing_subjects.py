@@ -13,9 +13,9 @@ from attacks.http.pump import (
 )
 from engine.defences import DefenceError, as_dict, switches, values_of
 from scenarios.pricing.subjects import NOT_PRICED, Subject, all_subjects, subjects
-from scenarios.pricing.workload import Ground, Purse, clients, meeting
+from scenarios.pricing.workload import Purse, Supply, clients, meeting
 
-GROUND = Ground(
+SUPPLY = Supply(
     purses=tuple(Purse(wallet=n, headers=n) for n in range(40)),
     operators=(40, 41),
     bare_numbers=False,
@@ -53,7 +53,7 @@ def test_a_price_needs_a_switch_that_has_one() -> None:
 
 @pytest.mark.parametrize("subject", all_subjects(), ids=lambda subject: subject.name)
 def test_no_two_clients_share_a_wallet_that_they_write_to(subject: Subject) -> None:
-    made = clients(GROUND, subject.workload, 8, seed=1)
+    made = clients(SUPPLY, subject.workload, 8, seed=1)
     assert len(made) == 8
     written = [
         {shot.headers for shot in client if shot.name in ("transfer", "deposit")} for client in made
@@ -63,7 +63,7 @@ def test_no_two_clients_share_a_wallet_that_they_write_to(subject: Subject) -> N
 
 
 def test_writers_meet_and_readers_only_read() -> None:
-    made = meeting(GROUND, writers=2, readers=1, seed=1, hot=GROUND.purses[0])
+    made = meeting(SUPPLY, writers=2, readers=1, seed=1, hot=SUPPLY.purses[0])
     assert [{shot.name for shot in client} for client in made] == [
         {"transfer"},
         {"transfer"},
