@@ -115,8 +115,15 @@ def databases(postgres: PostgresServer) -> Databases:
 
 
 @pytest.fixture(scope="session")
+def fork_server(workspace: Workspace) -> ForkServer:
+    """Started once: whoever wants engines forked may share it."""
+    return ForkServer(workspace)
+
+
+@pytest.fixture(scope="session")
 def stand(
     workspace: Workspace,
+    fork_server: ForkServer,
     postgres: PostgresServer,
     redis_server: RedisServer,
     databases: Databases,
@@ -126,7 +133,7 @@ def stand(
         postgres=postgres,
         redis=redis_server,
         databases=databases,
-        launch=ForkServer(workspace).start,
+        launch=fork_server.start,
         isolation_level="read committed",
     )
 

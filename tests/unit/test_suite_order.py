@@ -1,0 +1,10 @@
+"""Which files begin first: each name is one of a file that there is."""
+
+import conftest
+from tests.test_tidiness import ROOT
+
+
+def test_what_takes_long_is_there() -> None:
+    gone = [name for name in conftest.TAKE_LONG if not (ROOT / "tests" / name).is_file()]
+    assert not gone, f"{gone}: give their new names in conftest.py, or remove them there"
+    assert len(set(conftest.TAKE_LONG)) == len(conftest.TAKE_LONG)
