@@ -4,7 +4,10 @@ VENV := .venv
 RUN := $(VENV)/bin
 STORES ?= auto
 
-.PHONY: install compare test dev load-test lint format test-unit test-integration test-concurrency test-ledger clean
+# Hundreds of processes are started: they share what the first of them compiled.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: install compare test dev load-test style lint format test-unit test-integration test-concurrency test-ledger clean
 
 install: $(VENV)/installed
 
@@ -17,8 +20,12 @@ compare: install
 	$(RUN)/assay compare --stores $(STORES)
 
 # Four at a time, since they mostly wait; each with a PostgreSQL and a Redis of its own.
-test: lint
-	$(RUN)/pytest -n 4 --dist loadfile
+# The types are checked meanwhile, and told at the end.
+test: style
+	@$(RUN)/mypy >$(VENV)/mypy.log 2>&1 & types=$$!; trap "kill $$types" INT TERM; \
+	echo $(RUN)/pytest -n 4 --dist loadfile; $(RUN)/pytest -n 4 --dist loadfile; tested=$$?; \
+	wait $$types; typed=$$?; echo $(RUN)/mypy; cat $(VENV)/mypy.log; \
+	exit $$((tested ? tested : typed))
 
 dev: install
 	$(RUN)/assay serve --build hardened --stores $(STORES)
@@ -38,9 +45,11 @@ test-concurrency: install
 test-ledger: install
 	$(RUN)/assay verify --build hardened --only ledger --only persistence --only bad-amounts --stores $(STORES)
 
-lint: install
+style: install
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
+
+lint: style
 	$(RUN)/mypy
 
 format: install

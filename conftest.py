@@ -3,6 +3,7 @@
 Also the options of `pytest scenarios --build hardened --stores auto`.
 """
 
+import gc
 import os
 import shutil
 import subprocess
@@ -20,6 +21,30 @@ from engine.provision import Databases
 from engine.stores import PostgresServer, RedisServer, open_postgres, open_redis
 from scenarios.stand import Stand
 
+TAKE_LONG = (
+    "integration/test_cli.py",
+    "integration/test_engine_builds.py",
+    "integration/test_price.py",
+    "integration/test_scale_truth.py",
+    "unit/test_scale_recorded.py",
+    "integration/test_cell.py",
+    "quality/test_planted_procedures.py",
+    "integration/test_explorer_diagnosis.py",
+    "integration/test_replay.py",
+    "integration/test_locustfile.py",
+    "integration/test_engine_migrations.py",
+    "unit/test_scale_imagined.py",
+    "integration/test_engine_bad_input.py",
+    "integration/test_whole_transfers_compared.py",
+    "integration/test_engine_workers.py",
+    "integration/test_locust_and_engine.py",
+    "integration/test_engine_process.py",
+    "integration/test_engine_metrics.py",
+    "integration/test_explorer_services.py",
+    "integration/test_engine_ledgers.py",
+    "integration/test_engine_commit.py",
+)
+"""These begin first, the longest at the head: no test process is left alone with one at the end."""
 INSTALL_S = 60
 NODE_REMEDY = "install Node.js and npm, such as `apt-get install nodejs npm`"
 
@@ -36,11 +61,31 @@ def pytest_configure(config: pytest.Config) -> None:
     # How long an example takes says how busy the machine is.
     hypothesis.settings.register_profile("untimed", deadline=None)
     hypothesis.settings.load_profile("untimed")
+    if hasattr(config.option, "loadscopereorder"):
+        # pytest-xdist would begin with the files that have the most tests.
+        config.option.loadscopereorder = False
     for name in config.getoption("--build") or []:
         try:
             parse_build(name)
         except DefenceError as error:
             raise pytest.UsageError(str(error)) from error
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    tests = config.rootpath / "tests"
+    ranks = {tests / name: rank for rank, name in enumerate(TAKE_LONG)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
+def pytest_collection_finish() -> None:
+    # Modules and tests stay until the end: the collector need not look at them again and again.
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
@@ -70,8 +115,15 @@ def databases(postgres: PostgresServer) -> Databases:
 
 
 @pytest.fixture(scope="session")
+def fork_server(workspace: Workspace) -> ForkServer:
+    """Started once: whoever wants engines forked may share it."""
+    return ForkServer(workspace)
+
+
+@pytest.fixture(scope="session")
 def stand(
     workspace: Workspace,
+    fork_server: ForkServer,
     postgres: PostgresServer,
     redis_server: RedisServer,
     databases: Databases,
@@ -81,7 +133,7 @@ def stand(
         postgres=postgres,
         redis=redis_server,
         databases=databases,
-        launch=ForkServer(workspace).start,
+        launch=fork_server.start,
         isolation_level="read committed",
     )
 

@@ -21,7 +21,6 @@ PYTHON = tuple(
     for top in (*PRODUCT, "tests", "benchmarks", "examples")
     for path in sorted((ROOT / top).rglob("*.py"))
 ) + tuple(sorted(ROOT.glob("*.py")))
-TREES = {path: ast.parse(path.read_text()) for path in PYTHON}
 DOCUMENTS = tuple(sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]))
 
 LONGEST_FUNCTION_LINES = 70
@@ -37,12 +36,18 @@ OPEN_END = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|X" + r"XX)\b")
 SWITCHES = tuple(switches())
 
 
+@cache
+def _trees() -> dict[Path, ast.Module]:
+    """Only where a test asks for it: every test process imports this module."""
+    return {path: ast.parse(path.read_text()) for path in PYTHON}
+
+
 def _place(path: Path, line: int) -> str:
     return f"{path.relative_to(ROOT)}:{line}"
 
 
 def _functions() -> Iterator[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef, int]]:
-    for path, tree in TREES.items():
+    for path, tree in _trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield path, node, (node.end_lineno or node.lineno) - node.lineno + 1
@@ -95,7 +100,7 @@ def test_files_are_short() -> None:
 def test_every_module_says_what_it_is() -> None:
     silent = [
         f"{_place(path, 1)} has no docstring; say in one line what the module is"
-        for path, tree in TREES.items()
+        for path, tree in _trees().items()
         if tree.body and ast.get_docstring(tree) is None
     ]
     assert not silent, "\n".join(silent)
@@ -149,7 +154,7 @@ def test_no_race_is_made_by_sleeping() -> None:
     found = [
         f"{_place(path, line)} sleeps; wait for what you can observe until a deadline, or say in a "
         "comment on the line why nothing waits for it"
-        for path, tree in TREES.items()
+        for path, tree in _trees().items()
         if path.relative_to(ROOT).parts[0] in ("scenarios", "attacks")
         for line in sleeps_without_reason(tree, path.read_text())
     ]
@@ -184,7 +189,7 @@ def switch_reads(tree: ast.AST) -> Iterator[tuple[str, int]]:
 @cache
 def _reads_in_the_engine() -> dict[str, list[str]]:
     places: dict[str, list[str]] = {name: [] for name in SWITCHES}
-    for path, tree in TREES.items():
+    for path, tree in _trees().items():
         if path.relative_to(ROOT).parts[0] == "engine":
             for name, line in switch_reads(tree):
                 places[name].append(_place(path, line))

@@ -8,13 +8,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
 from engine.ownership import MARK
+from tests.integration.assay_command import Done, assay_here
 
 ASSAY = (sys.executable, "-c", "from scenarios.cli import main; main()")
 
@@ -28,6 +30,17 @@ def assay(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         check=False,
         timeout=120,
     )
+
+
+@pytest.fixture
+def here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """`assay` in this process, as it is met where no external stores are named."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("ASSAY_POSTGRES_URL", "")
+    monkeypatch.setenv("ASSAY_REDIS_URL", "")
+    return partial(assay_here, patching=monkeypatch, capturing=capsys)
 
 
 @pytest.mark.parametrize(
@@ -55,9 +68,9 @@ def assay(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_bad_input_gets_a_clear_line_and_its_exit_code(
-    words: tuple[str, ...], code: int, says: str
+    words: tuple[str, ...], code: int, says: str, here: Callable[..., Done]
 ) -> None:
-    done = assay(*words, ASSAY_POSTGRES_URL="", ASSAY_REDIS_URL="")
+    done = here(*words)
     assert done.returncode == code, done.stderr
     assert says in done.stderr
     assert "Traceback" not in done.stderr

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from scenarios import replaying
 from scenarios.replaying import replay, told
 from scenarios.schedule_file import ScheduleError, ScheduleFile, read_schedule
 from scenarios.stand import Stand
+from tests.integration.assay_command import Done, assay_here
 
 ASSAY = (sys.executable, "-c", "from scenarios.cli import main; main()")
 TIMES = 10
@@ -137,20 +138,30 @@ def test_a_race_that_the_claim_does_not_have(losing: Path, tmp_path: Path) -> No
     ],
 )
 def test_what_cannot_be_replayed_gets_one_clear_line(
-    losing: Path, tmp_path: Path, changes: dict[str, Any], says: str
+    losing: Path, tmp_path: Path, changes: dict[str, Any], says: str, replayed: Callable[..., Done]
 ) -> None:
-    _refused(_changed(losing, tmp_path, **changes), says)
+    _refused(replayed(_changed(losing, tmp_path, **changes)), says)
 
 
-def test_garbage_and_nothing_get_one_clear_line(tmp_path: Path) -> None:
+def test_garbage_and_nothing_get_one_clear_line(
+    tmp_path: Path, replayed: Callable[..., Done]
+) -> None:
     file = tmp_path / "no.json"
-    _refused(file, "cannot be read: No such file or directory")
+    _refused(replayed(file), "cannot be read: No such file or directory")
     file.write_text("{")
-    _refused(file, "is no schedule of Assay")
+    _refused(assay("replay", str(file)), "is no schedule of Assay")
 
 
-def _refused(file: Path, says: str) -> None:
-    done = assay("replay", str(file))
+@pytest.fixture
+def replayed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[Path], Done]:
+    """`assay replay` in this process."""
+    monkeypatch.setenv("COLUMNS", "400")
+    return lambda file: assay_here("replay", str(file), patching=monkeypatch, capturing=capsys)
+
+
+def _refused(done: Done | subprocess.CompletedProcess[str], says: str) -> None:
     assert done.returncode == 2, done.stderr
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
