@@ -213,5 +213,12 @@ class LoadDocument(Record):
     """One sentence."""
     plan: LoadPlan
     environment: Environment
+    load_before: float | None = None
+    """Processes that wanted to run in the minute before; None: nobody looked."""
     runs: tuple[LoadRun, ...]
     """The build under load; then the one that it is compared with, if any."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether others were at work on the machine already: it would have answered sooner."""
+        return (self.load_before or 0.0) > self.environment.cpus / 2

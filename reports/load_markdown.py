@@ -3,8 +3,8 @@
 from html import escape
 
 from reports.load import LoadDocument, LoadRun, RequestRow
-from reports.load_words import felt_in_words, missing_money, plan_in_words
-from reports.words import count, duration, moment
+from reports.load_words import felt_in_words, machine_in_words, missing_money, plan_in_words
+from reports.words import duration, moment
 
 SYMBOLS = {"PASS": "✅", "FAIL": "❌", "UNKNOWN": "❔", "N/A": "⚪"}
 NOTHING = "-"
@@ -16,9 +16,8 @@ def render_load_markdown(document: LoadDocument) -> str:
     if document.status != "complete":
         parts.append("> [!WARNING]\n> This load was interrupted. This is what was seen until then.")
     parts.append(_text(plan_in_words(document)))
-    machine = document.environment
-    took = f"{duration(document.duration_s)} on {count(machine.cpus, 'core')}"
-    parts.append(f"Began {moment(document.started_at)}, took {took}.")
+    took = f"took {duration(document.duration_s)} on {machine_in_words(document)}"
+    parts.append(_text(f"Began {moment(document.started_at)}, {took}."))
     for run in document.runs:
         parts += _run(run)
     return "\n\n".join(parts) + "\n"

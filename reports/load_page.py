@@ -18,6 +18,7 @@ from reports.load import LoadDocument, LoadRun, SoFar
 from reports.load_words import (
     NEVER_CHECKED,
     felt_in_words,
+    machine_in_words,
     missing_money,
     money,
     plan_in_words,
@@ -131,12 +132,18 @@ def _processors(run: LoadRun) -> tuple[tuple[Values, ...], Sequence[float]]:
     return tuple(Values(name=name, values=values) for name, values in each), samples.at_s
 
 
+def _memory(run: LoadRun) -> tuple[tuple[Values, ...], Sequence[float]]:
+    samples = run.samples
+    return (Values(name="engine", values=samples.engine_mb),), samples.at_s
+
+
 DRAWN = (
     Drawn(title="Throughput", unit="a second", lines=_throughput),
     Drawn(title="Latency from the intended start", unit="ms", lines=_latencies, spread=True),
     Drawn(title="Errors", unit="a second", lines=_errors),
     Drawn(title="Sessions of PostgreSQL", unit="sessions", lines=_locks),
     Drawn(title="Processor time", unit="% of a core", lines=_processors),
+    Drawn(title="Resident memory", unit="MB", lines=_memory),
 )
 
 
@@ -174,7 +181,7 @@ def _facts(document: LoadDocument) -> tuple[tuple[str, str], ...]:
     return (
         ("Started", moment(document.started_at)),
         ("Took", duration(document.duration_s)),
-        ("Machine", f"{document.environment.cpus} cores, Python {document.environment.python}"),
+        ("Machine", machine_in_words(document)),
         ("Exit code", str(document.exit_code)),
         ("Load", plan_in_words(document)),
     )
@@ -244,7 +251,10 @@ def _beside(runs: Sequence[LoadRun]) -> tuple[tuple[str, tuple[str, ...]], ...]:
         ("Failures", lambda run: f"{run.totals.failures:,}" if run.totals else UNKNOWN),
         ("More in wallets than paid in", lambda run: _money(run.losses.invented_minor)),
         ("Payments without a record", lambda run: _number(run.losses.payments_without_record)),
-        ("Records nobody asked for", lambda run: _number(run.losses.records_without_payment)),
+        (
+            "Recorded more often than asked for",
+            lambda run: _number(run.losses.records_without_payment),
+        ),
         ("Wallets overdrawn", lambda run: _number(run.losses.wallets_overdrawn)),
     ]
     return tuple((name, tuple(said(run) for run in runs)) for name, said in rows)

@@ -1,6 +1,6 @@
 """What a load came to, in plain words that its reports share."""
 
-from reports.load import CLOSED_LOOP, FaultStruck, LoadDocument, Losses, SoFar
+from reports.load import CLOSED_LOOP, FaultStruck, LoadDocument, LoadRun, Losses, SoFar
 from reports.words import count
 
 NOTHING_CHECKED = "nothing checked yet"
@@ -25,11 +25,17 @@ def missing_money(losses: Losses) -> str:
         )
     if losses.records_without_payment:
         parts.append(
-            f"{count(losses.records_without_payment, 'recorded payment')} nobody asked for"
+            f"{count(losses.records_without_payment, 'payment')} recorded more often than asked for"
         )
     if losses.wallets_overdrawn:
         parts.append(f"{count(losses.wallets_overdrawn, 'wallet')} overdrawn")
     return "; ".join(parts)
+
+
+def payments_in_words(run: LoadRun) -> str:
+    """All that the audit is about, and how fast they came once the clock ran."""
+    payments = count(run.payments, "acknowledged payment")
+    return f"{payments} with the warm-up, {run.payments_per_s:.0f} a second after it"
 
 
 def felt_in_words(fault: FaultStruck) -> str:
@@ -54,6 +60,16 @@ def so_far_in_words(judged: SoFar) -> str:
     if judged.violations:
         return "; ".join(judged.violations)
     return f"held, {judged.checked:,} operations checked" if judged.checked else NOTHING_CHECKED
+
+
+def machine_in_words(document: LoadDocument) -> str:
+    machine = document.environment
+    stores = f"PostgreSQL {machine.postgres.version}, Redis {machine.redis.version}"
+    words = f"{count(machine.cpus, 'core')}, Python {machine.python}, {stores}"
+    if document.load_before is None:
+        return words
+    busy = "; busy with other work: measure again on a quiet one" if document.busy else ""
+    return f"{words}, load before {document.load_before:.1f}{busy}"
 
 
 def plan_in_words(document: LoadDocument) -> str:

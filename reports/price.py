@@ -150,6 +150,8 @@ class PriceList(Document):
     seed: int
     prices: tuple[Price, ...]
     not_priced: dict[str, str]
+    status: Literal["running", "complete", "interrupted"] = "complete"
+    """Whether all is here that was asked for."""
     locking: Locking | None = None
 
     @property

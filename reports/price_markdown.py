@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from reports.price import PriceList
-from reports.price_words import number, ratio_shown, shown
+from reports.price_words import incomplete, number, ratio_shown, shown
 
 HEAD = "| switch | good answers/s on | off | throughput on / off | p50 | p99 | engine CPU |"
 LOCKING_HEAD = (
@@ -39,6 +39,8 @@ def _conditions(found: PriceList) -> Iterator[str]:
     yield f"are up at once and take turns, {found.pairs} pairs of {found.slot_s:g} s slots."
     yield "A figure is the median with its 99 % interval (sign test). Trust the ratios; where an"
     yield "interval covers 1, or there are fewer than eight pairs, nothing is measured."
+    if found.status != "complete":
+        yield f"**{incomplete(found)}**"
     if machine.busy:
         yield "**The machine was busy with other work: measure again on a quiet one.**"
 

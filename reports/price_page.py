@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reports.price import Price, PriceList, Side, Spread, Strategy
-from reports.price_words import number, ratio_shown, shown
+from reports.price_words import incomplete, number, ratio_shown, shown
 from reports.rendering import rendered
 
 WIDEST = 4.0
@@ -55,6 +55,7 @@ def render_price_page(found: PriceList) -> str:
         found=found,
         views=[_view(price) for price in found.prices],
         crowds=_crowds(locking.strategies) if locking else (),
+        incomplete=incomplete(found),
         ticks=[(_ratio_place(tick), f"x {tick:g}") for tick in TICKS],
         shown=shown,
         number=number,

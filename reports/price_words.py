@@ -1,6 +1,14 @@
 """Figures of a price list as one reads them, always with their spread."""
 
-from reports.price import Spread
+from reports.price import PriceList, Spread
+
+
+def incomplete(found: PriceList) -> str:
+    """That more was asked for; empty when all is there."""
+    if found.status == "complete":
+        return ""
+    word = "was interrupted" if found.status == "interrupted" else "is not finished"
+    return f"This list {word}: it has what was priced until then."
 
 
 def percent(share: float) -> str:

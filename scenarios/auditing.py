@@ -37,6 +37,8 @@ def audit(
     """Look for every cent of a load, past the API: histories against the database.
 
     The histories have to name all that happened to their wallets, the first deposits included.
+    Exit codes: 0 every cent found, 1 money lost, 2 usage, 3 nothing can be said for sure, 4 the
+    histories or the database could not be read.
     """
     console = console_for(to_stderr=False)
     try:

@@ -17,7 +17,10 @@ from scenarios.loading.refusals import LoadRefused
 from scenarios.loading.show import show_loaded, watching_load
 from scenarios.runner import OUT, new_seed
 
-FAULTS_HELP = f"KIND@WHEN[+HOW-LONG], may be given again. KIND: {', '.join(KINDS)}."
+FAULTS_HELP = (
+    "KIND@WHEN[+HOW-LONG] such as redis-down@20s+10s, may be given again. "
+    f"KIND: {', '.join(KINDS)}."
+)
 MIXES = ("payments", "hot", "retries", "readers", "cash", "batches", "all")
 
 
@@ -29,9 +32,12 @@ def load(  # noqa: PLR0913, PLR0917 - the command's options
     users: Annotated[int, typer.Option(min=1, max=2000, help="Users at once.")] = 16,
     wallets: Annotated[int, typer.Option(min=2, max=5000, help="Wallets they share.")] = 50,
     tps: Annotated[
-        float, typer.Option(min=0, max=100_000, help="Requests due a second; 0: when answered.")
+        float,
+        typer.Option(
+            min=0, max=100_000, help="Turns due a second; 0: each user as fast as answers come."
+        ),
     ] = 0.0,
-    profile: Annotated[
+    tps_profile: Annotated[
         Literal["constant", "ramp", "spike"], typer.Option(help="How the pace changes.")
     ] = "constant",
     mix: Annotated[
@@ -45,7 +51,8 @@ def load(  # noqa: PLR0913, PLR0917 - the command's options
     processes: Annotated[int, typer.Option(min=1, max=64, help="Processes of Locust.")] = 1,
     fault: Annotated[list[str] | None, typer.Option(help=FAULTS_HELP)] = None,
     threshold: Annotated[
-        list[str] | None, typer.Option(help="Such as 'p95<50ms'; may be given again.")
+        list[str] | None,
+        typer.Option(help="Such as 'p95<50ms' or 'violations==0'; may be given again."),
     ] = None,
     threshold_file: Annotated[Path | None, typer.Option(help="A threshold a line.")] = None,
     stores: Annotated[
@@ -55,12 +62,12 @@ def load(  # noqa: PLR0913, PLR0917 - the command's options
     seed: Annotated[int | None, typer.Option(help="Repeats the random choices of a run.")] = None,
     out: Annotated[Path, typer.Option(help="The folder that runs are written to.")] = OUT,
 ) -> None:
-    """Load a build with payments, then look for every cent past its API."""
-    for name in mix.split(","):
-        if name not in MIXES:
-            raise LoadRefused(f"no mix is called {name!r}; there are {', '.join(MIXES)}")
-    if against is not None and parse_build(against).name == parse_build(build).name:
-        raise LoadRefused(f"{build} against itself says nothing: name another build")
+    """Load a build with payments, then look for every cent past its API.
+
+    Exit codes: 0 every cent found and every threshold met, 1 money lost or a threshold missed,
+    2 usage, 3 nothing can be said for sure, 4 the stores, the engine or the disk failed.
+    """
+    _refuse_what_says_nothing(mix, build, against)
     plan = LoadPlan(
         command=f"assay {shlex.join(sys.argv[1:])}",
         build=parse_build(build),
@@ -69,7 +76,7 @@ def load(  # noqa: PLR0913, PLR0917 - the command's options
         users=users,
         wallets=wallets,
         tps=tps,
-        profile=profile,
+        profile=tps_profile,
         mix=mix,
         warm_up_s=warm_up_s,
         duration_s=duration_s,
@@ -86,3 +93,11 @@ def load(  # noqa: PLR0913, PLR0917 - the command's options
         loaded = run_load(plan, watcher)
     show_loaded(console, loaded)
     raise typer.Exit(loaded.exit_code)
+
+
+def _refuse_what_says_nothing(mix: str, build: str, against: str | None) -> None:
+    for name in mix.split(","):
+        if name not in MIXES:
+            raise LoadRefused(f"no mix is called {name!r}; there are {', '.join(MIXES)}")
+    if against is not None and parse_build(against).name == parse_build(build).name:
+        raise LoadRefused(f"{build} against itself says nothing: name another build")

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from attacks.load.pace import UNSENT
 from reports.evidence import Verdict
 from reports.load import LoadRun
-from reports.load_words import missing_money
+from reports.load_words import missing_money, payments_in_words
+from reports.words import count
 from scenarios.audit import EXIT_CODES
 
 
@@ -22,6 +24,7 @@ def conclude(runs: Sequence[LoadRun], *, compared: bool) -> Conclusion:
         return _concluded(Verdict.UNKNOWN, "Nothing was loaded.")
     first = runs[0]
     verdict, sentence = _of_one(first)
+    sentence += _behind(first)
     if not compared:
         return _concluded(verdict, sentence)
     if len(runs) < 2:
@@ -39,7 +42,7 @@ def conclude(runs: Sequence[LoadRun], *, compared: bool) -> Conclusion:
 
 
 def _of_one(run: LoadRun) -> tuple[Verdict, str]:
-    payments = f"{run.payments:,} acknowledged payments, {run.payments_per_s:.0f} a second"
+    payments = payments_in_words(run)
     broken = [check.text for check in run.thresholds if check.met is False]
     undecided = [check.text for check in run.thresholds if check.met is None]
     name = run.build.name
@@ -60,6 +63,14 @@ def _of_one(run: LoadRun) -> tuple[Verdict, str]:
     if undecided:
         return Verdict.UNKNOWN, f"{name} kept every cent; {', '.join(undecided)} cannot be judged."
     return Verdict.HELD, f"{name} kept every cent: {payments}."
+
+
+def _behind(run: LoadRun) -> str:
+    """That the pace was not kept."""
+    unsent = next((row.requests for row in run.rows if row.name == UNSENT), 0)
+    if not unsent:
+        return ""
+    return f" The pace was not kept: nobody was free for {count(unsent, 'turn')} (more --users?)."
 
 
 def _first_violation(run: LoadRun) -> str:

@@ -79,9 +79,9 @@ class Course:
     def run(self, wallets: Sequence[WalletRef]) -> None:
         """Return when Locust is at its end, and everything that was broken is mended."""
         with ExitStack() as looked:
-            for looking in (self.watch, self.sampler):
-                looking.begin()
-                looked.callback(looking.stop)
+            looked.callback(self.sampler.stop)
+            looked.callback(self.watch.stop)
+            self.watch.begin()
             with ExitStack() as opened:
                 self._generator = start_generator(self.site, self.plan, wallets)
                 opened.callback(self._generator.end)
@@ -110,6 +110,7 @@ class Course:
             began_s = min(operation["started_s"] for operation in new)
             self.figures = Figures(began_s + self.plan.warm_up_s)
             self.strikes.begin(self.figures.clock_s)
+            self.sampler.begin()
         for operation in new:
             if self.figures is not None:
                 self.figures.add(operation)

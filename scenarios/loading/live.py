@@ -11,8 +11,9 @@ from scenarios.scale import SoFar as Judged
 
 EVERY_S = 3.0
 SHARE_OF_TIME = 0.05
-"""Judging takes at most so much of the time: the load has the machine, not the judge."""
-
+"""Judging takes no more of the time than that, since the machine is the load's, …"""
+SELDOM_S = 15.0
+"""… but it looks at least so often."""
 
 OpenJudge = Callable[[], AbstractContextManager[LiveAudit]]
 
@@ -50,7 +51,8 @@ class Watch:
         try:
             with self.open_judge() as judge:
                 while not self._over.wait(pause_s):
-                    pause_s = max(EVERY_S, self._look(judge) / SHARE_OF_TIME)
+                    pause_s = self._look(judge) / SHARE_OF_TIME
+                    pause_s = min(max(EVERY_S, pause_s), SELDOM_S)
                 # What one step reads the next one judges.
                 for _ in range(2 if self._at_rest else 0):
                     self._look(judge)

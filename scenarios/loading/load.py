@@ -1,5 +1,6 @@
 """A whole load: each build in turn on a database of its own, then the document and its pages."""
 
+import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class Job:
     began: datetime
     began_s: float
     environment: Environment
+    load_before: float
     runs: list[LoadRun]
 
     def write(self, status: Literal["complete", "interrupted"]) -> Loaded:
@@ -72,6 +74,7 @@ class Job:
             conclusion=conclusion.sentence,
             plan=plan_of(plan),
             environment=self.environment,
+            load_before=round(self.load_before, 2),
             runs=tuple(self.runs),
         )
 
@@ -82,6 +85,7 @@ def load(plan: LoadPlan, watcher: LoadWatcher) -> Loaded:
     Whatever ends it leaves the histories, and a document of what was judged until then. Raises
     LoadRefused, StoreError, MigrationError, EngineError.
     """
+    load_before = os.getloadavg()[0]
     with open_stand(plan.stores) as stand:
         refuse_what_is_not_ours(plan.faults, stand.postgres, stand.redis)
         watcher.tell(f"PostgreSQL {stand.postgres.version}, Redis {stand.redis.version}")
@@ -92,6 +96,7 @@ def load(plan: LoadPlan, watcher: LoadWatcher) -> Loaded:
             began=began,
             began_s=time.monotonic(),
             environment=environment_of(stand),
+            load_before=load_before,
             runs=[],
         )
         try:

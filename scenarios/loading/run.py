@@ -74,10 +74,12 @@ def _under_load(site: Site, plan: LoadPlan, watcher: LoadWatcher) -> Course:
 
 
 def announced(plan: LoadPlan) -> str:
-    pace = "as fast as answers come" if plan.tps == CLOSED_LOOP else f"{plan.tps:g} a second"
+    pace = (
+        "as fast as answers come" if plan.tps == CLOSED_LOOP else f"{plan.tps:g} turns due a second"
+    )
     faults = f", faults {', '.join(fault.text for fault in plan.faults)}" if plan.faults else ""
     return (
-        f"{plan.users} users pay {pace} for {plan.warm_up_s:g} s to warm up and "
+        f"{plan.users} users, {pace}, for {plan.warm_up_s:g} s to warm up and "
         f"{plan.duration_s:g} s that count, seed {plan.seed}{faults}"
     )
 

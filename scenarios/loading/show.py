@@ -10,7 +10,12 @@ from rich.text import Text
 
 from reports.evidence import Verdict
 from reports.load import Latencies, LoadRun
-from reports.load_words import NOTHING_CHECKED, felt_in_words, missing_money
+from reports.load_words import (
+    NOTHING_CHECKED,
+    felt_in_words,
+    missing_money,
+    payments_in_words,
+)
 from reports.store import RunFolder
 from scenarios.console import COLOURS, show_checks, show_doubts
 from scenarios.loading.load import Loaded
@@ -121,8 +126,8 @@ def _show_run(console: Console, run: LoadRun) -> None:
 def _sentence(run: LoadRun) -> str:
     partial = " (partial history)" if run.partial else ""
     return (
-        f"{run.verdict.shown}. {run.payments} acknowledged payments in {run.lasted_s:.1f} s "
-        f"({run.payments_per_s:.0f} a second), audited in {run.audited_in_s:.1f} s{partial}."
+        f"Audit: {run.verdict.shown}{partial}, in {run.audited_in_s:.1f} s. "
+        f"{payments_in_words(run)} ({run.lasted_s:.1f} s)."
     )
 
 

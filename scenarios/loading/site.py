@@ -146,8 +146,9 @@ def reconciliation(engine: EngineProcess) -> Check:
         return Check(claim=RECONCILIATION, verdict=Verdict.UNKNOWN, detail=detail)
     if balanced:
         return Check(claim=RECONCILIATION, verdict=Verdict.HELD)
-    different = ", ".join(f"{name} {value}" for name, value in answer["first_difference"].items())
-    detail = f"the first that differs: {different.replace('_', ' ')}"
+    known = {name: said for name, said in answer["first_difference"].items() if said is not None}
+    different = ", ".join(f"{name.replace('_', ' ')} {said}" for name, said in known.items())
+    detail = f"the first that differs: {different}"
     return Check(claim=RECONCILIATION, verdict=Verdict.VIOLATED, detail=detail)
 
 

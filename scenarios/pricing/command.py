@@ -28,15 +28,18 @@ COLOURS = {"measured": "", "not measurable": "dim", "unknown": "yellow"}
 
 def price(  # noqa: PLR0913 - the command's options
     only: Annotated[
-        list[str] | None, typer.Option(help="A switch (idempotency); may be given again.")
+        list[str] | None,
+        typer.Option(help="A switch, such as idempotency; may be given again. [default: all]"),
     ] = None,
     *,
     pairs: Annotated[
         int | None,
-        typer.Option(min=1, max=500, help=f"Pairs of slots; fewer than 8 tell nothing. [{PAIRS}]"),
+        typer.Option(
+            min=1, max=500, help=f"Pairs of slots; fewer than 8 tell nothing. [default: {PAIRS}]"
+        ),
     ] = None,
     slot_s: Annotated[
-        float | None, typer.Option(min=0.2, max=600, help=f"Length of a slot. [{SLOT_S}]")
+        float | None, typer.Option(min=0.2, max=600, help=f"Length of a slot. [default: {SLOT_S}]")
     ] = None,
     clients: Annotated[int, typer.Option(min=1, max=64, help="Who ask at once.")] = CLIENTS,
     locking: Annotated[
@@ -54,7 +57,11 @@ def price(  # noqa: PLR0913 - the command's options
         bool, typer.Option("--write", help="Keep the list in docs/, for `assay explain`.")
     ] = False,
 ) -> None:
-    """Measure what each defence costs. 3: something could not be measured."""
+    """Measure what each defence costs, by taking it away: pairs of slots in turn.
+
+    Exit codes: 0, 2 usage, 3 something is unknown, 4 the stores or the engine failed. A difference
+    that is smaller than the noise is "not measurable", which is a result.
+    """
     wanted = Wanted(
         command=f"assay {shlex.join(sys.argv[1:])}",
         subjects=subjects(only or ()),

@@ -66,6 +66,7 @@ def make_list(wanted: Wanted, watcher: Watcher) -> tuple[Path, PriceList]:
             seed=wanted.pace.seed,
             prices=(),
             not_priced=dict(NOT_PRICED),
+            status="running",
         )
         try:
             for subject in wanted.subjects:
@@ -79,8 +80,11 @@ def make_list(wanted: Wanted, watcher: Watcher) -> tuple[Path, PriceList]:
                 found = _with(found, began_s, locking=locking)
         except BaseException:
             # Ctrl-C in the middle of a migration arrives as an error of the database.
+            if found.prices:
+                write(folder, _with(found, began_s, status="interrupted"))
             watcher.interrupted(folder, len(found.prices))
             raise
+        found = _with(found, began_s, status="complete")
     write(folder, found)
     return folder, found
 

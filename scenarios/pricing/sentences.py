@@ -11,14 +11,15 @@ Status = Literal["measured", "not measurable", "unknown"]
 def price_in_words(price: Price) -> str:
     """One sentence: whatever of throughput, p50 and CPU can be told from nothing at all."""
     subject = f"{price.switch}={price.on}"
+    load = "" if price.workload == "payments" else f", {price.workload}"
     if clauses := _clauses(price):
         *first, last = clauses
         told = f"{', '.join(first)} and {last}" if first else last
-        return f"{subject} {told}, against {price.off}"
+        return f"{subject} {told}, against {price.off}{load}"
     assert price.throughput is not None
     few = "" if price.throughput.sure >= SURE else ", with too few pairs to tell"
     return (
-        f"What {subject} costs against {price.off} is not measurable here: throughput x "
+        f"What {subject} costs against {price.off}{load} is not measurable here: throughput x "
         f"{range_of(price.throughput)}{few}"
     )
 

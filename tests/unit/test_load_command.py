@@ -56,7 +56,7 @@ def test_the_command_ends_with_the_load_s_code(
 def test_a_plan_is_made_of_the_options(plans: list[LoadPlan]) -> None:
     assert typed("--users", "3", "--seed", "7") == 0
     assert typed(
-        *("--against", "fragile", "--tps", "200", "--profile", "ramp", "--mix", "hot"),
+        *("--against", "fragile", "--tps", "200", "--tps-profile", "ramp", "--mix", "hot"),
         *("--fault", "kill-engine@5s", "--fault", "redis-down@1s+2s"),
         *("--threshold", "p95<50ms", "--processes", "2", "--workers", "2"),
     ) == 0  # fmt: skip
@@ -77,7 +77,7 @@ def test_a_plan_is_made_of_the_options(plans: list[LoadPlan]) -> None:
         ("--wallets", "1"),
         ("--tps", "-1"),
         ("--tps", "many"),
-        ("--profile", "wavy"),
+        ("--tps-profile", "wavy"),
         ("--processes", "0"),
     ],
 )
@@ -95,7 +95,7 @@ def test_a_load_without_bounds_is_a_usage_error(option: tuple[str, str]) -> None
         (("--mix", "payments,fun"), "no mix is called 'fun'"),
         (("--against", "hardened"), "against itself"),
         (("--tps", "1000", "--duration-s", "2000"), "records 2,000,000 operations at most"),
-        (("--tps", "1000", "--profile", "spike", "--duration-s", "1600"), "within 1,500 s of"),
+        (("--tps", "1000", "--tps-profile", "spike", "--duration-s", "1600"), "within 1,500 s of"),
     ],
 )
 def test_what_does_not_parse_is_refused_before_anything_starts(
@@ -110,7 +110,7 @@ def test_what_does_not_parse_is_refused_before_anything_starts(
 def test_what_the_processes_can_record_is_not_refused(plans: list[LoadPlan]) -> None:
     assert typed("--tps", "1000", "--duration-s", "1990") == 0
     assert typed("--tps", "1000", "--duration-s", "3900", "--processes", "2") == 0
-    assert typed("--tps", "0.01", "--profile", "spike", "--duration-s", "86400") == 0
+    assert typed("--tps", "0.01", "--tps-profile", "spike", "--duration-s", "86400") == 0
     assert len(plans) == 3
 
 

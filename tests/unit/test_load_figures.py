@@ -112,6 +112,7 @@ def test_a_turn_that_came_to_nobody_counts_for_every_name() -> None:
     assert seen.measured("transfer", "requests", None) == 1
     assert seen.measured("transfer", "errors", None) == 0
     assert seen.measured(None, "errors", None) == 0.5
+    assert seen.series().failures == (0, 0, 0, 1), "it is missing when it was due"
 
 
 def test_refusals_are_answers_and_failures_are_none() -> None:
@@ -315,6 +316,15 @@ NOT_BACK = held_run().model_copy(
         )
     }
 )
+
+
+def test_a_pace_that_was_not_kept_is_said() -> None:
+    rows = held_run().rows
+    behind = rows[1].model_copy(update={"name": "unsent", "requests": 1500})
+    said = conclude([held_run().model_copy(update={"rows": (behind, *rows)})], compared=False)
+    assert said.exit_code == 0
+    assert "nobody was free for 1,500 turns" in said.sentence
+    assert "pace" not in conclude([held_run()], compared=False).sentence
 
 
 def threshold_met(value: bool | None) -> LoadRun:

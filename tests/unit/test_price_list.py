@@ -1,6 +1,7 @@
 """What is said of figures: in words, in tables, on the page."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -72,6 +73,28 @@ def test_the_page_shows_every_price_and_no_network() -> None:
     assert "<script>" not in page
     assert "<i>CPU" not in page
     assert not re.search(r"(?:src|href)=\"?https?:", page)
+
+
+@pytest.mark.parametrize(
+    ("status", "says"), [("interrupted", "was interrupted"), ("running", "is not finished")]
+)
+def test_a_list_that_was_cut_short_says_so(status: str, says: str) -> None:
+    whole = price_list(dear())
+    cut = whole.model_copy(update={"status": status})
+    for render in (render_price_page, render_price_markdown):
+        assert f"This list {says}" in render(cut)
+        assert "This list" not in render(whole)
+
+
+def test_two_prices_of_one_switch_can_be_told_apart() -> None:
+    load = replace(IDEMPOTENCY, workload="looks")
+    assert "against off, looks is not" in compared(load, side(SAME), side(SAME)).words
+
+
+def test_a_whisker_that_is_cut_looks_like_it() -> None:
+    wide = compared(IDEMPOTENCY, side([100.0, 900] * 4), side([100.0] * 8))
+    assert '"whisker cut-high"' in render_price_page(price_list(wide))
+    assert '"whisker"' in render_price_page(price_list(dear()))
 
 
 def test_bars_stay_on_the_chart() -> None:
