@@ -61,6 +61,17 @@ def applied(url: str) -> list[bool]:
     return [done for _, _, done in status(url)]
 
 
+PROCEDURES = (
+    "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prokind = 'p'"
+)
+
+
+def procedures_of(shape: Shape) -> list[tuple[str]]:
+    """Whole transfers are where a build may ask for them."""
+    fast = Shape.of(parse_build("hardened-fast").defences)
+    return [("whole_transfer",)] if shape in {fast, replace(fast, ledger="hash_chain")} else []
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: s.label)
 def test_up_down_and_up_again(new_url: Callable[[], str], shape: Shape) -> None:
     url = new_url()
@@ -69,32 +80,16 @@ def test_up_down_and_up_again(new_url: Callable[[], str], shape: Shape) -> None:
     assert all(applied(url))
     assert ("ledger_entries" in tables(url)) == shape.double_entry
     assert rows(url, "SELECT count(*) FROM wallets WHERE allow_negative") == [(2,)]
+    assert rows(url, PROCEDURES) == procedures_of(shape)
     up(url, shape)
     down(url)
     assert applied(url) == [True] * (COUNT - 1) + [False]
+    assert rows(url, PROCEDURES) == []
     up(url, shape)
     assert rows(url, "SELECT count(*) FROM wallets WHERE allow_negative") == [(2,)]
     down(url, revision="base")
     assert not any(applied(url))
     assert tables(url) == {"alembic_version"}
-
-
-PROCEDURES = (
-    "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prokind = 'p'"
-)
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: s.label)
-def test_whole_transfers_are_where_a_build_may_ask_for_them(
-    new_url: Callable[[], str], shape: Shape
-) -> None:
-    url = new_url()
-    up(url, shape)
-    fast = Shape.of(parse_build("hardened-fast").defences)
-    possible = shape in (fast, replace(fast, ledger="hash_chain"))
-    assert rows(url, PROCEDURES) == ([("whole_transfer",)] if possible else [])
-    down(url, revision="0013")
-    assert rows(url, PROCEDURES) == []
 
 
 def test_whole_transfers_go_on_when_their_procedure_has_come_back(
