@@ -6,14 +6,13 @@ from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerifyMismatchError
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from engine.assets import Asset, Assets
 from engine.limits import flag_new_wallet
 from engine.locking import Locking
+from engine.passwords import Passwords
 from engine.refusals import (
     ALREADY_EXISTS,
     CHANGED_MEANWHILE,
@@ -46,6 +45,7 @@ class UserView:
 
 def sign_up(  # noqa: PLR0913 - what a user is made of
     session: Session,
+    passwords: Passwords,
     *,
     username: str,
     email: str,
@@ -65,19 +65,19 @@ def sign_up(  # noqa: PLR0913 - what a user is made of
         username=username,
         email=email,
         role=role,
-        password_hash=_hasher().hash(password) if password else None,
+        password_hash=passwords.hashed(password) if password else None,
     )
     session.add(user)
     _insert(session, TAKEN)
     return _view(user)
 
 
-def log_in(session: Session, *, username: str, password: str) -> UserView:
+def log_in(session: Session, passwords: Passwords, *, username: str, password: str) -> UserView:
     """The user with this name and password. Raises Refused (401), the same for both mistakes."""
     user = session.scalar(sa.select(User).where(User.username == username).order_by(User.id))
     session.expunge_all()
     session.rollback()  # The hash takes its time: not with a connection in hand.
-    if not _fits(user.password_hash if user else None, password) or user is None:
+    if not passwords.fits(user.password_hash if user else None, password) or user is None:
         raise Refused(UNAUTHENTICATED, "username or password is wrong")
     return _view(user)
 
@@ -93,14 +93,14 @@ def list_users(session: Session, *, limit: int) -> list[UserView]:
     return [_view(user) for user in session.scalars(sa.select(User).order_by(User.id).limit(limit))]
 
 
-def ensure_operator(session: Session, password: str) -> None:
+def ensure_operator(session: Session, passwords: Passwords, password: str) -> None:
     """An operator to begin with; its password is set anew at each start."""
     session.execute(sa.select(sa.func.pg_advisory_xact_lock(OPERATOR_LOCK)))
     operator = session.scalar(sa.select(User).where(User.role == "operator").order_by(User.id))
     if operator is None:
-        sign_up(session, username=OPERATOR, email="", password=password, role="operator")
+        sign_up(session, passwords, username=OPERATOR, email="", password=password, role="operator")
     else:
-        operator.password_hash = _hasher().hash(password)
+        operator.password_hash = passwords.hashed(password)
         commit(session)
 
 
@@ -207,21 +207,6 @@ def _insert(session: Session, taken: str, then: Callable[[], None] = lambda: Non
         if getattr(error.orig, "pgcode", "") == "23505":
             raise Refused(ALREADY_EXISTS, taken) from error
         raise Refused(NOT_FOUND, "there is no such user or asset") from error
-
-
-def _hasher() -> PasswordHasher:
-    # OWASP's smallest argon2id: many sign-ups at once must not eat the memory.
-    return PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-
-
-def _fits(password_hash: str | None, password: str) -> bool:
-    if password_hash is None:
-        _hasher().hash(password)  # As much time as a password takes: the clock tells no names.
-        return False
-    try:
-        return _hasher().verify(password_hash, password)
-    except (VerifyMismatchError, InvalidHashError):
-        return False  # Anything else, such as too little memory, says nothing of the password.
 
 
 def _view(user: User) -> UserView:

@@ -124,7 +124,7 @@ def _start(services: Services) -> None:
             open_shards(session, services.assets.shards)
     if services.settings.operator_password:
         with services.scope.new() as session:
-            ensure_operator(session, services.settings.operator_password)
+            ensure_operator(session, services.passwords, services.settings.operator_password)
     services.executions.resume()
 
 

@@ -14,6 +14,7 @@ import httpx
 from engine.defences import Build
 from engine.fork_server import ForkServerError
 from engine.ownership import OwnedProcess, Workspace
+from engine.passwords import Hashing
 from engine.stores import ReservedPort
 
 READY_WITHIN_S = 30.0
@@ -53,6 +54,8 @@ class EngineConfig:
     host: str = "127.0.0.1"
     settings: Mapping[str, str] = field(default_factory=dict)
     """Further settings of the engine by the names of their environment variables."""
+    credential_hashing: Hashing = "least"
+    """Its users are made up and gone with it; `full` for one that people use."""
     pin_pepper: str | None = field(default=None, repr=False)
     """For a database that will be served again; None: made up for this engine."""
 
@@ -168,6 +171,7 @@ class EngineProcess:
             "JWT_SECRET": self.jwt_secret,
             "PIN_PEPPER": self._pin_pepper,
             "OPERATOR_PASSWORD": self.operator_password,
+            "CREDENTIAL_HASHING": config.credential_hashing,
             **config.settings,
         }
         try:

@@ -20,6 +20,7 @@ from engine.limits import limit_check_of
 from engine.locking import Locking, lock_order_of
 from engine.metrics import Metrics
 from engine.money import Money, is_strict, money_of
+from engine.passwords import Passwords
 from engine.payments import Parts, Payments
 from engine.pins import Pins
 from engine.rate_limits import RateLimits
@@ -46,6 +47,7 @@ class Services:
     scope: SessionScope
     redis: RedisAccess
     rate_limits: RateLimits
+    passwords: Passwords
     tokens: Tokens
     revocations: Revocations
     permissions: Permissions
@@ -109,6 +111,7 @@ def assemble(settings: Settings, build: Build) -> Services:
         scope=scope,
         redis=redis,
         rate_limits=rate_limits,
+        passwords=Passwords(settings.credential_hashing),
         tokens=tokens,
         revocations=Revocations(database, scope.new, parts.retry, heeded=tokens.revocable),
         permissions=parts.permissions,

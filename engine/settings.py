@@ -3,6 +3,8 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from engine.passwords import Hashing
+
 
 class Settings(BaseSettings):
     """Read from environment variables of the same names, upper case."""
@@ -60,5 +62,7 @@ class Settings(BaseSettings):
     """Under which PINs are hashed; at least 32 bytes where PINs are asked for. Keep it."""
     pin_lockout_s: int = Field(default=900, ge=1)
     """How long a PIN stays locked after five wrong tries."""
+    credential_hashing: Hashing = "full"
+    """`least` where passwords protect nothing, such as under a load whose users are made up."""
     operator_password: str = ""
     """When given, a user `operator` with the operator's role exists with this password."""

@@ -78,7 +78,7 @@ class Series(Record):
 
 
 class Samples(Record):
-    """About once a second, what the harness saw of the processes; all of the same length.
+    """Now and then, what the harness saw of the processes; all of the same length.
 
     None where it could not look: a store that is down, or that runs elsewhere.
     """

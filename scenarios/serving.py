@@ -53,6 +53,7 @@ def serve(  # noqa: PLR0913 - what the command offers
             port=port,
             host=host,
             workers=workers,
+            credential_hashing="full",
             pin_pepper=_pin_pepper(data) if data else None,
         )
         engine = start_engine(launched_in(workspace), config)

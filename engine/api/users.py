@@ -27,7 +27,9 @@ def user_routes(services: Services) -> APIRouter:
         """Log in."""
         services.rate_limits.admit_guess(body.username)
         with open_session() as session:
-            user = log_in(session, username=body.username, password=body.password)
+            user = log_in(
+                session, services.passwords, username=body.username, password=body.password
+            )
         return {
             "access_token": services.tokens.issue(user.id, user.role),
             "token_type": "Bearer",
@@ -90,6 +92,7 @@ def signed_up(services: Services, open_session: OpenSession, body: UserBody) -> 
         with open_session() as session:
             return sign_up(
                 session,
+                services.passwords,
                 username=body.username,
                 email=body.email,
                 password=body.password,

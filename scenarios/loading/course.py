@@ -17,7 +17,7 @@ from scenarios.loading.generator import Generator, last_words, start_generator, 
 from scenarios.loading.histories import Follower
 from scenarios.loading.live import Watch
 from scenarios.loading.plan import LoadPlan
-from scenarios.loading.sampling import ENGINE, Sampler
+from scenarios.loading.sampling import ENGINE, OFTEN_S, SAMPLES, Sampler
 from scenarios.loading.site import Site
 from scenarios.loading.watching import LoadWatcher, Moment
 from scenarios.scale import LiveAudit
@@ -64,6 +64,7 @@ class Course:
             },
             postgres_is_here=stand.postgres.choice.kind == "embedded",
             since_clock_s=self.since_clock_s,
+            every_s=max(OFTEN_S, self.plan.duration_s / SAMPLES),
         )
 
     def since_clock_s(self) -> float:

@@ -1,4 +1,4 @@
-"""What the processes and the sessions of PostgreSQL are at, once a second while a load goes on."""
+"""What the processes and the sessions of PostgreSQL are at, now and then while a load goes on."""
 
 import threading
 import time
@@ -13,7 +13,9 @@ import psycopg2.extensions
 from reports.load import Samples
 from scenarios.process_family import Used, used_by_family
 
-EVERY_S = 1.0
+OFTEN_S = 1.0
+SAMPLES = 120
+"""Of a long load: to look through all processes takes time that is the load's."""
 PERCENT = 100
 ENGINE = "engine"
 SESSIONS = """
@@ -50,6 +52,7 @@ class Sampler:
     postgres_is_here: bool
     """PostgreSQL's processes are on this machine, under the numbers that it says."""
     since_clock_s: Callable[[], float]
+    every_s: float = OFTEN_S
     _taken: list[Sample] = field(default_factory=list)
     _before: dict[str, tuple[int, float, float]] = field(default_factory=dict)
     """Of each family: the head, its processor time, and when that was looked up."""
@@ -86,7 +89,7 @@ class Sampler:
 
     def _run(self) -> None:
         try:
-            while not self._over.wait(EVERY_S):
+            while not self._over.wait(self.every_s):
                 self._taken.append(self._sample())
         finally:
             self._disconnect()

@@ -159,6 +159,7 @@ def house_in(url: str, build: str, redis_url: str, **settings: Any) -> Iterator[
             "redis_namespace": secrets.token_hex(4),
             "jwt_secret": SECRET,
             "pin_pepper": PEPPER,
+            "credential_hashing": "least",
             **settings,
         },
     )
