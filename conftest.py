@@ -7,11 +7,13 @@ import gc
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import hypothesis
+import psutil
 import pytest
 
 from engine.defences import DefenceError, parse_build
@@ -46,6 +48,8 @@ TAKE_LONG = (
 )
 """These begin first, the longest at the head: no test process is left alone with one at the end."""
 INSTALL_S = 60
+MEMORY = Path("/dev/shm")  # noqa: S108 - folders in it are made by tempfile
+ROOM_BYTES = 12 * 1024**3
 NODE_REMEDY = "install Node.js and npm, such as `apt-get install nodejs npm`"
 
 
@@ -58,6 +62,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    _keep_databases_in_memory()
     # How long an example takes says how busy the machine is.
     hypothesis.settings.register_profile("untimed", deadline=None)
     hypothesis.settings.load_profile("untimed")
@@ -69,6 +74,19 @@ def pytest_configure(config: pytest.Config) -> None:
             parse_build(name)
         except DefenceError as error:
             raise pytest.UsageError(str(error)) from error
+
+
+def _keep_databases_in_memory() -> None:
+    """Hundreds of them come and go: on a disk that is slow to delete, tests wait for seconds.
+
+    What pytest keeps of the last runs stays on the disk. TMPDIR is what whoever sets it wants.
+    """
+    if "TMPDIR" in os.environ or not MEMORY.is_dir():
+        return
+    if min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) < ROOM_BYTES:
+        return
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
 @pytest.hookimpl(trylast=True)

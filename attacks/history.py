@@ -20,6 +20,8 @@ Outcome = Literal["ok", "failed", "unknown"]
 """Acknowledged; definitely not done; nobody can say."""
 PREPARATION = "preparation"
 """The actor of what is done before a load, so that there are wallets with money in them."""
+SETUP = "setup"
+"""The same before a round of an attack."""
 BESIDE = "beside"
 """The kind of event that names a file which belongs to the same load: without it, operations are
 missing."""

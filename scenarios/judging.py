@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from attacks.history import History
+from attacks.history import SETUP, History
 from reports.evidence import Verdict
 from reports.words import count
 from scenarios.invariants import Finding, Invariant, Observed, balances_are_explained, by_round
@@ -151,7 +151,7 @@ def _apply(
 def _doubts(scenario: Scenario, history: History, *, searched: bool) -> tuple[str, ...]:
     """Why a history without findings would prove nothing."""
     doubts = [reason for needed in scenario.requires if (reason := _missing(needed, history))]
-    attacked = [o for o in history.operations if o.round is not None and o.actor != "setup"]
+    attacked = [o for o in history.operations if o.round is not None and o.actor != SETUP]
     # An attack that only searches leaves nothing here.
     if (attacked or scenario.requires or not searched) and not any(
         operation.status is not None for operation in attacked

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from attacks.history import History, Operation, Recorder
+from attacks.history import SETUP, History, Operation, Recorder
 from attacks.http.gate import release_together
 from attacks.http.request import Request
 from attacks.http.sender import REQUEST_TIMEOUT_S, Batch, Sender
@@ -167,7 +167,7 @@ class Lab:
 
     def must(self, request: Request, *, round: int | None) -> Operation:  # noqa: A002
         """Send what the attack cannot do without. Raises AttackFailed."""
-        operation = self.sender.send(request, actor="setup", round=round)
+        operation = self.sender.send(request, actor=SETUP, round=round)
         if operation.outcome != "ok":
             raise AttackFailed(f"{request.text} was answered {operation.answer}")
         return operation

@@ -2,7 +2,7 @@
 
 from statistics import median
 
-from attacks.history import History
+from attacks.history import SETUP, History
 from reports.evidence import Measure
 from scenarios.requirements import rounds_of
 
@@ -13,7 +13,7 @@ def release_spread(history: History) -> Measure:
     """How far apart the requests of one round started: what "at once" meant."""
     spreads = []
     for number in rounds_of(history):
-        racers = [o for o in history.operations if o.round == number and o.actor != "setup"]
+        racers = [o for o in history.operations if o.round == number and o.actor != SETUP]
         starts = [operation.started_s for operation in racers]
         if starts:
             spreads.append(max(starts) - min(starts))

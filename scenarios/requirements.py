@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from attacks.history import History, Operation
+from attacks.history import SETUP, History, Operation
 from scenarios.invariants.rates import CLOCKS_DIFFER_S
 from scenarios.model import Requirement
 
@@ -132,4 +132,4 @@ def overlaps(operations: Sequence[Operation]) -> bool:
 
 
 def _moving(history: History, number: int) -> list[Operation]:
-    return [o for o in history.operations if o.round == number and o.actor != "setup"]
+    return [o for o in history.operations if o.round == number and o.actor != SETUP]

@@ -10,11 +10,13 @@ from typing import TypeVar
 
 import httpx
 
-from attacks.history import Operation, Recorder
+from attacks.history import PREPARATION, SETUP, Operation, Recorder
 from attacks.http.request import Reply, Request
 
 T = TypeVar("T")
 REQUEST_TIMEOUT_S = 3.0
+PATIENT_S = 15.0
+"""For what comes before an attack: a machine that stalls then is no finding, and an attack lost."""
 
 
 @cache
@@ -77,7 +79,7 @@ class Sender:
 
     def ask(self, request: Request) -> Reply:
         """Send without recording: for log-ins and other preparations, whose answers are secrets."""
-        return _exchange(self._client("preparation"), request)[1]
+        return _exchange(self._client(PREPARATION), request)[1]
 
     def together(self, requests: Sequence[Request], *, round: int | None = None) -> Batch:  # noqa: A002
         """Send all at once: every client is connected and waits at a barrier for the others."""
@@ -132,7 +134,7 @@ class Sender:
             if actor not in self._clients:
                 self._clients[actor] = httpx.Client(
                     base_url=self._base_url,
-                    timeout=self._timeout_s,
+                    timeout=PATIENT_S if actor in {PREPARATION, SETUP} else self._timeout_s,
                     trust_env=False,
                     verify=trusted(),
                     limits=httpx.Limits(max_connections=1),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import product
 
+from attacks.history import SETUP
 from scenarios.invariants.observed import (
     Finding,
     Invariant,
@@ -43,7 +44,7 @@ def money_is_conserved(observed: Observed) -> tuple[Finding, ...]:
             expected=f"total {_between(least, most)}",
             observed=f"total {shown(total)}",
             round=observed.round,
-            operations=tuple(o.id for o in observed.operations if o.moves and o.actor != "setup"),
+            operations=tuple(o.id for o in observed.operations if o.moves and o.actor != SETUP),
         ),
     )
 
@@ -215,7 +216,7 @@ def _unexplained(
         expected=shown_wallets(certain),
         observed=shown_wallets(truth),
         round=observed.round,
-        operations=tuple(o.id for o in observed.operations if o.moves and o.actor != "setup"),
+        operations=tuple(o.id for o in observed.operations if o.moves and o.actor != SETUP),
     )
 
 

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from attacks.history import SETUP
 from scenarios.invariants.observed import Finding, Observed, Work, deltas, shown, works
 
 
@@ -34,7 +35,7 @@ def one_write_a_version(observed: Observed) -> tuple[Finding, ...]:
 
 def losers_get_409(observed: Observed) -> tuple[Finding, ...]:
     """Of the attack's movements at least one is acknowledged, and each other one gets 409."""
-    attack = [o for o in observed.operations if o.moves and o.actor != "setup"]
+    attack = [o for o in observed.operations if o.moves and o.actor != SETUP]
     losers = [o for o in attack if o.outcome != "ok"]
     wrong = [o for o in losers if o.status is not None and o.status != 409]
     if not wrong and (len(losers) < len(attack) or not attack):
@@ -109,6 +110,6 @@ def nothing_left_behind(observed: Observed) -> tuple[Finding, ...]:
             expected="no lock",
             observed=f"{left} held",
             round=observed.round,
-            operations=tuple(o.id for o in observed.operations if o.actor != "setup"),
+            operations=tuple(o.id for o in observed.operations if o.actor != SETUP),
         ),
     )

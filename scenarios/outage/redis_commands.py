@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal
 
-from attacks.history import Event, History, Operation
+from attacks.history import SETUP, Event, History, Operation
 from attacks.http.request import Request
 from attacks.redis.commands import Seen
 from attacks.redis.faults import FAULTS, Fault, LoseData
@@ -345,7 +345,7 @@ def fault_cases(
 def _row(
     event: Event, told: "re.Match[str]", history: History, truth: GroundTruth, violated: bool
 ) -> FaultCase:
-    own = [o for o in history.operations if o.round == event.round and o.actor != "setup"]
+    own = [o for o in history.operations if o.round == event.round and o.actor != SETUP]
     name = "read-balance" if told["request"] == "read" else "transfer"
     before = [o for o in own if o.name == name and o.started_s <= event.at_s]
     struck = before[-1] if before else None

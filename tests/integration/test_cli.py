@@ -119,7 +119,9 @@ def temporary() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_run_leaves_evidence_and_nothing_else(
     number: signal.Signals, tmp_path: Path, temporary: Path
 ) -> None:
@@ -161,6 +163,7 @@ def test_two_lanes_run_what_one_runs(tmp_path: Path) -> None:
     assert found["1"] == found["2"]
 
 
+@pytest.mark.slow
 def test_a_lane_that_dies_is_named_and_leaves_nothing(tmp_path: Path, temporary: Path) -> None:
     words = ("compare", "--only", "redis-outage", "--stores", "embedded", "--jobs", "2")
     child = subprocess.Popen(

@@ -26,7 +26,7 @@ from engine.stores.ports import LOOPBACK
 USD = {"asset": "USD"}
 
 
-@pytest.fixture(scope="module", params=["program", "forked"])
+@pytest.fixture(scope="module", params=[pytest.param("program", marks=pytest.mark.slow), "forked"])
 def launch(workspace: Workspace, request: pytest.FixtureRequest) -> Launch:
     return launched_in(workspace) if request.param == "program" else ForkServer(workspace).start
 

@@ -34,7 +34,7 @@ def config(config: EngineConfig) -> EngineConfig:
     return dataclasses.replace(config, workers=2)
 
 
-@pytest.fixture(params=["program", "forked"])
+@pytest.fixture(params=[pytest.param("program", marks=pytest.mark.slow), "forked"])
 def launch(workspace: Workspace, request: pytest.FixtureRequest) -> Launch:
     return launched_in(workspace) if request.param == "program" else ForkServer(workspace).start
 

@@ -181,7 +181,9 @@ def test_a_transaction_left_open(peculiar: Service) -> None:
     assert_works(peculiar)
 
 
-@pytest.mark.parametrize("path", ["/slow-statement", "/slow-look"])
+@pytest.mark.parametrize(
+    "path", ["/slow-statement", pytest.param("/slow-look", marks=pytest.mark.slow)]
+)
 def test_a_statement_that_does_not_end(peculiar: Service, path: str) -> None:
     run = peculiar.attempt(peculiar.two_payments(path), money_is_conserved, serial((0, 1))).run
     assert run.duration_s < RUN_BOUND_S
@@ -202,6 +204,7 @@ def test_two_sessions_a_request(peculiar: Service) -> None:
     assert len(sessions) == 4
 
 
+@pytest.mark.slow
 def test_a_background_job_is_never_exhausted(postgres: PostgresServer) -> None:
     command = python("peculiar.py")
     with serving(postgres, "service_job", command, JOB_EVERY_S="0.005") as service:

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from attacks.history import History, read_history
+from attacks.load.pace import UNSENT
 from engine.stores import free_port
 from tests.integration.locust_runs import (
     LOCUSTFILE,
@@ -249,15 +250,17 @@ def test_another_service_s_requests_take_the_place_of_ours(tmp_path: Path) -> No
         done = locust(f"{host}/bank", *SHORT, "--tps", "40", plan=plan, history=tmp_path / "h")
     assert done.returncode == 0, done.stdout
     history = read_history(tmp_path / "h" / "load.jsonl")
-    assert {operation.name for operation in history.operations} == {"transfer"}
-    assert {operation.values["id"] for operation in history.operations} == {"r-1"}
-    assert len(asked) == len(history.operations)
+    # A busy machine may leave turns over at the end.
+    sent = [operation for operation in history.operations if operation.name != UNSENT]
+    assert {operation.name for operation in sent} == {"transfer"}
+    assert {operation.values["id"] for operation in sent} == {"r-1"}
+    assert len(asked) == len(sent)
     method, path, body = asked[0]
     assert method == "PUT"
     assert path.startswith("/bank/accounts/")
     assert set(body) == {"to", "cents", "euro"}
     keys = {path.rpartition("/")[2] for _, path, _ in asked}
-    assert keys == {operation.key for operation in history.operations}
+    assert keys == {operation.key for operation in sent}
 
 
 def test_what_is_due_is_recorded_and_a_stall_counts(plan: Path, tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def test_it_is_small_and_says_what_it_needs(losing: Path) -> None:
     assert len(schedule.trace) == len(schedule.order)
 
 
+@pytest.mark.slow
 def test_it_loses_again_every_time(losing: Path) -> None:
     done = assay("replay", str(losing), "--times", str(TIMES), "--stores", "embedded")
     assert done.returncode == 0, done.stderr
