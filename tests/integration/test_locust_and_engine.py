@@ -18,6 +18,7 @@ import psycopg2
 import pytest
 
 from attacks.history import History, read_history
+from attacks.load.parts import PART
 from attacks.load.plan import read_plan, write_plan
 from engine.defences import parse_build
 from engine.process import EngineConfig, EngineProcess, start_engine
@@ -115,7 +116,8 @@ def test_every_kind_of_customer_and_every_cent(
     assert ended(load)
     assert all(operation.intended_s is None for operation in load.operations)
     acknowledged = {operation.name for operation in load.operations if operation.outcome == "ok"}
-    assert acknowledged == {
+    # A batch that was paid in part is read back row by row, where there was one.
+    assert acknowledged - {"read-batch", PART} == {
         "transfer", "deposit", "withdrawal", "read-balance", "read-history",
         "set-up-batch", "upload-batch", "execute-batch",
     }  # fmt: skip
