@@ -195,7 +195,7 @@ def test_one_of_several_workers_pays_a_batch_and_another_goes_on_when_it_is_kill
     assert holder != (None,)
     assert psutil.Process(engine.pid).is_running()
     events = counted(engine, "assay_batch_executions_total")
-    # The one that was killed, the one that paid it out, and whoever had waited too long for the row.
+    # Who was killed, who paid it out, and whoever had waited too long for the row.
     assert events["begun"] == 1 + events["ended"] + events.get("broken_off", 0), events
     assert events["ended"] == 1, events
     engine.stop()
