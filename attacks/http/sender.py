@@ -38,11 +38,18 @@ class Sender:
     """Sends to one service. An actor ("A", "B", …) is one client with one connection."""
 
     def __init__(
-        self, base_url: str, recorder: Recorder, *, timeout_s: float = REQUEST_TIMEOUT_S
+        self,
+        base_url: str,
+        recorder: Recorder,
+        *,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+        patient_s: float = PATIENT_S,
     ) -> None:
+        """`patient_s` is for `ask` and for the actor SETUP."""
         self._base_url = base_url
         self._recorder = recorder
         self._timeout_s = timeout_s
+        self._patient_s = patient_s
         self._clients: dict[str, httpx.Client] = {}
         self._pending: list[Future[Operation]] = []
         self._lock = threading.Lock()
@@ -134,7 +141,7 @@ class Sender:
             if actor not in self._clients:
                 self._clients[actor] = httpx.Client(
                     base_url=self._base_url,
-                    timeout=PATIENT_S if actor in {PREPARATION, SETUP} else self._timeout_s,
+                    timeout=self._patient_s if actor in {PREPARATION, SETUP} else self._timeout_s,
                     trust_env=False,
                     verify=trusted(),
                     limits=httpx.Limits(max_connections=1),

@@ -13,6 +13,9 @@ from contextvars import Context, copy_context
 from functools import wraps
 from typing import Any, TypeVar
 
+import anyio
+import anyio.to_thread
+
 T = TypeVar("T")
 MOST_THREADS = 40
 """As many as Starlette has for everybody."""
@@ -23,19 +26,36 @@ _Outcome = Callable[[], T]
 class Threads:
     """Where requests are handled: what was begun there is finished, also when the process ends.
 
-    Going there and back through Starlette's threads takes three times as long.
+    Going there and back through Starlette's threads takes three times as long. Whoever works here
+    takes the place of one of them all the same: workers are scarce for all endpoints alike.
     """
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="request")
+        self._places: anyio.CapacityLimiter | None = None
 
     async def run(self, work: Callable[..., T], *values: Any) -> T:
         """What it returns or raises."""
+        if self._places is None:
+            self._places = anyio.to_thread.current_default_thread_limiter()
+        whose = object()
+        try:
+            self._places.acquire_on_behalf_of_nowait(whose)
+        except anyio.WouldBlock:
+            await self._places.acquire_on_behalf_of(whose)
+        try:
+            outcome = await self._begun(work, values)
+        finally:
+            self._places.release_on_behalf_of(whose)
+        return outcome()
+
+    def _begun(
+        self, work: Callable[..., T], values: tuple[Any, ...]
+    ) -> "asyncio.Future[_Outcome[T]]":
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[_Outcome[T]] = loop.create_future()
         self._pool.submit(_do, loop, ended, copy_context(), work, values)
-        outcome = await ended
-        return outcome()
+        return ended
 
 
 def is_async(endpoint: Callable[..., Any]) -> bool:

@@ -108,7 +108,7 @@ def prepare(site: Site, how_many: int) -> tuple[WalletRef, ...]:
     """Owners signed up and logged in, wallets with money in them. Raises LoadFailed."""
     with (site.folder / "preparation.jsonl").open("w") as file:
         recorder = Recorder(file, since_epoch=True, keep=False)
-        sender = Sender(site.engine.base_url, recorder, timeout_s=PREPARE_TIMEOUT_S)
+        sender = Sender(site.engine.base_url, recorder, patient_s=PREPARE_TIMEOUT_S)
         with closing(sender):
             try:
                 return tuple(_wallet(site.target, sender) for _ in range(how_many))

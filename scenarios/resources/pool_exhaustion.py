@@ -55,7 +55,7 @@ def attack(lab: Lab) -> None:
 def _wait_until_no_worker_is_free(lab: Lab) -> None:
     """Raises AttackFailed when one is for too long."""
     until_s = time.monotonic() + FULL_WITHIN_S
-    with closing(Sender(lab.base_url, Recorder(), timeout_s=PROBE_S)) as prober:
+    with closing(Sender(lab.base_url, Recorder(), patient_s=PROBE_S)) as prober:
         while time.monotonic() < until_s:
             if prober.ask(lab.target.describe()).outcome == "unknown":
                 return
