@@ -397,6 +397,17 @@ def test_any_fields_at_all(world: World, operation: Operation, data: st.DataObje
     assert answer.status_code >= 400 or operation.takes(operation.body, body)
 
 
+@named(TAKING_JSON)
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_what_json_does_not_have(world: World, operation: Operation, word: str) -> None:
+    """Not even in a field that nobody reads."""
+    before = world.rows()
+    content = f'{{"extra": {word}}}'.encode()
+    answer = world.send(operation, world.caller(operation) | JSON, content=content)
+    assert answer.status_code in {400, 422}, answer.text
+    assert world.rows() == before
+
+
 def test_the_world_was_right_but_for_the_faults(world: World) -> None:
     """At the end: without its fault what the tests sent was as described."""
     paid = executed(world.house, world.owner, world.known["batch_id"])

@@ -236,7 +236,9 @@ def test_asyncpg(place: Place) -> None:
                 )
             )
             copied = io.BytesIO()
-            seen.append(await connection.copy_from_query("SELECT id FROM coins", output=copied))
+            seen.append(
+                await connection.copy_from_query("SELECT id FROM coins ORDER BY id", output=copied)
+            )
             seen.append(copied.getvalue())
             await connection.execute("DELETE FROM coins WHERE id > 30")
         return seen
