@@ -54,9 +54,10 @@ export async function batchPage(context) {
         asking = false;
         pin.input.value = "";
         if (problem !== null && !problem.outcomeUnknown) complain(place, problem);
-        await look();
+        // At once, to be quick; then with patience, since the engine may die right after its answer.
+        await look().catch(() => null);
         await watching;
-        if (batch.status === "PROCESSING") await watch();
+        await watch();
       },
     });
   }

@@ -1,6 +1,7 @@
 """Batch payouts on the pages: a wrong file, paying, going on after a crash, taking rows back."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -138,6 +139,33 @@ def test_the_page_lives_through_a_crash(page: Page, site: SiteOf, tmp_path: Path
     page.sees("completed", ".state")
     assert engine.balance(one) == sum(range(1, 200))
     assert engine.balance(visitor.wallet) == 2000_00 - sum(range(1, 200))
+
+
+def test_an_engine_that_dies_right_after_its_answer_is_asked_again(
+    page: Page, site: SiteOf, tmp_path: Path
+) -> None:
+    engine = site("hardened")
+    visitor, one, other = with_money(page, engine)
+    upload(page, engine, tmp_path, f"{one},1.00", f"{other},2.00")
+    page.sees("0 of 2", ".state")
+    batch = page.run("location.hash").rpartition("/")[2]
+    pending = page.run(f"import('/ui/api.js').then((api) => api.get('/batches/{batch}'))")
+    looks: list[dict[str, Any]] = []
+
+    def cross(event: dict[str, Any]) -> None:
+        """The first look is answered last, and as it was before; the second one fails."""
+        looks.append(event)
+        if len(looks) == 2:
+            page.tell("Fetch.failRequest", requestId=event["requestId"], errorReason="Failed")
+            page.answer(looks[0], 200, pending, {"Content-Type": "application/json"})
+        elif len(looks) > 2:
+            page.tell("Fetch.continueRequest", requestId=event["requestId"])
+
+    page.hold(f"*/v1/batches/{batch}", cross, stage="Request")
+    pay_out(page, engine)
+    page.sees("completed", ".state")
+    assert len(looks) > 2
+    assert engine.balance(visitor.wallet) == 97_00
 
 
 def stopped(site: Site, batch: str) -> None:
