@@ -16,7 +16,6 @@ from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from engine.defences import DefenceError, Defences
-from engine.resp import answer, is_over, packed
 from engine.settings import Settings
 
 State = Literal["up", "away", "none"]
@@ -158,7 +157,7 @@ def redis_access(settings: Settings, defences: Defences, on_return: Command) -> 
         return NoRedis()
     try:
         if policy == "bounded":
-            client = _bounded_client(settings.redis_url, settings.redis_call_timeout_ms / 1000)
+            client = bounded_client(settings.redis_url, settings.redis_call_timeout_ms / 1000)
             return Bounded(client, on_return, cool_down_s=settings.redis_cool_down_ms / 1000)
         client = _default_client(settings.redis_url)
     except ValueError as error:
@@ -178,10 +177,6 @@ def _default_client(url: str) -> "Redis":
     )
 
 
-OFTEN = frozenset({"EVAL", "GET", "SET"})
-"""Commands whose answers are taken as they are: "OK" is "OK"."""
-
-
 class _Lean(Redis):
     """Sends a command and reads its answer: no retries, and nothing told to any observer.
 
@@ -195,11 +190,8 @@ class _Lean(Redis):
     def execute_command(self, *args: Any, **options: Any) -> Any:
         connection = self._usable()
         try:
-            if args[0] not in OFTEN:
-                connection.send_command(*args)
-                return self.parse_response(connection, args[0], **options)  # type: ignore[no-untyped-call]
-            connection.send_packed_command((packed(args),), check_health=False)
-            return answer(connection._sock)  # noqa: SLF001 - past the client's own reading
+            connection.send_command(*args, check_health=False)
+            return self.parse_response(connection, args[0], **options)  # type: ignore[no-untyped-call]
         except ResponseError:
             raise  # All of it was read.
         except BaseException:
@@ -214,12 +206,19 @@ class _Lean(Redis):
             connection = self._idle.pop()
         except IndexError:
             return self.connection_pool.make_connection()
-        if connection.is_connected and is_over(connection._sock):  # noqa: SLF001
+        if connection.is_connected and _was_told(connection):
             connection.disconnect()
         return connection
 
 
-def _bounded_client(url: str, timeout_s: float) -> "Redis":
+def _was_told(connection: Any) -> bool:
+    try:
+        return bool(connection.can_read())
+    except RedisError:
+        return True  # It was a farewell.
+
+
+def bounded_client(url: str, timeout_s: float) -> "Redis":
     return _Lean.from_url(
         url,
         decode_responses=True,
