@@ -31,7 +31,6 @@ from engine.services import Services
 
 KEY = re.compile(r"[\x21\x23-\x7e]{1,255}")
 """Printable, and without the quote that begins and ends the quoted form."""
-NO_NUMBERS = (b"NaN", b"Infinity")
 PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]*")
 MOST_IDS = re.compile(r"[1-9][0-9]{0,17}")
 """Of those that a `WalletPath` lets pass, all but some that are too large to be in use."""
@@ -174,28 +173,11 @@ class KeyTakingRoute(CallerRoute):
 async def read_body(request: Request) -> HTTPException | None:
     """The body is kept in the request. Answers with what is wrong with reading it."""
     try:
-        body = await request.body()
+        await request.body()
     except HTTPException as error:
         return error
     except ClientDisconnect:
         return HTTPException(400)
-    if services_of(request).strict and any(word in body for word in NO_NUMBERS):
-        return _not_json(body)
-    return None
-
-
-def _not_json(body: bytes) -> HTTPException | None:
-    """Python reads NaN and Infinity, which JSON does not have (RFC 8259, section 6)."""
-
-    def refuse(_: str) -> None:
-        raise HTTPException(400)
-
-    try:
-        json.loads(body, parse_constant=refuse)
-    except HTTPException as error:
-        return error
-    except (ValueError, RecursionError):
-        return None  # FastAPI finds the words.
     return None
 
 
