@@ -7,7 +7,7 @@ STORES ?= auto
 # Hundreds of processes are started: they share what the first of them compiled.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: install compare test dev load-test style lint format test-unit test-integration test-concurrency test-ledger clean
+.PHONY: install compare test dev load-test style types suite lint format test-unit test-integration test-concurrency test-ledger clean
 
 install: $(VENV)/installed
 
@@ -19,13 +19,15 @@ $(VENV)/installed: pyproject.toml constraints.txt
 compare: install
 	$(RUN)/assay compare --stores $(STORES)
 
-# Four at a time, since they mostly wait; each with a PostgreSQL and a Redis of its own.
-# The types are checked meanwhile, and told at the end.
 test: style
-	@$(RUN)/mypy >$(VENV)/mypy.log 2>&1 & types=$$!; trap "kill $$types" INT TERM; \
-	echo $(RUN)/pytest -n 4 --dist loadfile; $(RUN)/pytest -n 4 --dist loadfile; tested=$$?; \
-	wait $$types; typed=$$?; echo $(RUN)/mypy; cat $(VENV)/mypy.log; \
-	exit $$((tested ? tested : typed))
+	@$(MAKE) --no-print-directory -j2 types suite
+
+types: install
+	$(RUN)/mypy
+
+# Four at a time, since they mostly wait; each with a PostgreSQL and a Redis of its own.
+suite: install
+	$(RUN)/pytest -n 4 --dist loadfile
 
 dev: install
 	$(RUN)/assay serve --build hardened --stores $(STORES)
@@ -49,8 +51,7 @@ style: install
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 
-lint: style
-	$(RUN)/mypy
+lint: style types
 
 format: install
 	$(RUN)/ruff format .

@@ -17,6 +17,7 @@ from engine.process import EngineError
 from engine.stores import StoreError
 from reports.price import Spread
 from reports.price_words import range_of, ratio_shown, shown
+from reports.words import count
 from scenarios.pricing.listing import processor
 from scenarios.pricing.statistics import ratios
 from scenarios.pricing.turns import NotMeasured, Pace, Took, engine_cpu_ms, latency, per_s
@@ -64,16 +65,10 @@ def print_conditions(stand: Stand, pace: Pace, build: str, workers: int = 1) -> 
         f"{stand.postgres.version}, Redis {stand.redis.version}, load {os.getloadavg()[0]:.1f}"
     )
     print(
-        f"{build}, {many(workers, 'engine process')}, {many(pace.clients, 'client')}, {pace.pairs} "
+        f"{build}, {count(workers, 'worker')}, {count(pace.clients, 'client')}, {pace.pairs} "
         f"slots of {pace.slot_s:g} s each, seed {pace.seed}"
     )
     print("Figures are medians with the 99 % interval of the sign test.", flush=True)
-
-
-def many(count: int, noun: str) -> str:
-    """Such as "1 client", "2 processes"."""
-    plural = "es" if noun.endswith("s") else "s"
-    return f"{count} {noun}{'' if count == 1 else plural}"
 
 
 def figures(took: Sequence[Took], name: str) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ import psutil
 import psycopg2
 
 from benchmarks.figures import row, spread, table
+from benchmarks.pgbench_scripts import ANSWER, FINGERPRINT, GUESS, TOKEN
 from engine.api.problems import error_style
 from engine.api.whole_transfers import refusals_at
 from engine.defences import parse_build
@@ -34,13 +35,6 @@ from scenarios.process_family import used_by_family
 BUILD = "hardened-fast"
 WALLETS = 1_000
 HELD_MINOR = 10_000_000_00
-GUESS = "a" * 64
-TOKEN, FINGERPRINT = "0" * 32, "f" * 64
-ANSWER = (
-    '{"id": "01a1ffeb-86e6-748d-9ea7-8322de448a17", "type": "TRANSFER", "from_wallet_id": 1000, '
-    '"to_wallet_id": 1001, "amount": {"amount": 1, "asset": "USD"}, "status": "COMPLETED", '
-    '"timestamp": "<timestamp>"}'
-)
 SETUP = f"""
 INSERT INTO users (username, pin_hash)
 SELECT 'payer-' || n, '{GUESS}' FROM generate_series(1, {WALLETS}) n;

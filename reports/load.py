@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import Field
 
 from reports.evidence import Build, Environment, Record, Verdict
+from reports.quiet import is_busy
 
 LOAD_VERSION = "1"
 CLOSED_LOOP = 0.0
@@ -221,4 +222,4 @@ class LoadDocument(Record):
     @property
     def busy(self) -> bool:
         """Whether others were at work on the machine already: it would have answered sooner."""
-        return (self.load_before or 0.0) > self.environment.cpus / 2
+        return is_busy(self.load_before or 0.0, self.environment.cpus)

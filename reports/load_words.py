@@ -1,6 +1,7 @@
 """What a load came to, in plain words that its reports share."""
 
 from reports.load import CLOSED_LOOP, FaultStruck, LoadDocument, LoadRun, Losses, SoFar
+from reports.quiet import AGAIN
 from reports.words import count
 
 NOTHING_CHECKED = "nothing checked yet"
@@ -68,7 +69,7 @@ def machine_in_words(document: LoadDocument) -> str:
     words = f"{count(machine.cpus, 'core')}, Python {machine.python}, {stores}"
     if document.load_before is None:
         return words
-    busy = "; busy with other work: measure again on a quiet one" if document.busy else ""
+    busy = f"; {AGAIN}" if document.busy else ""
     return f"{words}, load before {document.load_before:.1f}{busy}"
 
 

@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from reports.quiet import is_busy
+
 VERSION = 1
 
 
@@ -131,7 +133,7 @@ class Machine(Document):
     @property
     def busy(self) -> bool:
         """Whether others were at work on it already, so that little can be measured."""
-        return self.load_before > self.cores / 2
+        return is_busy(self.load_before, self.cores)
 
 
 class PriceList(Document):

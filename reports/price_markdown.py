@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from reports.price import PriceList
 from reports.price_words import incomplete, number, ratio_shown, shown
+from reports.quiet import AGAIN
 
 HEAD = "| switch | good answers/s on | off | throughput on / off | p50 | p99 | engine CPU |"
 LOCKING_HEAD = (
@@ -42,7 +43,7 @@ def _conditions(found: PriceList) -> Iterator[str]:
     if found.status != "complete":
         yield f"**{incomplete(found)}**"
     if machine.busy:
-        yield "**The machine was busy with other work: measure again on a quiet one.**"
+        yield f"**The machine was {AGAIN}.**"
 
 
 def _prices(found: PriceList) -> Iterator[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from reports.price import Price, PriceList, Side, Spread, Strategy
 from reports.price_words import incomplete, number, ratio_shown, shown
+from reports.quiet import AGAIN
 from reports.rendering import rendered
 
 WIDEST = 4.0
@@ -59,6 +60,7 @@ def render_price_page(found: PriceList) -> str:
         ticks=[(_ratio_place(tick), f"x {tick:g}") for tick in TICKS],
         shown=shown,
         number=number,
+        busy_again=AGAIN,
     )
 
 

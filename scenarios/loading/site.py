@@ -28,8 +28,6 @@ from scenarios.targets.engine_wallet import EngineWallet
 from scenarios.targets.protocol import TargetError, WalletRef
 
 OPENING_MINOR = 100_00
-PREPARE_TIMEOUT_S = 20.0
-"""Signing up hashes a password, which takes its time on purpose."""
 TOKENS_OUTLAST_S = 3600
 """For thousands of wallets that are prepared, and faults that hold a load up."""
 KEYS_AT_ONCE = 1000
@@ -108,7 +106,7 @@ def prepare(site: Site, how_many: int) -> tuple[WalletRef, ...]:
     """Owners signed up and logged in, wallets with money in them. Raises LoadFailed."""
     with (site.folder / "preparation.jsonl").open("w") as file:
         recorder = Recorder(file, since_epoch=True, keep=False)
-        sender = Sender(site.engine.base_url, recorder, patient_s=PREPARE_TIMEOUT_S)
+        sender = Sender(site.engine.base_url, recorder)
         with closing(sender):
             try:
                 return tuple(_wallet(site.target, sender) for _ in range(how_many))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from reports.price import PriceError, PriceList, read_price_list
+from reports.quiet import BUSY
 
 DOCS = Path(__file__).parents[2] / "docs"
 COMMITTED = DOCS / "price-list.json"
@@ -29,5 +30,5 @@ def prices_of(switch: str, found: PriceList | None) -> list[str]:
         f"measured {found.began[:10]} on {machine.cores} cores ({machine.processor}), PostgreSQL "
         f"{machine.postgres}, {found.clients} clients, load before {machine.load_before:.1f}"
     )
-    busy = ", busy with other work" if machine.busy else ""
+    busy = f", {BUSY}" if machine.busy else ""
     return [*told, where + busy] if told else []

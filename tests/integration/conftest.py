@@ -45,4 +45,5 @@ def config(
         redis_url=redis_server.url,
         redis_namespace=request.module.__name__,
         pin_pepper="a pepper for all engines of this module",
+        settings={"JWT_SECRET": "a secret for all engines of this module, long enough"},
     )

@@ -15,11 +15,8 @@ import psycopg2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine.defences import parse_build
 from engine.ownership import Workspace, poll
 from engine.process import EngineConfig, EngineProcess, launched_in, start_engine
-from engine.provision import Databases
-from engine.stores import PostgresServer, RedisServer
 from tests.integration.test_engine_shutdown import Payer, payer_at, refuses_connections
 
 pytestmark = pytest.mark.slow
@@ -30,21 +27,6 @@ ROWS = 600
 STOP_AT = 60
 CALLS = 8
 Connection = psycopg2.extensions.connection
-
-
-@pytest.fixture
-def config(
-    databases: Databases, postgres: PostgresServer, redis_server: RedisServer
-) -> EngineConfig:
-    build = parse_build("hardened")
-    return EngineConfig(
-        build=build,
-        database_url=postgres.url(databases.create(build.defences)),
-        redis_url=redis_server.url,
-        redis_namespace="test-batch-shutdown",
-        pin_pepper="a pepper for all engines of this file",
-        settings={"JWT_SECRET": "a secret for all engines of this file, long enough"},
-    )
 
 
 @pytest.fixture

@@ -9,26 +9,10 @@ from typing import Any
 import httpx
 import psycopg2
 
-from engine.defences import parse_build
 from engine.ownership import Workspace
 from engine.process import EngineConfig, EngineProcess, launched_in, start_engine
-from engine.provision import Databases
-from engine.stores import PostgresServer, RedisServer
 
 PIN = "4711"
-
-
-def configured(
-    databases: Databases, postgres: PostgresServer, redis: RedisServer, **settings: str
-) -> EngineConfig:
-    build = parse_build("hardened")
-    return EngineConfig(
-        build=build,
-        database_url=postgres.url(databases.create(build.defences)),
-        redis_url=redis.url,
-        redis_namespace="test-log",
-        settings=settings,
-    )
 
 
 def lines_of(engine: EngineProcess) -> list[dict[str, Any]]:
@@ -38,13 +22,11 @@ def lines_of(engine: EngineProcess) -> list[dict[str, Any]]:
 
 
 def test_a_line_for_each_request_and_no_secret_in_it(
-    workspace: Workspace,
-    databases: Databases,
-    postgres: PostgresServer,
-    redis_server: RedisServer,
+    workspace: Workspace, config: EngineConfig
 ) -> None:
-    config = configured(databases, postgres, redis_server, ACCESS_LOG="true")
-    engine = start_engine(launched_in(workspace), dataclasses.replace(config, workers=2))
+    settings = {**config.settings, "ACCESS_LOG": "true"}
+    config = dataclasses.replace(config, workers=2, settings=settings)
+    engine = start_engine(launched_in(workspace), config)
     password = secrets.token_hex(8)
     body = {"username": "somebody", "password": password}
     with httpx.Client(base_url=engine.base_url, timeout=20) as http:
@@ -71,13 +53,16 @@ def test_a_line_for_each_request_and_no_secret_in_it(
     assert not [line for line in lines if PIN in f"{line['message']} {line['route']}"]
 
 
+def test_a_quiet_engine_writes_nothing(workspace: Workspace, config: EngineConfig) -> None:
+    engine = start_engine(launched_in(workspace), config)
+    assert httpx.get(f"{engine.base_url}/v1/health/ready").status_code == 200
+    assert lines_of(engine) == []
+
+
 def test_what_goes_wrong_in_a_request_is_told_with_its_id(
-    workspace: Workspace,
-    databases: Databases,
-    postgres: PostgresServer,
-    redis_server: RedisServer,
+    workspace: Workspace, config: EngineConfig
 ) -> None:
-    config = configured(databases, postgres, redis_server)
+    """Last, since the database is broken for good."""
     engine = start_engine(launched_in(workspace), config)
     with closing(psycopg2.connect(config.database_url)) as side, side, side.cursor() as cursor:
         cursor.execute("ALTER TABLE asset_types RENAME TO gone")
@@ -86,14 +71,3 @@ def test_what_goes_wrong_in_a_request_is_told_with_its_id(
     (line,) = lines_of(engine)
     assert (line["request_id"], line["level"]) == ("broken", "ERROR")
     assert "GET /v1/assets failed" in line["message"]
-
-
-def test_a_quiet_engine_writes_nothing(
-    workspace: Workspace,
-    databases: Databases,
-    postgres: PostgresServer,
-    redis_server: RedisServer,
-) -> None:
-    engine = start_engine(launched_in(workspace), configured(databases, postgres, redis_server))
-    assert httpx.get(f"{engine.base_url}/v1/health/ready").status_code == 200
-    assert lines_of(engine) == []
