@@ -102,6 +102,8 @@ AND wallet NOT IN (
     UNION SELECT payer FROM effects WHERE judged AND whole IS NULL AND payer IS NOT NULL)
 """
 """Movements of half a cent are no business of this claim: that they are recorded is a finding."""
+WORST = "ORDER BY abs(coalesce(CAST({off} AS DOUBLE), TRY_CAST(odd AS DOUBLE) - {by})) DESC, wallet"
+"""Whole units before what fractions do not add up to; what is no number comes first."""
 
 
 def prepare(store: Store) -> None:
@@ -164,8 +166,7 @@ def answers_explain(store: Store) -> Found:
     (count,) = store.row(f"SELECT count(*) FROM ({UNEXPLAINED})")
     open_works, *_ = store.row("SELECT count(DISTINCT work) FROM open_changes WHERE change <> 0")
     if count:
-        query = f"SELECT wallet FROM ({UNEXPLAINED}) ORDER BY wallet LIMIT {NAMED_IN_WORDS}"
-        first = [wallet for (wallet,) in store.rows(query)]
+        first = _worst(store, UNEXPLAINED, off="off", by="acknowledged")
     elif open_works <= MOST_SORTED_OUT:
         count, first = _inexplicable(store)
     if not count:
@@ -183,9 +184,15 @@ def records_explain(store: Store) -> Found:
     (count,) = store.row(f"SELECT count(*) FROM ({NOT_BY_RECORDS})")
     if not count:
         return Found()
-    query = f"SELECT wallet FROM ({NOT_BY_RECORDS}) ORDER BY wallet LIMIT {NAMED_IN_WORDS}"
-    words = _differs(store, [wallet for (wallet,) in store.rows(query)], "recorded")
+    first = _worst(store, NOT_BY_RECORDS, off="off_records", by="recorded")
+    words = _differs(store, first, "recorded")
     return Found(count=count, first=f"By the recorded movements {words}.")
+
+
+def _worst(store: Store, wrong: str, *, off: str, by: str) -> list[int]:
+    """The wallets to be named of those in `wrong`."""
+    query = f"SELECT wallet FROM ({wrong}) {WORST.format(off=off, by=by)} LIMIT {NAMED_IN_WORDS}"
+    return [wallet for (wallet,) in store.rows(query)]
 
 
 def _differs(store: Store, wallets: Sequence[int], by: str) -> str:

@@ -159,6 +159,9 @@ FROM balances b LEFT JOIN (
 WHERE b.judged AND NOT coalesce(r.odd, false)
 AND (b.whole IS NULL OR b.whole <> coalesce(r.recorded, 0))
 """
+WORST = """
+ORDER BY abs(coalesce(CAST(holds AS DOUBLE), TRY_CAST(odd AS DOUBLE)) - recorded) DESC, wallet
+"""
 
 
 def create(store: Store) -> None:
@@ -216,7 +219,7 @@ def records_explain(store: Store) -> Found:
     (count,) = store.row(f"SELECT count(*) FROM ({UNEXPLAINED})")
     if not count:
         return Found()
-    wallet, holds, odd, recorded = store.row(f"{UNEXPLAINED} ORDER BY b.wallet LIMIT 1")
+    wallet, holds, odd, recorded = store.row(f"SELECT * FROM ({UNEXPLAINED}) {WORST} LIMIT 1")
     name = wallet_names(store, wallet)[wallet]
     held = shown(Decimal(odd if holds is None else holds))
     return Found(
