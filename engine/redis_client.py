@@ -219,6 +219,7 @@ def _was_told(connection: Any) -> bool:
 
 
 def bounded_client(url: str, timeout_s: float) -> "Redis":
+    """For the policy `bounded`: a call takes no longer than `timeout_s`. Raises ValueError."""
     return _Lean.from_url(
         url,
         decode_responses=True,

@@ -102,8 +102,8 @@ AND wallet NOT IN (
     UNION SELECT payer FROM effects WHERE judged AND whole IS NULL AND payer IS NOT NULL)
 """
 """Movements of half a cent are no business of this claim: that they are recorded is a finding."""
-WORST = "ORDER BY abs(coalesce(CAST({off} AS DOUBLE), TRY_CAST(odd AS DOUBLE) - {by})) DESC, wallet"
-"""Whole units before what fractions do not add up to; what is no number comes first."""
+WORST = "ORDER BY abs(coalesce(CAST(holds AS DOUBLE), TRY_CAST(odd AS DOUBLE)) - {by}) DESC, wallet"
+"""Whole units before what fractions do not add up to; NaN and infinities come first."""
 
 
 def prepare(store: Store) -> None:
@@ -166,7 +166,7 @@ def answers_explain(store: Store) -> Found:
     (count,) = store.row(f"SELECT count(*) FROM ({UNEXPLAINED})")
     open_works, *_ = store.row("SELECT count(DISTINCT work) FROM open_changes WHERE change <> 0")
     if count:
-        first = _worst(store, UNEXPLAINED, off="off", by="acknowledged")
+        first = _worst(store, UNEXPLAINED, "acknowledged")
     elif open_works <= MOST_SORTED_OUT:
         count, first = _inexplicable(store)
     if not count:
@@ -184,14 +184,14 @@ def records_explain(store: Store) -> Found:
     (count,) = store.row(f"SELECT count(*) FROM ({NOT_BY_RECORDS})")
     if not count:
         return Found()
-    first = _worst(store, NOT_BY_RECORDS, off="off_records", by="recorded")
+    first = _worst(store, NOT_BY_RECORDS, "recorded")
     words = _differs(store, first, "recorded")
     return Found(count=count, first=f"By the recorded movements {words}.")
 
 
-def _worst(store: Store, wrong: str, *, off: str, by: str) -> list[int]:
+def _worst(store: Store, wrong: str, by: str) -> list[int]:
     """The wallets to be named of those in `wrong`."""
-    query = f"SELECT wallet FROM ({wrong}) {WORST.format(off=off, by=by)} LIMIT {NAMED_IN_WORDS}"
+    query = f"SELECT wallet FROM ({wrong}) {WORST.format(by=by)} LIMIT {NAMED_IN_WORDS}"
     return [wallet for (wallet,) in store.rows(query)]
 
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from attacks.history import PREPARATION
 from scenarios.invariants.observed import shown
 from scenarios.invariants.records import miscounted
+from scenarios.scale.balances import WORST
 from scenarios.scale.findings import Found, wallet_names
 from scenarios.scale.store import Store
 
@@ -159,9 +160,6 @@ FROM balances b LEFT JOIN (
 WHERE b.judged AND NOT coalesce(r.odd, false)
 AND (b.whole IS NULL OR b.whole <> coalesce(r.recorded, 0))
 """
-WORST = """
-ORDER BY abs(coalesce(CAST(holds AS DOUBLE), TRY_CAST(odd AS DOUBLE)) - recorded) DESC, wallet
-"""
 
 
 def create(store: Store) -> None:
@@ -219,7 +217,8 @@ def records_explain(store: Store) -> Found:
     (count,) = store.row(f"SELECT count(*) FROM ({UNEXPLAINED})")
     if not count:
         return Found()
-    wallet, holds, odd, recorded = store.row(f"SELECT * FROM ({UNEXPLAINED}) {WORST} LIMIT 1")
+    query = f"SELECT * FROM ({UNEXPLAINED}) {WORST.format(by='recorded')} LIMIT 1"
+    wallet, holds, odd, recorded = store.row(query)
     name = wallet_names(store, wallet)[wallet]
     held = shown(Decimal(odd if holds is None else holds))
     return Found(

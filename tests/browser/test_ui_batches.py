@@ -29,6 +29,14 @@ def with_money(page: Page, site: Site, cents: int = 100_00) -> tuple[Visitor, in
     return visitor, payees[0], payees[1]
 
 
+def with_two_rows(page: Page, site: Site, tmp_path: Path) -> tuple[Visitor, str]:
+    """Who pays, and the id of the batch: 3.00 of their 100.00, not paid yet."""
+    visitor, one, other = with_money(page, site)
+    upload(page, site, tmp_path, f"{one},1.00", f"{other},2.00")
+    page.sees("0 of 2", ".state")
+    return visitor, page.run("location.hash").rpartition("/")[2]
+
+
 def pay_out(page: Page, site: Site) -> None:
     if site.identity:
         page.type("PIN", PIN, ".card:has([name=pin])")
@@ -110,11 +118,8 @@ def test_a_batch_that_a_crash_stopped_is_gone_on_with(
     page: Page, site: SiteOf, tmp_path: Path
 ) -> None:
     engine = site("correctness-first")
-    visitor, one, other = with_money(page, engine)
-    upload(page, engine, tmp_path, f"{one},1.00", f"{other},2.00")
-    page.sees("0 of 2", ".state")
+    visitor, batch = with_two_rows(page, engine, tmp_path)
     # As a kill -9 leaves it: under way, by nobody.
-    batch = page.run("location.hash").rpartition("/")[2]
     stopped(engine, batch)
     page.open(f"{engine.pages}#/batches/{batch}")
     page.sees("It stopped after row 0.")
@@ -145,10 +150,7 @@ def test_an_engine_that_dies_right_after_its_answer_is_asked_again(
     page: Page, site: SiteOf, tmp_path: Path
 ) -> None:
     engine = site("hardened")
-    visitor, one, other = with_money(page, engine)
-    upload(page, engine, tmp_path, f"{one},1.00", f"{other},2.00")
-    page.sees("0 of 2", ".state")
-    batch = page.run("location.hash").rpartition("/")[2]
+    visitor, batch = with_two_rows(page, engine, tmp_path)
     pending = page.run(f"import('/ui/api.js').then((api) => api.get('/batches/{batch}'))")
     looks: list[dict[str, Any]] = []
 
