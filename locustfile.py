@@ -125,10 +125,12 @@ class Readers(Customers):
     @tag("readers")
     @task(1)
     def look_back(self) -> None:
+        if "read-history" not in self.traffic.kinds:
+            self.look()
+            return
         due_s = self.due_s()
         wallet = self.random.choice(self.plan.wallets)
-        if "read-history" in self.traffic.kinds:
-            self.send("read-history", of("wallet", wallet), f"list {wallet.id}", due_s=due_s)
+        self.send("read-history", of("wallet", wallet), f"list {wallet.id}", due_s=due_s)
 
 
 class Cash(Customers):

@@ -40,13 +40,15 @@ ANSWER = (
 )
 ROUTE = "POST /v1/transfers"
 
-# Whose wallet has which number: both are made in one order. Of 63 bits no key comes twice.
+# Each client pays between wallets of its own, as over HTTP. Whose wallet has which number: both are
+# made in one order. Of 63 bits no key comes twice.
 ACTORS = rf"""
 \set amount {AMOUNT_MINOR}
-\set payer_number random(0, :payers - 1)
-\set payer :first_wallet + :payer_number
-\set payee :first_wallet + ((:payer_number + random(1, :payers - 1)) % :payers)
-\set owner :first_user + :payer_number
+\set of_mine random(0, :wallets_each - 1)
+\set first_mine :client_id * :wallets_each
+\set payer :first_wallet + :first_mine + :of_mine
+\set payee :first_wallet + :first_mine + (:of_mine + random(1, :wallets_each - 1)) % :wallets_each
+\set owner :first_user + :first_mine + :of_mine
 \set number random(1, 9000000000000000000)
 """
 SCOPE, KEY = f"':owner {ROUTE}'", "'pgbench-:client_id-:number'"

@@ -137,6 +137,7 @@ class Workspace:
         args: Sequence[str],
         *,
         env: Mapping[str, str] | None = None,
+        without: str | None = None,
         user: str | None = None,
         cwd: Path | None = None,
         stdin: int = subprocess.DEVNULL,
@@ -144,18 +145,21 @@ class Workspace:
     ) -> OwnedProcess:
         """Start a program in a session of its own, so that Ctrl-C does not reach it directly.
 
-        `env` is added to the environment of this process. `user` needs root. `stdin` is a file
+        `env` is added to this process's environment without the names that begin with `without`.
+        `user` needs root. `stdin` is a file
         descriptor. `stop_signal` is what `stop()` and `close()` send first. Raises OSError when the
         program cannot be started.
         """
         log = self.log_file(name)
+        left_out = {name for name in os.environ if without and name.startswith(without)}
+        inherited = {name: os.environ[name] for name in os.environ.keys() - left_out}
         with log.open("ab") as output:
             child = subprocess.Popen(
                 list(args),
                 stdin=stdin,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(env or {}), MARK: str(self.path)},
+                env={**inherited, **(env or {}), MARK: str(self.path)},
                 cwd=cwd,
                 start_new_session=True,
                 user=user,

@@ -20,6 +20,7 @@ from engine.app import create_app
 from engine.defences import Build, DefenceError, parse_build
 from engine.logs import log_at_once, logging_queued
 from engine.metrics import forget_worker
+from engine.one_write import OneWriteProtocol
 from engine.ownership import MARK
 from engine.settings import Settings
 from engine.stores.ports import listening_socket
@@ -88,7 +89,8 @@ def _supervise(bound: socket.socket, settings: Settings, build: Build) -> int:
                 ready()
 
             mine = settings.model_copy(update={"engine_worker": number, "metrics_folder": folder})
-            return _serve_on(bound, mine, create_app(mine, build, started=started))
+            app = create_app(mine, build, started=started)
+            return _serve_on(bound, mine, app, supervised=True)
 
         return Supervisor(
             work,
@@ -106,7 +108,9 @@ def _settle() -> None:
     sys.setswitchinterval(SWITCH_S)
 
 
-def _serve_on(bound: socket.socket, settings: Settings, app: FastAPI) -> int:
+def _serve_on(
+    bound: socket.socket, settings: Settings, app: FastAPI, *, supervised: bool = False
+) -> int:
     config = uvicorn.Config(
         app,
         log_config=None,  # Its lines go where the engine's go.
@@ -114,8 +118,9 @@ def _serve_on(bound: socket.socket, settings: Settings, app: FastAPI) -> int:
         access_log=False,
         proxy_headers=False,  # Whoever asks is who is connected, whatever X-Forwarded-For says.
         ws="none",
+        http=OneWriteProtocol,
     )
-    server = Server(config, within_s=settings.shutdown_within_s)
+    server = Server(config, within_s=settings.shutdown_within_s, supervised=supervised)
     with logging_queued(access=settings.access_log):
         server.run(sockets=[bound])
     return 0 if server.started else 3
@@ -124,15 +129,20 @@ def _serve_on(bound: socket.socket, settings: Settings, app: FastAPI) -> int:
 class Server(uvicorn.Server):
     """Ends gracefully at the first signal, and at once at the second or when that takes too long.
 
-    Gracefully: nobody new is let in, requests and rows of batches under way are finished.
+    Gracefully: nobody new is let in, requests and rows of batches under way are finished. A
+    supervised one is ended at once by its supervisor alone: Ctrl-C and service managers signal
+    every process of the engine, which the supervisor then does once more.
     """
 
-    def __init__(self, config: uvicorn.Config, *, within_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, *, within_s: float, supervised: bool) -> None:
         super().__init__(config)
         self._within_s = within_s
+        self._supervised = supervised
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if self.should_exit:
+            if self._supervised:
+                return
             os._exit(NOT_FINISHED)
         self.should_exit = True
         watch = threading.Timer(self._within_s, self._give_up)

@@ -129,9 +129,8 @@ class FaultStruck(Record):
 
     @property
     def is_not_back(self) -> bool:
-        """It was mended, and until the end the throughput was not what it had been before."""
-        mended = self.struck and self.until_s is not None
-        return mended and bool(self.before_per_s) and self.recovered_in_s is None
+        """It was mended, and until the end nobody saw the throughput that is usual."""
+        return self.struck and self.until_s is not None and self.recovered_in_s is None
 
     @property
     def lowest_share(self) -> float | None:
@@ -193,6 +192,8 @@ class LoadRun(Record):
     checks: tuple[AuditCheck, ...] = ()
     audited_in_s: float = 0.0
     thresholds: tuple[ThresholdCheck, ...] = ()
+    stopped_by: str = ""
+    """The threshold that was missed on the way and ended the load."""
     losses: Losses = Losses()
 
     @property

@@ -101,4 +101,7 @@ def _as_json(value: Any) -> str:
 
 
 def _as_number(value: Any) -> str:
-    return str(int(value))
+    try:
+        return str(int(value))
+    except (ValueError, TypeError) as error:
+        raise TemplateError(f"{value!r} is no number") from error

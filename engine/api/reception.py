@@ -43,7 +43,8 @@ class Reception:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            # The application's life: it ends after the requests whose answer came too late.
+            await self._app(scope, self._when_all_are_done(receive), send)
             return
         request_id = _request_id(Headers(scope=scope).get("X-Request-Id", ""))
         REQUEST_ID.set(request_id)
@@ -61,6 +62,15 @@ class Reception:
             self._metrics.in_flight.dec()
             took_s = time.perf_counter() - began_s
             self._told(scope["method"], route_of(scope), answer.status, took_s)
+
+    def _when_all_are_done(self, receive: Receive) -> Receive:
+        async def receive_last() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                await asyncio.gather(*self._late, return_exceptions=True)
+            return message
+
+        return receive_last
 
     def _told(self, method: str, route: str, status: int, took_s: float) -> None:
         self._metrics.answered(method, route, status, took_s)

@@ -52,9 +52,10 @@ def _of_one(run: LoadRun) -> tuple[Verdict, str]:
     if run.verdict is not Verdict.HELD:
         return Verdict.UNKNOWN, f"{name}: nothing can be said for sure ({payments})."
     if broken:
+        early = f" {run.stopped_by} ended it after {run.lasted_s:.0f} s." if run.stopped_by else ""
         return (
             Verdict.VIOLATED,
-            f"{name} kept every cent, but missed {', '.join(broken)} ({payments}).",
+            f"{name} kept every cent, but missed {', '.join(broken)} ({payments}).{early}",
         )
     not_back = [fault.text for fault in run.faults if fault.is_not_back]
     if not_back:

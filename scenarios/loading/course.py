@@ -3,18 +3,20 @@
 import os
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 
 import psycopg2
 import redis
 
 from attacks.history import Recorder
+from attacks.load.thresholds import Threshold
 from engine.stores.redis_embedded import server_info
 from scenarios.loading.faults import Strike, Strikes, Victims
 from scenarios.loading.figures import Figures
 from scenarios.loading.generator import Generator, last_words, start_generator, wait_for
 from scenarios.loading.histories import Follower
+from scenarios.loading.limits import missed_so_far
 from scenarios.loading.live import Watch
 from scenarios.loading.plan import LoadPlan
 from scenarios.loading.sampling import ENGINE, OFTEN_S, SAMPLES, Sampler
@@ -25,6 +27,10 @@ from scenarios.stand import became_quiet
 from scenarios.targets.protocol import WalletRef
 
 TELL_EVERY_S = 1.0
+GRACE_S = 10.0
+"""So long a load may miss its thresholds before one ends it; …"""
+LOOK_EVERY_S = 5.0
+"""… then they are looked at so often."""
 SHORT_SHARE = 0.1
 """Of its time, what may be missing where Locust was slow to begin."""
 
@@ -42,6 +48,10 @@ class Course:
     watch: Watch = field(init=False)
     sampler: Sampler = field(init=False)
     doubts: list[str] = field(default_factory=list)
+    missed: Threshold | None = None
+    """It was missed on the way, which ended the load."""
+    _looked_s: float = 0.0
+    _has_planned: bool = False
     _generator: Generator | None = None
     _told_s: float = 0.0
 
@@ -87,7 +97,8 @@ class Course:
                 self._generator = start_generator(self.site, self.plan, wallets)
                 opened.callback(self._generator.end)
                 opened.callback(self.strikes.finish)
-                self.doubts += wait_for(self._generator, self.plan, self._why_stop)
+                ended = wait_for(self._generator, self.plan, self._why_stop)
+                self.doubts += () if self.missed else ended
                 ended_s = self.since_clock_s()
             with suppress(psycopg2.Error):
                 became_quiet(self.site.database_url)
@@ -95,11 +106,13 @@ class Course:
         self._follow()
         self._told_s = 0.0
         self._tell()
-        if self.figures is not None and not self.doubts:
+        if self.figures is not None and not self.doubts and self.missed is None:
             self.doubts += why_short(ended_s, self.plan.duration_s)
-        if self.watch.problem:
-            self.doubts.append(self.watch.problem)
-        self.doubts += [s.problem for s in self.strikes.all if s.problem not in {"", *self.doubts}]
+        self.doubts += filter(None, (self.watch.problem, self.sampler.problem))
+        for strike in self.strikes.all:
+            too_late = self.missed is not None and strike.struck_s is None
+            if strike.problem not in {"", *self.doubts} and not too_late:
+                self.doubts.append(strike.problem)
 
     def why_partial(self) -> str | None:
         return self.follower.why_partial(self.plan.processes)
@@ -116,16 +129,48 @@ class Course:
             if self.figures is not None:
                 self.figures.add(operation)
 
+    def _plan_again(self) -> None:
+        """Once, when the clock starts: no session goes on with what it planned for empty tables.
+
+        Autovacuum would see to that within a minute, which is longer than many a load.
+        """
+        if self.figures is None or self._has_planned or self.since_clock_s() < 0:
+            return
+        self._has_planned = True
+        with suppress(psycopg2.Error), closing(psycopg2.connect(self.site.database_url)) as side:
+            side.autocommit = True
+            with side.cursor() as cursor:
+                cursor.execute("ANALYZE")
+
     def _why_stop(self) -> str | None:
         """Called every moment; None: go on."""
         self._follow()
+        self._plan_again()
         self._tell()
         engine = self.site.engine
         if not self.strikes.engine_is_broken and not engine.alive:
             return f"the engine ended in the middle of the load: {last_words(engine.log(3))}"
         if self.strikes.problem:
             return self.strikes.problem
-        return self._why_lost(self._generator) if self._generator else None
+        if self._generator and (lost := self._why_lost(self._generator)):
+            return lost
+        return self._why_missed()
+
+    def _why_missed(self) -> str | None:
+        """Looked at now and then, where a missed threshold is to end the load."""
+        at_s = self.since_clock_s()
+        waits = at_s < max(GRACE_S, self._looked_s + LOOK_EVERY_S)
+        if self.figures is None or not self.plan.threshold_abort or waits:
+            return None
+        self._looked_s = at_s
+        seen = len(self.watch.seen[-1].violations) if self.watch.seen else 0
+        found = missed_so_far(self.plan.thresholds, self.figures, seen)
+        if found is None:
+            return None
+        self.missed, measured = found
+        why = f"{self.missed.text} is missed after {at_s:.0f} s ({measured}): the load ends here"
+        self.watcher.tell(why)
+        return why
 
     def _why_lost(self, generator: Generator) -> str | None:
         """Processes do not end at the same moment: who wrote its last line is not lost."""

@@ -6,6 +6,7 @@ redis-down@20s+10s, kill-engine@40s, restart-postgres@1m.
 
 import re
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Protocol
 from attacks.history import Recorder
 from engine.process import EngineError
 from engine.stores import PostgresServer, RedisServer, StoreError
+from scenarios.loading.recovery import LEAST_BEFORE_S
 from scenarios.loading.refusals import LoadRefused
 
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0}
@@ -152,6 +154,11 @@ def parse_faults(texts: Sequence[str], *, duration_s: float) -> tuple[Fault, ...
     """In the order in which they strike. Raises LoadRefused."""
     faults = sorted(map(parse_fault, texts), key=lambda fault: fault.at_s)
     free_from_s: dict[str, Fault] = {}
+    if faults and faults[0].at_s < LEAST_BEFORE_S:
+        raise LoadRefused(
+            f"{faults[0].text} strikes before it was seen what is usual: let it come "
+            f"{LEAST_BEFORE_S:g} s after the warm-up or later"
+        )
     for fault in faults:
         if fault.at_s + fault.lasts_s + ROOM_AFTER_S > duration_s:
             raise LoadRefused(
@@ -206,6 +213,10 @@ class Strikes:
     all: tuple[Strike, ...]
     _over: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
+    _mended: defaultdict[str, threading.Lock] = field(
+        default_factory=lambda: defaultdict(threading.Lock)
+    )
+    """Of each victim: one that is about to be mended is not broken again."""
 
     def begin(self, clock_s: float) -> None:
         """The clock started then."""
@@ -239,6 +250,11 @@ class Strikes:
         if self._over.wait(max(0.0, clock_s + fault.at_s - self.recorder.now_s())):
             strike.problem = f"{fault.text} did not strike: the load was over before its time"
             return
+        with self._mended[kind.victim]:
+            self._strike(strike)
+
+    def _strike(self, strike: Strike) -> None:
+        fault, kind = strike.fault, KINDS[strike.fault.kind]
         strike.struck_s = self.recorder.now_s()
         try:
             with self._recorded(fault):

@@ -192,12 +192,14 @@ class Figures:
             p99_ms=at(0.99),
         )
 
-    def answers(self) -> Answers:
+    def answers(self, *, paced: bool) -> Answers:
+        """`paced`: the requests were due by a profile."""
         order = sorted(range(len(self._due_s)), key=self._due_s.__getitem__)
         return Answers(
             ended_s=sorted(self._served_s),
             due_s=[self._due_s[place] for place in order],
             took_ms=[self._took_ms[place] for place in order],
+            paced=paced,
         )
 
     def recent(self, now_s: float) -> Recent:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from site import getuserbase
 
 import psutil
 
@@ -46,6 +47,7 @@ def locust_command(plan: LoadPlan, base_url: str, report: Path) -> list[str]:
     if plan.tps != CLOSED_LOOP:
         command += ["--tps", f"{plan.tps:g}"]
         command += ["--tps-profile", plan.profile]
+        command += ["--tps-period-s", f"{plan.period_s:g}", "--tps-peak", f"{plan.peak:g}"]
     if plan.processes > 1:
         # Two loads on one machine do not meet; who asks from elsewhere is not heard.
         port = str(free_port())
@@ -113,9 +115,18 @@ def start_generator(site: Site, plan: LoadPlan, wallets: Sequence[WalletRef]) ->
     environment = {
         "ASSAY_LOAD_PLAN": str(plan_file),
         "ASSAY_LOAD_HISTORY": str(site.folder.absolute()),
+        # What Locust is told is the plan's alone: no settings of the user's other loads.
+        "HOME": str(plan_file.parent),
+        "PYTHONUSERBASE": getuserbase(),
     }
     command = locust_command(plan, site.engine.base_url, (site.folder / REPORT).absolute())
-    process = workspace.start(f"locust-{site.engine.port}", command, env=environment)
+    process = workspace.start(
+        f"locust-{site.engine.port}",
+        command,
+        env=environment,
+        without="LOCUST_",
+        cwd=plan_file.parent,
+    )
     return Generator(process=process, workers=plan.processes)
 
 

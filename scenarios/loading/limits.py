@@ -41,21 +41,35 @@ def judged(
     thresholds: Sequence[Threshold], figures: Figures | None, audit: Audit
 ) -> tuple[ThresholdCheck, ...]:
     """In their order; unknown what was not measured."""
-    metrics: Metrics = {t.key: _value(t, figures, audit) for t in thresholds}
-    reasons = {"violations": "the audit could not say"}
     return tuple(
         ThresholdCheck(
             text=result.threshold.text,
             met=MET[result.verdict],
             observed=_shown(result),
         )
-        for result in judge(thresholds, metrics, reasons)
+        for result in _results(thresholds, figures, violations(audit))
     )
 
 
-def _value(threshold: Threshold, figures: Figures | None, audit: Audit) -> float | None:
+def missed_so_far(
+    thresholds: Sequence[Threshold], figures: Figures, violations_seen: int
+) -> tuple[Threshold, str] | None:
+    """The first that is not met by what was measured until now, and what that was."""
+    results = _results(thresholds, figures, violations_seen)
+    missed = (result for result in results if result.verdict is Verdict.FAILED)
+    return next(((result.threshold, _shown(result)) for result in missed), None)
+
+
+def _results(
+    thresholds: Sequence[Threshold], figures: Figures | None, violated: float | None
+) -> Sequence[Result]:
+    metrics: Metrics = {t.key: _value(t, figures, violated) for t in thresholds}
+    return judge(thresholds, metrics, {"violations": "the audit could not say"})
+
+
+def _value(threshold: Threshold, figures: Figures | None, violated: float | None) -> float | None:
     if threshold.metric == "violations":
-        return violations(audit)
+        return violated
     if figures is None:
         return None
     return figures.measured(threshold.request, threshold.metric, threshold.percentile)

@@ -64,7 +64,7 @@ class Watch:
     def _look(self, judge: LiveAudit) -> float:
         """How long it took."""
         at_s = self.since_clock_s()
-        judged = judge.step()
+        judged = judge.step(at_rest=self._at_rest)
         # The database may be away: a fault may have struck it.
         if not judged.trouble:
             self.seen.append(_so_far(judged, at_s))

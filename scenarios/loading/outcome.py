@@ -1,5 +1,6 @@
 """From what was seen of a load to the document that it leaves."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,8 +12,8 @@ from scenarios.loading.course import Course
 from scenarios.loading.faults import Strike
 from scenarios.loading.figures import Figures
 from scenarios.loading.limits import judged
-from scenarios.loading.plan import LoadPlan
-from scenarios.loading.recovery import Answers, felt
+from scenarios.loading.plan import CLOSED_LOOP, LoadPlan
+from scenarios.loading.recovery import Usual, felt, usual_before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,48 +79,50 @@ def run_of(
             "samples": course.sampler.samples(),
             "so_far": tuple(course.watch.seen),
             "thresholds": judged(course.plan.thresholds, figures, verdicts),
-            "faults": faults_of(course.strikes.all, figures),
+            "stopped_by": course.missed.text if course.missed else "",
+            "faults": faults_of(course.strikes.all, figures, paced=course.plan.tps != CLOSED_LOOP),
         }
     )
 
 
-def faults_of(strikes: Sequence[Strike], figures: Figures) -> tuple[FaultStruck, ...]:
-    """In the order in which they struck; each is measured from where the one before it was over."""
+def faults_of(
+    strikes: Sequence[Strike], figures: Figures, *, paced: bool
+) -> tuple[FaultStruck, ...]:
+    """In the order in which they struck, each held against the last quiet time before it."""
+    if not strikes:
+        return ()
+    answers = figures.answers(paced=paced)
+    ends_s = answers.due_s[-1] if answers.due_s else 0.0
+    usual: Usual | None = None
     quiet_from_s, records = 0.0, []
-    answers = figures.answers() if strikes else None
-    ends_s = answers.due_s[-1] if answers and answers.due_s else 0.0
     for strike in strikes:
-        record = _fault(strike, figures.clock_s, answers, ends_s, quiet_from_s)
-        over_s = record.at_s if record.until_s is None else record.until_s
-        quiet_from_s = over_s + (record.recovered_in_s or 0.0)
+        record = _record(strike, figures.clock_s)
+        usual = usual_before(answers, record.at_s, quiet_from_s=quiet_from_s) or usual
+        if record.struck and record.until_s is not None and usual is not None:
+            seen = felt(answers, usual, at_s=record.at_s, until_s=record.until_s, ends_s=ends_s)
+            record = record.model_copy(update=vars(seen))
+        quiet_from_s = max(quiet_from_s, _over_s(record))
         records.append(record)
     return tuple(records)
 
 
-def _fault(
-    strike: Strike, clock_s: float, answers: Answers | None, ends_s: float, quiet_from_s: float
-) -> FaultStruck:
-    fault = strike.fault
-    struck = strike.struck_s is not None and not strike.problem
-    at_s = fault.at_s if strike.struck_s is None else strike.struck_s - clock_s
-    record = FaultStruck(
-        text=fault.text,
-        kind=fault.kind,
+def _record(strike: Strike, clock_s: float) -> FaultStruck:
+    """What was done, not yet what came of it."""
+    at_s = strike.fault.at_s if strike.struck_s is None else strike.struck_s - clock_s
+    return FaultStruck(
+        text=strike.fault.text,
+        kind=strike.fault.kind,
         at_s=round(at_s, 3),
         until_s=None if strike.mended_s is None else round(strike.mended_s - clock_s, 3),
-        struck=struck,
+        struck=strike.struck_s is not None and not strike.problem,
         problem=strike.problem,
     )
-    if not struck or record.until_s is None or answers is None:
-        return record
-    seen = felt(
-        answers, at_s=at_s, until_s=record.until_s, ends_s=ends_s, quiet_from_s=quiet_from_s
-    )
-    return record.model_copy(
-        update={
-            "before_per_s": seen.before_per_s,
-            "lowest_per_s": seen.lowest_per_s,
-            "silent_s": seen.silent_s,
-            "recovered_in_s": seen.recovered_in_s,
-        }
-    )
+
+
+def _over_s(record: FaultStruck) -> float:
+    """When nothing was felt of it any more."""
+    if not record.struck:
+        return 0.0
+    if record.until_s is None or record.recovered_in_s is None:
+        return math.inf
+    return record.until_s + record.recovered_in_s

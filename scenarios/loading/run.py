@@ -17,6 +17,7 @@ from scenarios.evidence import build_of
 from scenarios.loading.course import Course, strikes_of
 from scenarios.loading.generator import REPORT
 from scenarios.loading.histories import Follower
+from scenarios.loading.limits import judged
 from scenarios.loading.outcome import Audited, run_of
 from scenarios.loading.plan import CLOSED_LOOP, LoadPlan
 from scenarios.loading.refusals import LoadFailed
@@ -27,7 +28,7 @@ from scenarios.stand import QUIET_WITHIN_S, Stand, became_quiet
 
 FAULTS = "faults.jsonl"
 ROOM_BYTES = 16 * 2**20
-"""With less free than this, a disk is taken for full."""
+"""With less free than this beside what the histories take, a disk is taken for full."""
 
 
 def run_build(
@@ -91,10 +92,12 @@ def _archived(site: Site, connection: psycopg2.extensions.connection) -> Path:
     try:
         archive(site.folder, connection, site.target)
     except ArchiveError:
-        if shutil.disk_usage(site.folder).free > ROOM_BYTES:
+        histories = tuple(site.folder.glob("*.jsonl"))
+        needed_bytes = ROOM_BYTES + sum(history.stat().st_size for history in histories)
+        if shutil.disk_usage(site.folder).free > needed_bytes:
             raise
         elsewhere = site.stand.workspace.folder(f"audit-{site.engine.port}")
-        for history in site.folder.glob("*.jsonl"):
+        for history in histories:
             (elsewhere / history.name).symlink_to(history.absolute())
         archive(elsewhere, connection, site.target)
         return elsewhere
@@ -121,6 +124,9 @@ def _audited(site: Site, course: Course) -> Audited:
         verdicts = Audit(doubts=tuple(doubts))
     if verdicts.verdict is Verdict.HELD and any(seen.violations for seen in course.watch.seen):
         why = "the invariants so far were violated, and in the end they are not"
+        verdicts = replace(verdicts, doubts=(*verdicts.doubts, why))
+    if course.missed and judged((course.missed,), course.figures, verdicts)[0].met is not False:
+        why = f"{course.missed.text} ended the load, and in the end it is not missed"
         verdicts = replace(verdicts, doubts=(*verdicts.doubts, why))
     return Audited(
         audit=verdicts,

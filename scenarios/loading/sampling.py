@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import psutil
@@ -56,6 +56,8 @@ class Sampler:
     _taken: list[Sample] = field(default_factory=list)
     _before: dict[str, tuple[int, float, float]] = field(default_factory=dict)
     """Of each family: the head, its processor time, and when that was looked up."""
+    problem: str = ""
+    """Why it gave up."""
     _connection: psycopg2.extensions.connection | None = None
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -91,6 +93,8 @@ class Sampler:
         try:
             while not self._over.wait(self.every_s):
                 self._taken.append(self._sample())
+        except Exception as error:  # noqa: BLE001 - figures that stop have to be said
+            self.problem = f"processes and sessions were not looked at to the end: {error!r}"
         finally:
             self._disconnect()
 
@@ -150,5 +154,6 @@ class Sampler:
 
     def _disconnect(self) -> None:
         if self._connection is not None:
-            with suppress(psycopg2.Error), closing(self._connection):
-                self._connection = None
+            with suppress(psycopg2.Error):
+                self._connection.close()
+            self._connection = None

@@ -18,7 +18,7 @@ from attacks.http.sender import Sender
 from attacks.load.plan import Operator
 from engine.defences import Build
 from engine.process import EngineConfig, EngineError, EngineProcess, start_engine
-from engine.stores import RedisServer
+from engine.stores import RedisServer, StoreError
 from reports.evidence import Verdict
 from scenarios.audit import Check
 from scenarios.loading.plan import LoadPlan
@@ -52,7 +52,7 @@ def open_site(stand: Stand, plan: LoadPlan, build: Build, folder: Path) -> Itera
     """Gone afterwards, but for the folder. Raises StoreError, MigrationError, EngineError."""
     with ExitStack() as opened:
         database = stand.databases.create(build.defences)
-        opened.callback(stand.databases.drop, database)
+        opened.callback(_drop, stand, database)
         opened.callback(_forget, stand.redis, database)
         config = config_of(stand, plan, build, database)
         engine = start_engine(stand.launch, config)
@@ -68,6 +68,16 @@ def open_site(stand: Stand, plan: LoadPlan, build: Build, folder: Path) -> Itera
             floats=meta["defences"]["money"] != "minor_units",
             folder=folder,
         )
+
+
+def _drop(stand: Stand, database: str) -> None:
+    """Raises StoreError where it stays behind: on a server that is not ours."""
+    try:
+        stand.databases.drop(database)
+    except StoreError:
+        # Broken by a fault, ours takes it along when it goes.
+        if stand.postgres.choice.kind == "external":
+            raise
 
 
 def _forget(redis: RedisServer, namespace: str) -> None:

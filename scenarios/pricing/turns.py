@@ -51,11 +51,15 @@ def in_turns(sites: int, rounds: int) -> list[int]:
 def take_turns(
     pump: Pump, sites: Sequence[Site], pumped: Sequence[PumpSite], turns: Sequence[Turn], seed: int
 ) -> list[Took]:
-    """Raises PumpError."""
+    """The first turn of a site is there to get ready, and counts for nothing. Raises PumpError."""
     seen: dict[tuple[str, int], Cpu] = {}
+    first_turns = {turn.site: number for number, turn in reversed([*enumerate(turns)])}.values()
 
     def look(what: str, number: int) -> None:
-        seen[what, number] = sites[turns[number].site].cpu()
+        site = sites[turns[number].site]
+        seen[what, number] = site.cpu()
+        if what == "measured" and number in first_turns:
+            site.plan_again()
 
     plan = PumpPlan(sites=tuple(pumped), turns=tuple(turns), seed=seed)
     slots = pump.run(plan, look)

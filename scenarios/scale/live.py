@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -28,6 +29,8 @@ from scenarios.scale.store import ArchiveError, Store, one_line, open_store, scr
 from scenarios.targets.truth_queries import ScaleTarget, TruthQueries
 
 CONNECT_WITHIN_S = 3
+TOLD_WITHIN_S = 15.0
+"""A request is in a line of its history within so long: its client gave up waiting long before."""
 NAME = "assay live audit"
 """How it appears among the sessions of the database."""
 
@@ -64,6 +67,10 @@ class LiveAudit:
         self._store: Store = self._opened.enter_context(open_store(self._place))
         self._offsets: dict[Path, int] = {}
         self._last = self._read = self._judged = self._checked = 0
+        self._began_s: list[float] = []
+        """When each step began; steps count from 1."""
+        self._asked_until = 0
+        """The last step whose records were held against the requests."""
         self._since: str | None = None
         self._connection: psycopg2.extensions.connection | None = None
         self._violations: dict[str, str] = {}
@@ -85,20 +92,21 @@ class LiveAudit:
             self._connection.close()
         self._opened.close()
 
-    def step(self) -> SoFar:
-        """Read what is new and judge.
+    def step(self, *, at_rest: bool = False) -> SoFar:
+        """Read what is new and judge. `at_rest`: nothing is under way any more.
 
         Raises ArchiveError for a line that is none of a history, and for a disk that is full.
         """
         try:
-            return self._stepped()
+            return self._stepped(at_rest=at_rest)
         except (duckdb.Error, OSError) as error:
             raise ArchiveError(
                 f"{self._folder.name} cannot be judged: {one_line(error)}"
             ) from error
 
-    def _stepped(self) -> SoFar:
+    def _stepped(self, *, at_rest: bool) -> SoFar:
         began_s = time.monotonic()
+        self._began_s.append(began_s)
         self._read_lines()
         trouble = ""
         try:
@@ -107,7 +115,7 @@ class LiveAudit:
             self._connection = None
             trouble = f"the database could not be read: {one_line(error)}"
         else:
-            self._judge(queries)
+            self._judge(queries, TOLD_WITHIN_S * (not at_rest))
             self._checked, self._judged = self._judged, self._read
         return SoFar(
             acknowledged=live_tables.acknowledged(self._store),
@@ -145,7 +153,8 @@ class LiveAudit:
         finally:
             if not connection.closed:
                 connection.rollback()
-        live_tables.take_rows(self._store, again=self._since is None or queries.new_only is None)
+        again = self._since is None or queries.new_only is None
+        live_tables.take_rows(self._store, len(self._began_s), again=again)
         self._since = snapshot
         return queries
 
@@ -157,11 +166,14 @@ class LiveAudit:
             )
         return self._connection
 
-    def _judge(self, queries: TruthQueries) -> None:
+    def _judge(self, queries: TruthQueries, told_within_s: float) -> None:
+        step, told_s = len(self._began_s), self._began_s[-1] - told_within_s
+        since, until = self._asked_until, sum(began_s <= told_s for began_s in self._began_s)
         claims: dict[str, Callable[[Store], Found]] = {"overdrawn": balances.nothing_overdrawn}
         if queries.effects is not None:
             claims["missing"] = live_tables.missing
-            claims["twice"] = live_tables.twice
+            claims["twice"] = partial(live_tables.twice, step=step)
+            claims["unasked"] = partial(live_tables.unasked, since=since, until=until)
         if queries.effects is not None and queries.moves_as_one:
             claims["records"] = live_tables.records_explain
         if queries.legs is not None and queries.moves_as_one:
@@ -170,6 +182,7 @@ class LiveAudit:
         for name, claim in claims.items():
             if name not in self._violations and (found := claim(self._store)):
                 self._violations[name] = found.first
+        self._asked_until = until
         live_tables.settle(self._store)
 
 

@@ -19,13 +19,14 @@ TABLES = (
         "CREATE TABLE acknowledged (operation BIGINT, hashed UBIGINT, payer INTEGER, "
         "payee INTEGER, amount BIGINT, payment BOOLEAN, steps INTEGER)"
     ),
+    "CREATE TABLE asked (work UBIGINT, payer INTEGER, payee INTEGER, amount BIGINT)",
     (
         "CREATE TABLE all_balances (wallet INTEGER, whole BIGINT, odd VARCHAR, "
         "may_be_negative BOOLEAN)"
     ),
     (
         "CREATE TABLE all_effects (effect VARCHAR, hashed UBIGINT, payer INTEGER, payee INTEGER, "
-        "whole BIGINT, odd VARCHAR, key VARCHAR, hashed_key UBIGINT, settled BOOLEAN)"
+        "whole BIGINT, odd VARCHAR, key VARCHAR, hashed_key UBIGINT, step INTEGER)"
     ),
     (
         "CREATE TABLE all_legs (effect VARCHAR, hashed UBIGINT, wallet INTEGER, whole BIGINT, "
@@ -77,8 +78,22 @@ NEW_LINES = (
     FROM (SELECT operation, hashed, payment, unnest(moves) AS move FROM fresh) f
     LEFT JOIN wallets p ON p.wallet = f.move.payer
     LEFT JOIN wallets q ON q.wallet = f.move.payee""",
+    """
+    INSERT INTO asked
+    SELECT f.work, p.number, q.number, CAST(f.move.amount_minor AS BIGINT)
+    FROM (
+        SELECT work, unnest(moves) AS move FROM (
+            SELECT s.number, s.moves,
+                   CASE WHEN s.hashed IS NOT NULL THEN hash(s.hashed, s.moves) END AS work
+            FROM staged s WHERE s.event IS NULL AND s.outcome <> 'failed' AND s.round IS NULL
+            AND len(s.moves) > 0
+        ) WHERE work IS NULL OR work NOT IN (SELECT work FROM asked WHERE work IS NOT NULL)
+        QUALIFY work IS NULL OR row_number() OVER (PARTITION BY work ORDER BY number) = 1
+    ) f LEFT JOIN wallets p ON p.wallet = f.move.payer
+    LEFT JOIN wallets q ON q.wallet = f.move.payee""",
 )
-"""Of each key the first acknowledgement counts. That other ones came is for the end to judge."""
+"""Of each key the first acknowledgement counts. That other ones came is for the end to judge.
+What may have happened was asked for once a key, however often it was sent."""
 KNOWN = """
 SELECT wallet FROM raw_balances UNION SELECT wallet FROM raw_legs
 UNION SELECT payer FROM raw_effects UNION SELECT payee FROM raw_effects
@@ -100,7 +115,7 @@ NEW_ROWS = (
     ),
     """
     INSERT INTO all_effects
-    SELECT e.effect, hash(e.effect), p.number, q.number, e.whole, e.odd, e.key, hash(e.key), false
+    SELECT e.effect, hash(e.effect), p.number, q.number, e.whole, e.odd, e.key, hash(e.key), {step}
     FROM raw_effects e LEFT JOIN wallets p ON p.wallet = e.payer
     LEFT JOIN wallets q ON q.wallet = e.payee""",
     (
@@ -114,10 +129,7 @@ NEW_ROWS = (
     FROM raw_legs l JOIN wallets w USING (wallet)""",
 )
 """A row that comes again was changed: it takes the place of the old one."""
-SETTLED = (
-    "UPDATE acknowledged SET steps = steps + 1 WHERE steps < 2",
-    "UPDATE all_effects SET settled = true WHERE NOT settled",
-)
+SETTLED = "UPDATE acknowledged SET steps = steps + 1 WHERE steps < 2"
 MISSING = """
 SELECT payer, payee, amount, recorded, required FROM (
     SELECT payer, payee, amount, sum(done) AS recorded, sum(ok) AS required FROM (
@@ -137,7 +149,7 @@ TWICE = """
 SELECT e.payer, e.payee, e.whole, e.times, a.times AS asked FROM (
     SELECT key, hashed_key, payer, payee, whole, count(*) AS times FROM all_effects
     WHERE hashed_key IN (
-        SELECT hashed_key FROM all_effects WHERE NOT settled AND hashed_key IS NOT NULL
+        SELECT hashed_key FROM all_effects WHERE step = {step} AND hashed_key IS NOT NULL
         UNION SELECT hashed FROM acknowledged WHERE steps = 0 AND hashed IS NOT NULL)
     GROUP BY key, hashed_key, payer, payee, whole HAVING count(*) > 1
 ) e JOIN (
@@ -148,6 +160,21 @@ AND a.payee IS NOT DISTINCT FROM e.payee AND a.amount = e.whole
 WHERE e.times > a.times
 """
 """Keys that were acknowledged and have more than they asked for."""
+UNASKED = """
+SELECT payer, payee, amount, recorded, asked FROM (
+    SELECT payer, payee, amount, sum(done) AS recorded, sum(wanted) AS asked FROM (
+        SELECT payer, payee, whole AS amount, 1 AS done, 0 AS wanted FROM effects
+        WHERE judged AND step <= {until} AND hash(payer, payee, whole) IN ({due})
+        UNION ALL
+        SELECT payer, payee, amount, 0, 1 FROM asked WHERE hash(payer, payee, amount) IN ({due})
+    ) GROUP BY payer, payee, amount
+) WHERE recorded > asked
+"""
+DUE = """
+SELECT hash(payer, payee, whole) FROM all_effects
+WHERE step > {since} AND step <= {until} AND whole IS NOT NULL
+"""
+"""Records so old that every request which may have made them is in a line by now."""
 UNEXPLAINED = """
 SELECT b.wallet, b.whole AS holds, b.odd, coalesce(r.recorded, 0) AS recorded
 FROM balances b LEFT JOIN (
@@ -167,19 +194,18 @@ def create(store: Store) -> None:
         store.run(statement)
 
 
-def take_rows(store: Store, *, again: bool) -> None:
+def take_rows(store: Store, step: int, *, again: bool) -> None:
     """Take what `load_truth` has read. `again`: it is everything, not only what is new."""
     if again:
         store.run("DELETE FROM all_effects")
         store.run("DELETE FROM all_legs")
     for statement in NEW_ROWS:
-        store.run(statement)
+        store.run(statement.format(step=step))
 
 
 def settle(store: Store) -> None:
     """A step is over."""
-    for statement in SETTLED:
-        store.run(statement)
+    store.run(SETTLED)
 
 
 def acknowledged(store: Store) -> int:
@@ -199,12 +225,27 @@ def missing(store: Store) -> Found:
     return Found(count=count, first=miscounted(signature, counts, works=1, requests=1))
 
 
-def twice(store: Store) -> Found:
-    """A key has what it asked for, once."""
-    (count,) = store.row(f"SELECT count(*) FROM ({TWICE})")
+def unasked(store: Store, since: int, until: int) -> Found:
+    """What is recorded was asked for: of the records of the steps after `since` until `until`."""
+    due = DUE.format(since=since, until=until)
+    query = UNASKED.format(due=due, until=until)
+    (count,) = store.row(f"SELECT count(*) FROM ({query})")
     if not count:
         return Found()
-    payer, payee, amount, times, asked = store.row(f"{TWICE} LIMIT 1")
+    payer, payee, amount, recorded, asked = store.row(f"{query} LIMIT 1")
+    names = wallet_names(store, payer, payee)
+    signature = names[payer], names[payee], Decimal(amount)
+    counts = recorded, asked, asked
+    return Found(count=count, first=miscounted(signature, counts, works=asked, requests=asked))
+
+
+def twice(store: Store, step: int) -> Found:
+    """A key has what it asked for, once: keys with a record that is new in this step."""
+    query = TWICE.format(step=step)
+    (count,) = store.row(f"SELECT count(*) FROM ({query})")
+    if not count:
+        return Found()
+    payer, payee, amount, times, asked = store.row(f"{query} LIMIT 1")
     names = wallet_names(store, payer, payee)
     signature = names[payer], names[payee], Decimal(amount)
     return Found(

@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import httpx
+import psutil
 import psycopg2
 import pytest
 
@@ -19,6 +20,8 @@ from engine.process import EngineConfig, EngineProcess, launched_in, start_engin
 from engine.stores.ports import LOOPBACK
 
 SOON_S = 20.0
+WAITS_S = 0.7
+"""Of an engine that has nothing to wait for any more, this would be the end."""
 PIN = "4711"
 OPENING_MINOR = 100_00
 PAYMENTS = 4
@@ -108,14 +111,27 @@ def balances(config: EngineConfig, payer: Payer) -> tuple[int, int]:
         return int(first[0]), int(second[0])
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("workers", "how"),
+    [
+        (1, "told once"),
+        (2, "told once"),
+        # As a terminal does it, and service managers: the supervisor then tells its workers too.
+        (2, "each of its processes told"),
+        # Clients that have had 504 have been told that it may still succeed.
+        (2, "answered late"),
+    ],
+)
 def test_what_is_under_way_is_answered_and_in_the_books(
     workspace: Workspace,
     config: EngineConfig,
     side: psycopg2.extensions.connection,
     workers: int,
+    how: str,
 ) -> None:
-    engine = started(workspace, dataclasses.replace(config, workers=workers))
+    config = dataclasses.replace(config, workers=workers)
+    settings = {"REQUEST_DEADLINE_S": "0.5"} if how == "answered late" else {}
+    engine = started(workspace, config, **settings)
     payer = payer_at(engine, side)
     hold(side, payer)
     with ThreadPoolExecutor(PAYMENTS) as clients:
@@ -123,11 +139,17 @@ def test_what_is_under_way_is_answered_and_in_the_books(
             clients.submit(pay, engine, payer, f"{payer.wallet}-{n}") for n in range(PAYMENTS)
         ]
         wait_for_waiters(config, PAYMENTS)
+        if how == "answered late":
+            assert [future.result().status_code for future in sent] == [504] * PAYMENTS
+        if how == "each of its processes told":
+            for worker in psutil.Process(engine.pid).children():
+                worker.send_signal(signal.SIGINT)
         os.kill(engine.pid, signal.SIGTERM)
         assert poll(lambda: refuses_connections(engine), SOON_S)
-        assert engine.alive
+        assert engine.exit_code(WAITS_S) is None
         side.rollback()
-        assert [future.result().status_code for future in sent] == [201] * PAYMENTS
+        status = 504 if how == "answered late" else 201
+        assert [future.result().status_code for future in sent] == [status] * PAYMENTS
     assert engine.exit_code(SOON_S) == 0
     assert balances(config, payer) == (OPENING_MINOR - PAYMENTS * 1_00, PAYMENTS * 1_00)
     engine.stop()

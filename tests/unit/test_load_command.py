@@ -57,7 +57,8 @@ def test_a_plan_is_made_of_the_options(plans: list[LoadPlan]) -> None:
     assert typed("--users", "3", "--seed", "7") == 0
     assert typed(
         *("--against", "fragile", "--tps", "200", "--tps-profile", "ramp", "--mix", "hot"),
-        *("--fault", "kill-engine@5s", "--fault", "redis-down@1s+2s"),
+        *("--tps-period-s", "10", "--threshold-abort"),
+        *("--fault", "kill-engine@5s", "--fault", "redis-down@2s+2s"),
         *("--threshold", "p95<50ms", "--processes", "2", "--workers", "2"),
     ) == 0  # fmt: skip
     plain, full = plans
@@ -67,6 +68,27 @@ def test_a_plan_is_made_of_the_options(plans: list[LoadPlan]) -> None:
     assert [fault.kind for fault in full.faults] == ["redis-down", "kill-engine"]
     assert [threshold.text for threshold in full.thresholds] == ["p95<50ms"]
     assert (full.workers, full.processes, full.profile, full.mix) == (2, 2, "ramp", "hot")
+    assert (full.period_s, full.threshold_abort) == (10, True)
+    assert (plain.period_s, plain.threshold_abort) == (60, False)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--tps-profile", "ramp", "--tps", "9"), "a ramp takes 60 s, the whole load 22 s"),
+        (("--tps-profile", "spike", "--tps", "9"), "a spike takes 50 s, the whole load 22 s"),
+        (("--tps-profile", "ramp", "--tps-period-s", "9"), "a ramp needs a pace: say --tps"),
+    ],
+)
+def test_a_profile_that_nobody_would_see_is_refused(
+    options: tuple[str, ...],
+    complaint: str,
+    plans: list[LoadPlan],
+) -> None:
+    ended = CliRunner().invoke(cli.app, ["load", *options])
+    assert isinstance(ended.exception, LoadRefused)
+    assert complaint in str(ended.exception)
+    assert not plans
 
 
 @pytest.mark.parametrize(

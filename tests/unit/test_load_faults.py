@@ -2,6 +2,7 @@
 
 import io
 import threading
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -17,7 +18,9 @@ from scenarios.loading.faults import (
     parse_faults,
     refuse_what_is_not_ours,
 )
-from scenarios.loading.recovery import Answers, felt
+from scenarios.loading.figures import Figures
+from scenarios.loading.outcome import faults_of
+from scenarios.loading.recovery import Answers, Felt, felt, usual_before
 from scenarios.loading.refusals import LoadRefused
 
 
@@ -61,6 +64,11 @@ def test_faults_come_in_their_order_and_leave_time_to_recover() -> None:
     assert [f.kind for f in parse_faults(texts, duration_s=14)] == ["redis-down", "kill-engine"]
     with pytest.raises(LoadRefused, match="leaves no time to recover"):
         parse_faults(texts, duration_s=13.9)
+
+
+def test_the_first_fault_leaves_time_to_see_what_is_usual() -> None:
+    with pytest.raises(LoadRefused, match=r"kill-engine@1\.9s strikes before it was seen"):
+        parse_faults(["redis-down@2s+3s", "kill-engine@1.9s"], duration_s=60)
 
 
 def test_two_faults_do_not_break_the_same_at_once() -> None:
@@ -185,23 +193,42 @@ def steady(per_s: int, from_s: float, to_s: float, took_ms: float = 10.0) -> Ser
     return [(from_s + (n + 0.5) / per_s, took_ms) for n in range(count)]
 
 
-def answers(*parts: Served) -> Answers:
+def answers(*parts: Served, paced: bool = False) -> Answers:
     all_of_them = sorted(each for part in parts for each in part)
     ended = [ended_s for ended_s, _ in all_of_them]
     due = sorted((ended_s - took / 1000, took) for ended_s, took in all_of_them)
-    return Answers(ended_s=ended, due_s=[at for at, _ in due], took_ms=[took for _, took in due])
+    return Answers(
+        ended_s=ended,
+        due_s=[at for at, _ in due],
+        took_ms=[took for _, took in due],
+        paced=paced,
+    )
+
+
+def with_turns_that_nobody_took(seen: Answers, *parts: Served) -> Answers:
+    due = [*zip(seen.due_s, seen.took_ms, strict=True)]
+    due += [(at_s, (30 - at_s) * 1000) for part in parts for at_s, _ in part]
+    return replace(
+        seen, due_s=[at for at, _ in sorted(due)], took_ms=[took for _, took in sorted(due)]
+    )
+
+
+def felt_by(seen: Answers, *, at_s: float, until_s: float) -> Felt:
+    usual = usual_before(seen, at_s)
+    assert usual is not None
+    return felt(seen, usual, at_s=at_s, until_s=until_s, ends_s=30)
 
 
 def test_a_dip_and_its_recovery_are_measured() -> None:
     seen = answers(steady(100, 0, 10), steady(20, 10, 13), steady(100, 13, 30))
-    result = felt(seen, at_s=10, until_s=11, ends_s=30)
+    result = felt_by(seen, at_s=10, until_s=11)
     assert result.before_per_s == pytest.approx(100, abs=1)
     assert result.lowest_per_s == pytest.approx(20, abs=1)
     assert result.recovered_in_s == pytest.approx(2.0, abs=0.2)
 
 
 def test_what_is_not_felt_is_back_at_once() -> None:
-    result = felt(answers(steady(100, 0, 30)), at_s=10, until_s=11, ends_s=30)
+    result = felt_by(answers(steady(100, 0, 30)), at_s=10, until_s=11)
     assert result.recovered_in_s == 0.0
     assert result.lowest_per_s == pytest.approx(100, abs=1)
     assert result.silent_s == pytest.approx(0.01, abs=0.01)
@@ -209,35 +236,83 @@ def test_what_is_not_felt_is_back_at_once() -> None:
 
 def test_a_silence_shorter_than_a_second_is_seen() -> None:
     seen = answers(steady(100, 0, 10), steady(100, 10.4, 30))
-    result = felt(seen, at_s=10, until_s=10.4, ends_s=30)
+    result = felt_by(seen, at_s=10, until_s=10.4)
     assert result.silent_s == pytest.approx(0.4, abs=0.02)
     assert result.lowest_per_s == pytest.approx(60, abs=1)
 
 
 def test_a_throughput_that_stays_low_is_not_back() -> None:
     seen = answers(steady(100, 0, 10), steady(80, 10, 30))
-    assert felt(seen, at_s=10, until_s=11, ends_s=30).recovered_in_s is None
+    assert felt_by(seen, at_s=10, until_s=11).recovered_in_s is None
 
 
 def test_a_throughput_that_is_back_at_thrice_the_latency_is_not_back() -> None:
     seen = answers(steady(100, 0, 10), steady(100, 10, 30, took_ms=30))
-    assert felt(seen, at_s=10, until_s=11, ends_s=30).recovered_in_s is None
+    assert felt_by(seen, at_s=10, until_s=11).recovered_in_s is None
 
 
 def test_two_good_seconds_between_bad_ones_are_not_enough() -> None:
     parts = (steady(100, 0, 10), steady(10, 10, 12), steady(100, 12, 14.2), steady(10, 14.2, 16))
-    result = felt(answers(*parts, steady(100, 16, 30)), at_s=10, until_s=11, ends_s=30)
+    result = felt_by(answers(*parts, steady(100, 16, 30)), at_s=10, until_s=11)
     assert result.recovered_in_s == pytest.approx(5.0, abs=0.2)
 
 
-def test_a_fault_with_nothing_before_it_cannot_be_compared() -> None:
-    result = felt(answers(steady(100, 0, 30)), at_s=1, until_s=2, ends_s=30)
-    assert result.before_per_s is None
-    assert result.recovered_in_s is None
+def test_a_service_that_answers_all_that_is_due_is_back_though_less_is_due() -> None:
+    parts = (steady(300, 0, 10), steady(100, 12, 30))
+    assert felt_by(answers(*parts, paced=True), at_s=10, until_s=12).recovered_in_s == (
+        pytest.approx(0.0, abs=0.2)
+    )
+    assert felt_by(answers(*parts), at_s=10, until_s=12).recovered_in_s is None
+
+
+def test_a_service_that_answers_as_much_as_before_is_not_back_while_more_is_due() -> None:
+    seen = answers(steady(100, 0, 30), paced=True)
+    seen = with_turns_that_nobody_took(seen, steady(60, 12, 20))
+    assert felt_by(seen, at_s=10, until_s=12).recovered_in_s == pytest.approx(8.0, abs=0.3)
+
+
+def test_a_time_that_is_too_short_says_nothing_about_what_is_usual() -> None:
+    assert usual_before(answers(steady(100, 0, 30)), 1) is None
 
 
 def test_what_an_earlier_fault_spoilt_is_not_what_is_usual() -> None:
     seen = answers(steady(100, 0, 5), steady(1, 5, 8), steady(100, 8, 30))
-    assert felt(seen, at_s=12, until_s=13, ends_s=30, quiet_from_s=8).before_per_s == (
-        pytest.approx(100, abs=1)
-    )
+    usual = usual_before(seen, 12, quiet_from_s=8)
+    assert usual is not None
+    assert usual.per_s == pytest.approx(100, abs=1)
+
+
+def struck_at(at_s: float, until_s: float) -> Strike:
+    fault = Fault(kind="kill-engine", at_s=at_s, lasts_s=until_s - at_s)
+    return Strike(fault=fault, struck_s=at_s, mended_s=until_s)
+
+
+def figures_of(*parts: Served) -> Figures:
+    figures = Figures(0.0)
+    for number, (ended_s, took_ms) in enumerate(each for part in parts for each in part):
+        asked = {"name": "transfer", "outcome": "ok", "status": 201, "key": str(number)}
+        due_s = ended_s - took_ms / 1000
+        times = {"started_s": due_s, "intended_s": due_s, "ended_s": ended_s}
+        figures.add({**asked, **times, "moves": [{}]})
+    return figures
+
+
+def test_a_fault_soon_after_another_is_held_against_what_was_usual_before_both() -> None:
+    figures = figures_of(steady(100, 0, 5), steady(100, 6, 7), steady(100, 9, 30))
+    first, second = faults_of((struck_at(5, 6), struck_at(7, 8)), figures, paced=False)
+    assert first.before_per_s == second.before_per_s == pytest.approx(100, abs=1)
+    assert not first.is_not_back
+    assert second.recovered_in_s == pytest.approx(1.0, abs=0.2)
+
+
+def test_a_fault_before_which_nothing_was_seen_is_not_one_that_was_survived() -> None:
+    (fault,) = faults_of((struck_at(1, 2),), figures_of(steady(100, 0, 30)), paced=True)
+    assert fault.is_not_back
+    assert fault.before_per_s is None
+
+
+def test_after_a_fault_that_lasts_others_are_not_held_against_its_time() -> None:
+    figures = figures_of(steady(100, 0, 5), steady(5, 5, 30))
+    faults = faults_of((struck_at(5, 25), struck_at(8, 9), struck_at(20, 21)), figures, paced=False)
+    assert [fault.before_per_s for fault in faults] == [pytest.approx(100, abs=1)] * 3
+    assert all(fault.is_not_back for fault in faults)

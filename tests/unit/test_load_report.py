@@ -186,7 +186,7 @@ def test_a_service_that_did_not_recover_is_no_pass() -> None:
     (case,) = ET.fromstring(text).findall(".//testcase[@classname='faults']")
     assert [child.tag for child in case] == ["error"]
     unknown = fault.model_copy(update={"before_per_s": None})
-    assert not unknown.is_not_back, "there is nothing to compare with"
+    assert unknown.is_not_back, "nobody saw that it recovered"
 
 
 def test_what_nobody_has_checked_yet_is_no_mark() -> None:

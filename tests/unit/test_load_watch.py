@@ -18,7 +18,7 @@ class Judge:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def step(self) -> None:
+    def step(self, *, at_rest: bool) -> None:
         raise self._error
 
 
@@ -53,7 +53,7 @@ class Steps:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def step(self) -> SoFar:
+    def step(self, *, at_rest: bool) -> SoFar:
         self._steps += 1
         wrong = ("a payment is missing",) if self._steps > 1 else ()
         return SoFar(acknowledged=5, checked=self._steps - 1, violations=wrong, lasted_s=0.0)

@@ -13,16 +13,16 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import gevent
 from locust import runners
 from locust.runners import STATE_INIT, MasterRunner, WorkerRunner
 
 from attacks.history import Recorder
+from attacks.load.driving.choosing import who_comes
 from attacks.load.driving.customer import AnsweredError, Customer
 from attacks.load.driving.options import (
-    EVERYTHING,
     OptionError,
     add_options,
     hosts_of,
@@ -31,13 +31,19 @@ from attacks.load.driving.options import (
     why_not_to,
 )
 from attacks.load.driving.preparing import Preparation, must_be_there
-from attacks.load.driving.traffic import ENVIRONMENT, UNKNOWN, HistoryFileError, Traffic, soon
+from attacks.load.driving.traffic import (
+    ENVIRONMENT,
+    UNKNOWN,
+    USAGE,
+    HistoryFileError,
+    Traffic,
+    soon,
+)
 from attacks.load.pace import UNSENT
 from attacks.load.plan import PlanError, document_of, plan_of, read_plan
 from attacks.load.thresholds.plugin import Thresholds
 
 LOG = logging.getLogger("assay.load")
-USAGE = 2
 PLAN, WANTED, SHARE, OVER = "load-plan", "load-plan-wanted", "load-share", "load-over"
 """Messages between a master and its workers."""
 LOOK_EVERY_S = 1.0
@@ -77,6 +83,8 @@ class Crew:
         self._traffic: Traffic
         self._history: Path | None = None
         self._plan_is_a_file = False
+        self._has_prepared = False
+        self._prepared_at: str | None = None
         self._wanted_by: set[str] = set()
         self._members: dict[str, int] = {}
         self._lost: set[str] = set()
@@ -111,7 +119,12 @@ class Crew:
         if is_worker:
             self._listen_as_worker(runner)
             return
-        self._choose_customers(environment)
+        environment.user_classes = who_comes(
+            environment.user_classes, environment.parsed_options, self._traffic.kinds
+        )
+        if not environment.user_classes:
+            self._dismiss()
+            _refuse("nobody comes: none is left by --mix, the tags and the plan's requests")
         if isinstance(runner, MasterRunner):
             runners.HEARTBEAT_LIVENESS = HEARTBEATS_MISSED
             runner.register_message(WANTED, self._plan_wanted)
@@ -120,9 +133,9 @@ class Crew:
             # Before the clock of --run-time starts.
             try:
                 self._prepare()
-            except PlanError as error:
+            except (PlanError, OptionError) as error:
                 self._dismiss()
-                _refuse(str(error), ENVIRONMENT)
+                _refuse(str(error), _code_of(error))
 
     def on_test_start(self, environment: Any, **_: Any) -> None:
         """Before the first user starts; in a master there are no users."""
@@ -138,8 +151,8 @@ class Crew:
             return
         try:
             self._prepare()
-        except PlanError as error:
-            self._traffic.end(str(error), ENVIRONMENT)
+        except (PlanError, OptionError) as error:
+            self._traffic.end(str(error), _code_of(error))
             return
         if isinstance(environment.runner, MasterRunner):
             self._began_s = time.monotonic()
@@ -192,19 +205,27 @@ class Crew:
                 _refuse(str(error))
 
     def _prepare(self) -> None:
-        """Wallets, where there are none yet; and somebody who listens. Raises PlanError."""
+        """Wallets, where there are none yet; and somebody who listens.
+
+        Raises PlanError, and OptionError for a host that is not to be loaded.
+        """
         environment, traffic = self._environment, self._traffic
         options, host = environment.parsed_options, environment.host or ""
         hosts = hosts_of(host, options)
         if why := why_not_to(hosts, options.allow_remote or ()):
-            raise PlanError(why)
+            raise OptionError(why)
         for each in hosts:
             must_be_there(each)
+        if self._prepared_at not in {None, host}:
+            raise OptionError(
+                f"the wallets are those of {self._prepared_at}: start Locust anew to load {host}"
+            )
         if traffic.plan is None:
             wallets = int(options.wallets)
             LOG.info("preparing %d wallets at %s", wallets, host)
             began_s = time.monotonic()
             traffic.use(self._prepared(host, wallets))
+            self._prepared_at = host
             LOG.info("prepared within %.1f s", time.monotonic() - began_s)
         while self._wanted_by:
             self._send_plan(self._wanted_by.pop())
@@ -214,7 +235,11 @@ class Crew:
             return Preparation(host, Recorder(since_epoch=True, keep=False)).plan(wallets)
         path = self._history / PREPARED
         try:
-            with path.open("x", encoding="utf-8", newline="\n") as file:
+            # One that failed may have paid in already: the next one goes on below it.
+            mode: Literal["a", "x"] = "a" if self._has_prepared else "x"
+            with path.open(mode, encoding="utf-8", newline="\n") as file:
+                self._has_prepared = True
+                self._traffic.belongs_with(PREPARED)
                 recorder = Recorder(file, since_epoch=True, keep=False)
                 return Preparation(host, recorder).plan(wallets)
         except OSError as error:
@@ -403,34 +428,13 @@ class Crew:
             self._dismiss()
             _refuse(str(error))
 
-    def _choose_customers(self, environment: Any) -> None:
-        """By `--mix`, by tags, and by what the plan's requests can do."""
-        names = environment.parsed_options.mix.split(",")
-        kinds = self._traffic.kinds
-        chosen = [
-            user
-            for user in environment.user_classes
-            if not issubclass(user, Customer)
-            or (
-                (EVERYTHING in names or user.mix in names)
-                and (not kinds or all(need in kinds for need in user.needs))
-                and _has_tasks(user, environment.parsed_options)
-            )
-        ]
-        if not chosen:
-            self._dismiss()
-            _refuse("nobody comes: no customer is left by --mix, the tags and the plan's requests")
-        environment.user_classes = chosen
-
 
 def history_of(worker: int) -> str:
     return f"load.{worker}.jsonl"
 
 
-def _has_tasks(user: type[Customer], options: Any) -> bool:
-    wanted, unwanted = set(options.tags or ()), set(options.exclude_tags or ())
-    tags: list[set[str]] = [getattr(task, "locust_tag_set", set()) for task in user.tasks]
-    return any((not wanted or tags & wanted) and not tags & unwanted for tags in tags)
+def _code_of(error: Exception) -> int:
+    return USAGE if isinstance(error, OptionError) else ENVIRONMENT
 
 
 def _refuse(why: str, code: int = USAGE) -> NoReturn:

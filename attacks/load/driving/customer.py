@@ -9,15 +9,17 @@ from urllib.parse import urlsplit
 
 import gevent
 from geventhttpclient import HTTPClient
+from geventhttpclient.client import IDEMPOTENT_METHODS
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 from locust import FastHttpUser, constant
 from locust.exception import StopUser
 
-from attacks.history import Move, Operation
+from attacks.history import Move, Operation, Outcome
 from attacks.load.driving.options import hosts_of
-from attacks.load.driving.traffic import REFUSED, Traffic
+from attacks.load.driving.traffic import ENVIRONMENT, REFUSED, USAGE, Traffic
 from attacks.load.plan import Plan, Wallet, major
 from attacks.load.requests import Answer, Kind, Sent
+from attacks.load.templates import TemplateError
 from attacks.load.thresholds.plugin import Thresholds
 
 READY_WITHIN_S = 60.0
@@ -60,7 +62,7 @@ class Customer(FastHttpUser):
     def on_start(self) -> None:
         traffic = self.traffic
         if not traffic.ready.wait(READY_WITHIN_S) or traffic.plan is None:
-            traffic.end(f"no plan came within {READY_WITHIN_S:g} s", 4)
+            traffic.end(f"no plan came within {READY_WITHIN_S:g} s", ENVIRONMENT)
             raise StopUser
         if any(need not in traffic.kinds for need in self.needs):
             raise StopUser
@@ -132,7 +134,7 @@ class Customer(FastHttpUser):
         """
         traffic = self.traffic
         kind = traffic.kinds[name]
-        sent, door = kind.filled(values), next(self._turns)
+        sent, door = self._filled(kind, values), next(self._turns)
         recorder = traffic.recorder
         answer, told, length = Answer(), Answer(), 0
         started_s, ended_s = recorder.now_s(), None
@@ -180,6 +182,14 @@ class Customer(FastHttpUser):
             gevent.sleep(PAUSE_S)  # The port is closed: nothing to wait for but time.
         return answer
 
+    def _filled(self, kind: Kind, values: Mapping[str, Any]) -> Sent:
+        """Raises StopUser for a plan whose wallets its requests cannot name."""
+        try:
+            return kind.filled(values)
+        except TemplateError as error:
+            self.traffic.end(f"the plan's {kind.name} cannot be filled: {error}", USAGE)
+            raise StopUser from error
+
     def _exchange(self, door: Door, kind: Kind, sent: Sent) -> tuple[Answer, int]:
         try:
             response = door.http.request(
@@ -190,8 +200,11 @@ class Customer(FastHttpUser):
             finally:
                 response.release()
         except ConnectionRefusedError:
-            # Nothing was sent: nothing can have happened.
-            return Answer(outcome="failed", text=REFUSED, error=REFUSED), 0
+            # Nothing was sent, so nothing can have happened; but what may be sent twice was
+            # perhaps sent before, on a connection that died.
+            sent_before = sent.method in IDEMPOTENT_METHODS
+            outcome: Outcome = "unknown" if sent_before else "failed"
+            return Answer(outcome=outcome, text=REFUSED, error=REFUSED), 0
         except (OSError, HTTPConnectionClosed, HTTPParseError) as error:
             text = f"no answer: {type(error).__name__}"
             return Answer(text=text, error=text), 0

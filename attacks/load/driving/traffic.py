@@ -18,7 +18,8 @@ from attacks.load.requests import Answer, Kind
 LOG = logging.getLogger("assay.load")
 FIRST_ANSWERS = 20
 """When so many were all errors, the target or the plan is wrong."""
-UNKNOWN, ENVIRONMENT = 3, 4
+USAGE, UNKNOWN, ENVIRONMENT = 2, 3, 4
+"""Exit codes."""
 REFUSED = "connection refused"
 YIELD_EVERY = 1000
 Over = Callable[[str, int | None], None]

@@ -24,6 +24,7 @@ for all users: `install` is called once, when the locustfile is imported.
 
 import argparse
 import logging
+import math
 import sys
 import time
 from collections import Counter
@@ -166,8 +167,11 @@ class Thresholds:
     def _look(self, environment: Any) -> None:
         """End the test as soon as a threshold fails, after the time of grace."""
         grace_until_s = time.monotonic() + environment.parsed_options.threshold_grace_s
-        while environment.runner.state not in ("stopping", "stopped", "cleanup"):
+        while True:
+            # A test that starts again is still said to be stopped.
             gevent.sleep(LOOK_EVERY_S)
+            if environment.runner.state in ("stopping", "stopped", "cleanup"):
+                return
             if time.monotonic() < grace_until_s:
                 continue
             failed = [result for result in self.judge() if result.verdict is Verdict.FAILED]
@@ -228,7 +232,7 @@ def _add_options(parser: Any, **_: Any) -> None:
     )
     add(
         "--threshold-grace-s",
-        type=float,
+        type=_seconds,
         default=GRACE_S,
         metavar="<seconds>",
         help="How long a test may fail its thresholds before it is ended",
@@ -249,6 +253,16 @@ def _threshold(text: str) -> str:
     except ThresholdError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return text
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return seconds
 
 
 def _given(options: Any) -> Iterator[Threshold]:
