@@ -66,7 +66,7 @@ def main() -> int:
     if minutes < ENOUGH_MINUTES:
         print(f"less than {ENOUGH_MINUTES:g} minutes are too short to call it flat or not")
         return 0
-    return 0 if low <= FLAT_MB_AN_HOUR else 1
+    return 0 if high <= FLAT_MB_AN_HOUR else 1
 
 
 def slope(samples: Sequence[tuple[float, float]]) -> tuple[float, float, float]:

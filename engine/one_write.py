@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEAD, CONTINUE = b"HTTP/1.1 ", b"HTTP/1.1 100"
 
 
-class _Joined:
+class Joined:
     """A transport that keeps the head of an answer until something comes after it."""
 
     def __init__(self, transport: Any) -> None:
@@ -38,4 +38,4 @@ class OneWriteProtocol(HttpToolsProtocol):
     """uvicorn's own, over such a transport."""
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(_Joined(transport))  # type: ignore[arg-type]
+        super().connection_made(Joined(transport))  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import orjson
 import psycopg2
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -138,7 +139,7 @@ class WholeTransfers:
         elif row.verdict not in ("refused", "replayed"):
             raise _refusal(row.verdict)
         return Answer(
-            status=row.status, body=json.loads(row.body), replayed=row.verdict == "replayed"
+            status=row.status, body=orjson.loads(row.body), replayed=row.verdict == "replayed"
         )
 
     def _attempt(self, movement: Movement, values: Sequence[Any]) -> _Row:

@@ -42,7 +42,7 @@ def payments_in_words(run: LoadRun) -> str:
 def felt_in_words(fault: FaultStruck) -> str:
     """How deep it went, and how long it was felt."""
     if fault.problem:
-        return fault.problem
+        return fault.problem.removeprefix(fault.text).lstrip(": ")
     if fault.before_per_s is None or fault.lowest_per_s is None:
         return "struck; there was too little before it to compare with"
     share = fault.lowest_share

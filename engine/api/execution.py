@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, SecretStr
 
 from engine.api.context import Call
+from engine.api.fast_json import response_class
 from engine.idempotency import KeyedRequest, fingerprint_of
 from engine.money import Money
 from engine.payments import Order
@@ -57,7 +58,7 @@ def keyed_request(services: Services, call: Call, payload: BaseModel) -> KeyedRe
 def as_response(services: Services, call: Call, answer: Answer) -> JSONResponse:
     if answer.replayed:
         services.metrics.replays.inc()
-    return JSONResponse(
+    return response_class(services.money)(
         answer.body,
         status_code=answer.status,
         media_type=call.style.media_type if answer.status >= 400 else "application/json",

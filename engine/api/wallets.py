@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Response
-from fastapi.responses import JSONResponse
 
 from engine.accounts import find_wallet, open_wallet, set_status, wallets_of
 from engine.api.bodies import BalancesBody, StatusBody, WalletBody, WalletRow
@@ -19,6 +18,7 @@ from engine.api.context import (
     WalletPath,
     body_of,
 )
+from engine.api.fast_json import response_class
 from engine.api.tags import IfMatch, matches, wallet_tag
 from engine.api.views import BalancesView, EntriesView, WalletsView, WalletView, shown
 from engine.database import OpenSession
@@ -104,6 +104,7 @@ def balance_route(services: Services) -> APIRouter:
     """What is read most."""
     router = APIRouter(tags=["wallets"], route_class=StraightReadRoute)
     money = services.money.view_type
+    answer = response_class(services.money)
 
     @router.get("/wallets/{wallet_id}", responses=shown(200, WalletView, money))
     def read_one(wallet_id: WalletPath, caller: Caller, open_session: Sessions) -> Response:
@@ -113,7 +114,7 @@ def balance_route(services: Services) -> APIRouter:
         if wallet is None:
             raise _no_wallet(wallet_id)
         view = wallet_view(services, wallet, _code_of(services, open_session, wallet))
-        return JSONResponse(view, headers={"ETag": wallet_tag(wallet)})
+        return answer(view, headers={"ETag": wallet_tag(wallet)})
 
     return router
 

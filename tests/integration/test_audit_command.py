@@ -72,12 +72,15 @@ def only_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_a_load_that_kept_every_cent_and_one_whose_payment_is_gone(
-    loaded: Path, database_url: str
+    loaded: Path, database_url: str, tmp_path: Path
 ) -> None:
+    partial = tmp_path / "partial"
+    shutil.copytree(loaded, partial)
     done = audited(loaded, database_url)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "every acknowledged payment is recorded once" in done.stdout
     assert "FAIL" not in done.stdout
+    _proves_nothing_unfinished(partial, database_url)
     with closing(psycopg2.connect(database_url)) as side, side, side.cursor() as cursor:
         cursor.execute(UNGUARDED)
         cursor.execute(f"DELETE FROM transactions WHERE id::text = {ONE_TRANSFER}")
@@ -88,17 +91,19 @@ def test_a_load_that_kept_every_cent_and_one_whose_payment_is_gone(
     assert "FAIL    every acknowledged payment is recorded once" in done.stdout
 
 
-def test_a_history_that_was_not_finished_proves_nothing(
-    loaded: Path, database_url: str, tmp_path: Path
-) -> None:
-    """Without the claims by history nothing else is wrong with what is left of the load."""
-    folder = tmp_path / "partial"
-    shutil.copytree(loaded, folder)
+def _proves_nothing_unfinished(folder: Path, database_url: str) -> None:
+    """Without its last line, and without the file that it belongs with."""
+    (folder / "preparation.jsonl").rename(folder.parent / "preparation.jsonl")
+    done = audited(folder, database_url)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "preparation.jsonl" in done.stdout
+    (folder.parent / "preparation.jsonl").rename(folder / "preparation.jsonl")
     history = folder / "load.jsonl"
     *lines, last = history.read_text().splitlines(keepends=True)
     assert json.loads(last)["event"]["text"] == "load ended"
     history.write_text("".join(lines))
     done = audited(folder, database_url)
+    assert done.returncode == 3, done.stdout + done.stderr
     assert "load.jsonl was not finished" in done.stdout
     assert "operations may be missing here" in done.stdout
 

@@ -191,6 +191,24 @@ def test_a_missed_threshold_is_a_failure_though_no_cent_is_missing(
     assert "kept every cent, but missed p95<1us" in left_by(out).conclusion
 
 
+def test_a_threshold_may_end_the_load_which_is_audited_all_the_same(
+    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What is set for other loads of the user is nothing to this one.
+    monkeypatch.setenv("LOCUST_TAGS", "hot")
+    out = tmp_path / "out"
+    done = run_load(
+        out, temporary, "--duration-s", "90", "--threshold", "p95<1us", "--threshold-abort",
+        "--mix", "payments", "--fault", "redis-down@80s+1s",
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    document = left_by(out)
+    (run,) = document.runs
+    assert (run.verdict, run.stopped_by, run.doubts) == ("held", "p95<1us", ())
+    assert run.lasted_s < 60
+    assert "p95<1us ended it after" in document.conclusion
+
+
 def test_a_locust_that_dies_leaves_a_partial_history_that_is_audited(
     tmp_path: Path, temporary: Path
 ) -> None:

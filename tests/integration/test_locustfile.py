@@ -69,6 +69,7 @@ def plan(tmp_path: Path) -> Path:
         (("--mix", "payments,gold"), "no mix is called 'gold'"),
         (("--wallets", "1"), "'1' is no whole number from 2"),
         (("--tags", "nothing"), "nobody comes"),
+        (("--threshold-grace-s", "nan"), "'nan' is no number of seconds"),
     ],
 )
 def test_what_it_is_told_wrongly_is_said_before_anything_is_sent(
@@ -101,22 +102,34 @@ def test_a_plan_that_is_none(tmp_path: Path, document: str, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "says"),
+    ("host", "code", "says"),
     [
-        ("http://192.0.2.1:8000", "http://192.0.2.1:8000 is not a loopback address"),
-        ("http://127.0.0.1.example.org", "is not a loopback address"),
-        ("127.0.0.1:8000", "is no address of a service"),
-        ("http://127.0.0.1:{closed}", "nobody answers at http://127.0.0.1:"),
+        ("http://192.0.2.1:8000", 2, "http://192.0.2.1:8000 is not a loopback address"),
+        ("http://127.0.0.1.example.org", 2, "is not a loopback address"),
+        ("127.0.0.1:8000", 2, "is no address of a service"),
+        ("http://127.0.0.1:{closed}", 4, "nobody answers at http://127.0.0.1:"),
     ],
 )
 def test_a_host_that_cannot_be_loaded_is_said_in_one_line(
-    plan: Path, tmp_path: Path, host: str, says: str
+    plan: Path, tmp_path: Path, host: str, code: int, says: str
 ) -> None:
     host = host.format(closed=free_port())
     done = locust(host, *LONG, *processes(1), plan=plan, history=tmp_path / "history")
-    assert done.returncode == 4, done.stdout
+    assert done.returncode == code, done.stdout
     assert sum("assay load:" in line for line in done.stdout.splitlines()) == 1
     assert says in done.stdout
+
+
+def test_wallets_that_the_requests_cannot_name_end_it_at_once(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    document = {"money": "minor_units", "wallets": [{"id": "alice"}, {"id": "bob"}]}
+    plan.write_text(json.dumps(document))
+    with service(always(201)) as host:
+        done = locust(host, *LONG, "--mix", "payments", plan=plan)
+    assert done.returncode == 2, done.stdout
+    assert "transfer cannot be filled: " in done.stdout
+    assert "is no number" in done.stdout
+    assert "Traceback" not in done.stdout
 
 
 @pytest.mark.parametrize(("status", "says"), [(500, "20 x 500"), (401, "20 x 401")])
