@@ -1,6 +1,7 @@
 """What a load did, second by second and name by name: gathered from its history as it grows.
 
-Nothing but what is needed for exact percentiles is kept: some thirty bytes a request.
+Nothing but what is needed for exact percentiles is kept: some thirty bytes a request, and some sixty
+more of each payment, so that none counts twice.
 """
 
 import math
@@ -120,7 +121,7 @@ class Figures:
 
     def _is_new_payment(self, key: str | None) -> bool:
         known = len(self._paid)
-        # Eight bytes of each key are enough to know it again.
+        # A hash of each key is enough to know it again.
         self._paid.add(hash(key))
         return len(self._paid) > known
 

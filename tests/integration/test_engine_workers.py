@@ -5,10 +5,11 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
-import psycopg2
 import pytest
 
 from engine.defences import parse_build
@@ -27,6 +28,7 @@ from engine.stores import PostgresServer
 from engine.stores.ports import LOOPBACK
 
 SOON_S = 20.0
+CLIENTS = 32
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +73,24 @@ def _lives(pid: int) -> bool:
 def test_all_of_them_serve_when_the_engine_is_ready(
     engine: EngineProcess, config: EngineConfig
 ) -> None:
-    assert len(workers_of(engine)) == config.workers
-    sessions = "SELECT count(DISTINCT client_port) FROM pg_stat_activity WHERE datname = %s"
-    with psycopg2.connect(config.database_url) as side, side.cursor() as cursor:
-        cursor.execute(sessions, (side.info.dbname,))
-        # One of this test and at least one of each worker: its start asked the database.
-        assert (cursor.fetchone() or (0,))[0] >= 1 + config.workers
+    workers = workers_of(engine)
+    assert len(workers) == config.workers
+    database_port = urlsplit(config.database_url).port
+    # The start of each has asked the database.
+    assert {pid for pid in workers if database_port in ports_of(pid, remote=True)} == workers
+    with ExitStack() as opened:
+        for _ in range(CLIENTS):
+            client = opened.enter_context(httpx.Client(base_url=engine.base_url))
+            assert client.get("/v1/health/ready").status_code == 200
+        # Kept connections: each worker has taken some of them.
+        assert {pid for pid in workers if engine.port in ports_of(pid, remote=False)} == workers
+
+
+def ports_of(pid: int, *, remote: bool) -> set[int]:
+    """Of its established connections: of the other end, or of its own."""
+    found = psutil.Process(pid).net_connections()
+    ends = [c.raddr if remote else c.laddr for c in found if c.status == psutil.CONN_ESTABLISHED]
+    return {end.port for end in ends}
 
 
 def test_a_killed_engine_leaves_no_worker_behind(engine: EngineProcess) -> None:
