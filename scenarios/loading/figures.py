@@ -1,6 +1,6 @@
 """What a load did, second by second and name by name: gathered from its history as it grows.
 
-Nothing but what is needed for exact percentiles is kept: some thirty bytes a request, and some sixty
+Nothing but what is needed for exact percentiles is kept: some thirty bytes a request, and sixty
 more of each payment, so that none counts twice.
 """
 

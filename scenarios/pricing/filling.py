@@ -43,7 +43,7 @@ LIMITS = """
 INSERT INTO daily_limits (user_id, asset_type_id, overdraft)
 SELECT user_id, asset_type_id, %(enough)s FROM wallets WHERE id = ANY(%(wallets)s)
 """
-# Both legs of a transfer between two of the wallets; so many, and each with a version of its own.
+# Transfers between two of the wallets, with both legs and the key that each came with.
 HISTORY = """
 WITH paid AS (
     SELECT n, gen_random_uuid() AS id,
@@ -53,6 +53,12 @@ WITH paid AS (
 ), recorded AS (
     INSERT INTO transactions (id, type, from_wallet_id, to_wallet_id, amount, status, timestamp)
     SELECT id, 'TRANSFER', payer, payee, 1, 'COMPLETED', now() - interval '1 hour' FROM paid
+), kept AS (
+    INSERT INTO idempotency_keys
+        (scope, key, fingerprint, response_status, response_body, created_at)
+    SELECT payer || ' POST /v1/transfers', md5('key ' || n), repeat('f', 64), 201,
+        json_build_object('id', id, 'status', 'COMPLETED'), now() - interval '1 hour'
+    FROM paid
 )
 INSERT INTO ledger_entries
     (transaction_id, wallet_id, entry_type, amount, balance_after, wallet_version)
@@ -137,7 +143,7 @@ def _limit(connection: Connection, wallets: list[int], enough: float) -> None:
 
 
 def fill_history(connection: Connection, filled: Filled, *, first: int, transfers: int) -> None:
-    """So many transfers with two legs each, beside balances that stay as they are. Commits.
+    """So many transfers with legs and keys, beside balances that stay as they are. Commits.
 
     `first` is the number of the first one: another call goes on behind the last.
     """
