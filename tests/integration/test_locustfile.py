@@ -380,6 +380,49 @@ def test_the_web_ui_starts_one_load_after_the_other(plan: Path, tmp_path: Path) 
     assert ended(history)
 
 
+def test_a_preparation_that_failed_is_begun_again_and_stays_with_its_service(
+    tmp_path: Path,
+) -> None:
+    numbers, works = count(1), threading.Event()
+
+    def answer(_: str, path: str, __: bytes) -> tuple[int, Any]:
+        if path == "/v1/meta":
+            names = {"money": "minor_units", "authentication": "none", "pin": "off"}
+            return 200, {"defences": names}
+        if path.endswith("/deposits") and not works.is_set():
+            return 500, {}
+        return 201, {"id": next(numbers)}
+
+    port, log, folder = free_port(), tmp_path / "log", tmp_path / "history"
+    page = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20)
+    words = ("--web-host", "127.0.0.1", "--web-port", str(port), "--wallets", "4")
+    form = {"user_count": "2", "spawn_rate": "2", "tps": "40"}
+
+    def says(what: str) -> None:
+        wait_for(lambda: what in log.read_text(), f"not said: {log.read_text()}")
+
+    with service(answer) as host, service(answer) as another, log.open("wb") as file:
+        command = [word for word in command_of(host, words) if word != "--headless"]
+        environment = environment_of(history=folder)
+        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
+        try:
+            wait_for(lambda: page_answers(page), f"no page: {log.read_text()}")
+            page.post("/swarm", data={**form, "host": host})
+            says("/deposits was answered 500")
+            works.set()
+            page.post("/swarm", data={**form, "host": host})
+            history = folder / "load.jsonl"
+            wait_for(lambda: "transfer" in history.read_text(), f"no load: {log.read_text()}")
+            assert page.post("/stop").json()["success"]
+            page.post("/swarm", data={**form, "host": another})
+            says(f"the wallets are those of {host}: start Locust anew to load {another}")
+        finally:
+            process.terminate()
+            process.wait(WITHIN_S)
+    prepared = read_history(folder / "preparation.jsonl").operations
+    assert [operation.outcome for operation in prepared] == ["ok"] * 4
+
+
 def page_answers(page: httpx.Client) -> bool:
     try:
         return page.get("/").status_code == 200
