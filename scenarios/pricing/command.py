@@ -21,7 +21,9 @@ from scenarios.pricing.turns import Pace
 from scenarios.runner import OUT, new_seed
 
 NOT_MEASURED = 3
-PAIRS, SLOT_S, CLIENTS = 12, 1.4, 8
+# The machine's pace changes within seconds, so that short neighbours say more than long ones: pairs
+# of 0.25 s differ as much as pairs of 0.7 s do, and there are three times as many of them.
+PAIRS, SLOT_S, CLIENTS = 80, 0.25, 8
 QUICK_PAIRS, QUICK_SLOT_S = 8, 0.6
 COLOURS = {"measured": "", "not measurable": "dim", "unknown": "yellow"}
 

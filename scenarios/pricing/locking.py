@@ -67,7 +67,7 @@ def compare_locking(
     names: Sequence[str] = tuple(STRATEGIES),
 ) -> Locking:
     """Raises StoreError and MigrationError; what cannot be measured is named in `failed`."""
-    crowd = crowd_of(pace)
+    pace, crowd = pace.slower, crowd_of(pace)
     strategies: list[Strategy] = []
     failed: list[str] = []
     for wallets in counts:

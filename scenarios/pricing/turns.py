@@ -1,7 +1,8 @@
 """Sites that take turns under load, and what each turn took of the machine."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 
 from attacks.http.pump import Pump, PumpPlan, PumpSite, Slot, Turn, added
 from reports.price import Side, Spread
@@ -13,6 +14,11 @@ from scenarios.pricing.workload import AMOUNT_MINOR
 WARM_SHARE = 0.25
 """Of a slot, which does not count."""
 RECORDED_AS_WRONG = 3
+SLOWER, LEAST_PAIRS = 4, 8
+TAIL = 0.99
+"""From there on a quantile is one of …"""
+TAILS = 10
+"""… so many stretches of slots, where there are as many slots."""
 
 
 class NotMeasured(Exception):  # noqa: N818 - reads as the sentence "it was not measured"
@@ -27,6 +33,12 @@ class Pace:
     slot_s: float
     clients: int
     seed: int
+
+    @property
+    def slower(self) -> "Pace":
+        """As long, in a quarter of the slots: for those who wait more than they work."""
+        fewer = max(self.pairs // SLOWER, min(self.pairs, LEAST_PAIRS))
+        return replace(self, pairs=fewer, slot_s=self.slot_s * self.pairs / fewer)
 
     def turn(self, site: int, clients: int | None = None) -> Turn:
         warm_s = self.slot_s * WARM_SHARE
@@ -131,10 +143,16 @@ def driver_ms(slot: Slot) -> float:
 
 
 def latency(took: Sequence[Took], name: str, share: float) -> Spread:
-    """A quantile in milliseconds, of each slot. Raises NotMeasured when one has no answer."""
+    """A quantile in milliseconds, of each slot. Raises NotMeasured when one has no answer.
+
+    A short slot has too few answers to have a tail: that is one of a tenth of all slots, in a row.
+    """
     if not all(one.slot.good(name) for one in took):
         raise NotMeasured(f"no {name} was answered in a slot: take longer ones")
-    return spread([percentile(sorted(one.slot.latencies_us[name]), share) / 1000 for one in took])
+    size = max(1, len(took) // TAILS) if share >= TAIL else 1
+    rows = [took[first : first + size] for first in range(0, len(took) - size + 1, size)]
+    each = [chain.from_iterable(one.slot.latencies_us[name] for one in row) for row in rows]
+    return spread([percentile(sorted(latencies), share) / 1000 for latencies in each])
 
 
 def by_site(took: Sequence[Took]) -> Mapping[int, list[Took]]:
